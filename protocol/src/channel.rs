@@ -1,0 +1,58 @@
+//! Names of channels, and the short alias that stands for one on a connection.
+
+use std::fmt;
+use std::sync::Arc;
+
+use serde::{Deserialize, Serialize};
+
+use crate::error::{ErrorCode, WireError};
+use crate::limits::CHANNEL_NAME_BYTES_MAX;
+
+/// A channel's name: 1–255 bytes of `A–Z a–z 0–9 _ - . : @ # = + , / ~`, case-sensitive.
+///
+/// Parsed once at the edge; whoever holds one has nothing left to check.
+#[derive(Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct ChannelName(Arc<str>);
+
+impl ChannelName {
+    /// The only way in. Names that start with `$` are reserved and refused.
+    ///
+    /// # Errors
+    /// `bad_channel` when the name is empty, too long, or has a byte outside the alphabet.
+    pub fn parse(raw: &str) -> Result<Self, WireError> {
+        if raw.is_empty() || raw.len() > CHANNEL_NAME_BYTES_MAX {
+            return Err(ErrorCode::BadChannel.with("channel names have 1 to 255 bytes"));
+        }
+        if !raw.bytes().all(is_name_byte) {
+            return Err(ErrorCode::BadChannel.with("a channel name has a character outside A-Z a-z 0-9 _ - . : @ # = + , / ~"));
+        }
+        Ok(Self(Arc::from(raw)))
+    }
+
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl fmt::Display for ChannelName {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+impl fmt::Debug for ChannelName {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Debug::fmt(&self.0, f)
+    }
+}
+
+/// The number that stands for a channel in a connection's pushes. Given by the subscribe reply,
+/// the same for every connection of a node, and meaningless after a reconnect.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct Alias(pub u32);
+
+/// Whether `byte` may stand in a channel name.
+pub fn is_name_byte(byte: u8) -> bool {
+    byte.is_ascii_alphanumeric() || b"_-.:@#=+,/~".contains(&byte)
+}
