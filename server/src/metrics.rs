@@ -119,6 +119,27 @@ shard_counters! {
     resumes_refused: By<NotRecovered> = Counter, "resumes_refused", "reason";
 }
 
+impl ShardCounters {
+    /// Counts a command by its name on the wire; an unknown name is not counted.
+    pub fn command(&self, name: &str) {
+        if let Some(command) = CommandName::parse(name) {
+            incr(self.commands.of(command));
+        }
+    }
+
+    /// Counts an error by its code on the wire; an unknown code is not counted.
+    pub fn command_error(&self, code: u16) {
+        if let Some(error) = ErrorCode::ALL.iter().find(|error| error.number() == code) {
+            incr(self.command_errors.of(*error));
+        }
+    }
+
+    /// Counts a connection that the server closes.
+    pub fn closed(&self, code: CloseCode) {
+        incr(self.connections_closed.of(code));
+    }
+}
+
 macro_rules! node_metrics {
     ($($(#[doc = $doc:literal])+ $variant:ident = $kind:ident, $name:literal;)*) => {
         /// A figure that is read from its owner when a scrape asks: see [`Metrics::read_from`].

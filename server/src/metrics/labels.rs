@@ -4,7 +4,7 @@ use std::marker::PhantomData;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use parlor_protocol::reply::NotRecovered;
-use parlor_protocol::{CloseCode, Command, ErrorCode};
+use parlor_protocol::{CloseCode, ErrorCode};
 
 use super::Readable;
 
@@ -124,21 +124,10 @@ pub enum CommandName {
     Pong,
 }
 
-impl From<&Command> for CommandName {
-    fn from(command: &Command) -> Self {
-        match command {
-            Command::Connect(_) => Self::Connect,
-            Command::Subscribe(_) => Self::Subscribe,
-            Command::Unsubscribe(_) => Self::Unsubscribe,
-            Command::Publish(_) => Self::Publish,
-            Command::Signal(_) => Self::Signal,
-            Command::History(_) => Self::History,
-            Command::Presence(_) => Self::Presence,
-            Command::PresenceSet(_) => Self::PresenceSet,
-            Command::Refresh(_) => Self::Refresh,
-            Command::Ping(_) => Self::Ping,
-            Command::Pong(_) => Self::Pong,
-        }
+impl CommandName {
+    /// The command with this name on the wire.
+    pub fn parse(name: &str) -> Option<Self> {
+        <Self as Label>::ALL.iter().copied().find(|command| command.name() == name)
     }
 }
 
