@@ -9,7 +9,10 @@ use crate::reply::{Member, Subscribed};
 #[derive(Clone, Debug, PartialEq)]
 pub enum Push {
     /// An event of a subscribed channel: its fields stand beside `alias`.
-    Event { alias: Alias, event: Event },
+    Event {
+        alias: Alias,
+        event: Event,
+    },
     Advance(Advance),
     Presence(PresenceDiff),
     /// The server or a backend made a subscription.

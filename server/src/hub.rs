@@ -17,7 +17,7 @@ mod table;
 
 pub use channel::{Channel, Pull};
 pub use entry::{ConnectionId, EntryParts, Ephemeral, EphemeralBody, LogEntry};
-pub use inbox::{Control, Inbox, ShardId};
+pub use inbox::{Control, Inbox, InboxFull, Letters, ShardId};
 pub use table::{Joining, Subscriber, SubscriberKey, Table};
 
 /// The process-wide directory of channels that have at least one subscriber, joining or joined.
