@@ -1,0 +1,7 @@
+//! The promises of presence, each by name.
+
+mod diffs;
+mod leases;
+mod paging;
+mod replay;
+mod world;
