@@ -3,19 +3,19 @@
 //! Server side: [`decode_commands`], [`encode_reply`], [`encode_push`]. Client side: [`encode_command`],
 //! [`decode_server`]. A frame is one object or an array of objects.
 
-mod body;
-mod check;
-mod commands;
-mod data;
-mod depth;
-mod encode;
-mod event;
-mod member;
-mod publication;
-mod server;
 mod split;
 mod split_json;
 mod split_msgpack;
+mod depth;
+mod body;
+mod data;
+mod publication;
+mod event;
+mod member;
+mod check;
+mod commands;
+mod server;
+mod encode;
 
 use crate::error::WireError;
 use crate::push::Push;
