@@ -275,7 +275,10 @@ impl Presence {
             self.rosters.remove_if(channel, |_, roster| {
                 let roster = roster.lock();
                 // Inside the map's guard: whoever makes the channel's next roster reads the new value.
-                roster.is_spent() && { self.versions_used.fetch_max(roster.version(), Ordering::AcqRel); true }
+                roster.is_spent() && {
+                    self.versions_used.fetch_max(roster.version(), Ordering::AcqRel);
+                    true
+                }
             });
         }
         diff

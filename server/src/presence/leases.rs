@@ -14,7 +14,9 @@ use crate::hub::ConnectionId;
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Lease {
     /// As long as the owner's socket, and at least until then.
-    Socket { at_least: Option<Instant> },
+    Socket {
+        at_least: Option<Instant>,
+    },
     Until(Instant),
 }
 

@@ -105,7 +105,12 @@ impl Roster {
 
     /// # Errors
     /// `not_present`.
-    pub(super) fn set_state(&mut self, user: &Arc<str>, state: Option<Payload>, config: &PresenceConfig) -> Result<(), WireError> {
+    pub(super) fn set_state(
+        &mut self,
+        user: &Arc<str>,
+        state: Option<Payload>,
+        config: &PresenceConfig,
+    ) -> Result<(), WireError> {
         let found = self.users.get(user).ok_or(ErrorCode::NotPresent)?;
         if found.state == state {
             return Ok(());

@@ -4,4 +4,5 @@ mod diffs;
 mod leases;
 mod paging;
 mod replay;
+mod threads;
 mod world;

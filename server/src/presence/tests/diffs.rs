@@ -166,7 +166,10 @@ fn no_diff_is_larger_than_its_bound() {
         one.info = Some(json(&format!("[{}0]", "0,".repeat(number * 4))));
         world.presence.join(&channel("room"), ConnectionId(number as u64), &one, world.now);
         if number % 9 == 0 {
-            world.pass(TICK).iter().for_each(|(_, diff)| assert_small(&Push::Presence(diff.clone()), !diff.joined.is_empty()));
+            world
+                .pass(TICK)
+                .iter()
+                .for_each(|(_, diff)| assert_small(&Push::Presence(diff.clone()), !diff.joined.is_empty()));
         }
     }
     for number in 0..200 {

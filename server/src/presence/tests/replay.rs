@@ -24,8 +24,9 @@ fn diffs_over_a_snapshot_give_the_truth_at_every_step() {
 
 fn run(seed: u64) {
     let large = PresenceConfig { grace: GRACE, tick: TICK, ..PresenceConfig::default() };
-    let config = if seed % 3 == 0 { PresenceConfig { members_pushed_max: 4, ..large } } else { large };
-    let mut play = Play { world: World::with(config), truth: Truth::default(), watchers: Vec::new(), random: Random(seed) };
+    let config = if seed.is_multiple_of(3) { PresenceConfig { members_pushed_max: 4, ..large } } else { large };
+    let mut play =
+        Play { world: World::with(config), truth: Truth::default(), watchers: Vec::new(), random: Random(seed) };
     for step in 0..400 {
         play.step();
         play.check(&format!("seed {seed}, step {step}"));
@@ -204,7 +205,7 @@ impl Play {
     }
 
     /// A connection that was replaced goes on talking: nothing may come of it.
-    fn speak_too_late(&mut self, channel: &'static str, session: u64, owner: u64) {
+    fn speak_too_late(&self, channel: &'static str, session: u64, owner: u64) {
         if !self.truth.owners.get(&session).is_some_and(|(_, has_socket)| *has_socket) {
             return;
         }
@@ -255,7 +256,12 @@ impl Play {
             let truth = self.truth.members(channel);
             let counts = (truth.len() as u64, self.truth.connections(channel));
             assert_eq!(self.world.presence.counts(&super::world::channel(channel)), counts, "{place}, {channel}");
-            let told = self.world.presence.rosters.get(&super::world::channel(channel)).is_none_or(|one| !one.lock().flush_is_planned);
+            let told = self
+                .world
+                .presence
+                .rosters
+                .get(&super::world::channel(channel))
+                .is_none_or(|one| !one.lock().flush_is_planned);
             for watcher in self.watchers.iter().filter(|one| told && one.channel == channel) {
                 assert_eq!(watcher.counts, counts, "{place}, {channel}");
                 if !watcher.is_stale && !watcher.is_paging {
