@@ -19,4 +19,5 @@ export { type Codec, type Frame } from "./codec.js";
 export { jsonCodec } from "./codec/json.js";
 export { type Link, type LinkHandlers, type Transport } from "./transport.js";
 export { WebSocketTransport, type WebSocketClass } from "./transport/websocket.js";
+export { randomId } from "./random-id.js";
 export { VERSION } from "./version.js";
