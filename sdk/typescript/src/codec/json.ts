@@ -2,7 +2,7 @@
 
 import type { Codec, Frame } from "../codec.js";
 import { ParlorError } from "../error.js";
-import type { Envelope } from "../protocol/command.js";
+import type { CommandName, Envelope } from "../protocol/command.js";
 import type { Push, PushName, Reply, ServerMessage } from "../protocol/push.js";
 import type { Page, WireError } from "../protocol/reply.js";
 import type { WireEvent } from "../protocol/event.js";
@@ -25,6 +25,10 @@ type JsonObject = Readonly<Record<string, unknown>>;
 
 const PUSH_NAMES: ReadonlySet<string> = new Set<PushName>([
   "event", "advance", "presence", "subscribed", "unsubscribed", "token_expiring", "disconnect", "ping",
+]);
+
+const REPLY_NAMES: ReadonlySet<string> = new Set<CommandName>([
+  "connect", "subscribe", "unsubscribe", "publish", "signal", "history", "presence", "presence_set", "refresh", "ping",
 ]);
 
 function parse(frame: Frame): unknown {
@@ -52,18 +56,24 @@ function payloadToJson(body: object): object {
 function messageFromJson(value: unknown): ServerMessage[] {
   if (!isObject(value)) throw badFrame("not an object");
   const { id, ...named } = value;
-  if (typeof id === "number") return [replyFromJson(id, named)];
-  const name = Object.keys(named).find((key) => PUSH_NAMES.has(key));
+  if (typeof id === "number") return replyFromJson(id, named);
+  const name = knownIn(named, PUSH_NAMES);
   if (name === undefined) return [];
   const body = objectIn(named, name);
   return [{ type: "push", name, body: name === "event" ? eventFromJson(body) : body } as Push];
 }
 
-function replyFromJson(id: number, named: JsonObject): ServerMessage {
-  if ("error" in named) return { type: "error", id, error: errorFromJson(objectIn(named, "error")) };
-  const name = Object.keys(named)[0] ?? "reply";
+function replyFromJson(id: number, named: JsonObject): ServerMessage[] {
+  if ("error" in named) return [{ type: "error", id, error: errorFromJson(objectIn(named, "error")) }];
+  const name = knownIn(named, REPLY_NAMES);
+  if (name === undefined) return [];
   const body = objectIn(named, name);
-  return { type: "reply", id, body: name === "history" ? pageFromJson(body) : body } as Reply;
+  return [{ type: "reply", id, body: name === "history" ? pageFromJson(body) : body } as Reply];
+}
+
+/** Later versions may put fields beside the name. */
+function knownIn(named: JsonObject, names: ReadonlySet<string>): string | undefined {
+  return Object.keys(named).find((key) => names.has(key));
 }
 
 function errorFromJson(raw: JsonObject): WireError {

@@ -227,6 +227,18 @@ var PUSH_NAMES = /* @__PURE__ */ new Set([
 	"disconnect",
 	"ping"
 ]);
+var REPLY_NAMES = /* @__PURE__ */ new Set([
+	"connect",
+	"subscribe",
+	"unsubscribe",
+	"publish",
+	"signal",
+	"history",
+	"presence",
+	"presence_set",
+	"refresh",
+	"ping"
+]);
 function parse(frame) {
 	if (typeof frame !== "string") throw badFrame("binary where text was agreed");
 	try {
@@ -248,17 +260,21 @@ function payloadToJson(body) {
 function messageFromJson(value) {
 	if (!isObject(value)) throw badFrame("not an object");
 	const { id, ...named } = value;
-	if (typeof id === "number") return [replyFromJson(id, named)];
-	const name = Object.keys(named).find((key) => PUSH_NAMES.has(key));
+	if (typeof id === "number") return replyFromJson(id, named);
+	const name = knownIn(named, PUSH_NAMES);
 	if (name === void 0) return [];
 	const body = objectIn(named, name);
 	return [{ type: "push", name, body: name === "event" ? eventFromJson(body) : body }];
 }
 function replyFromJson(id, named) {
-	if ("error" in named) return { type: "error", id, error: errorFromJson(objectIn(named, "error")) };
-	const name = Object.keys(named)[0] ?? "reply";
+	if ("error" in named) return [{ type: "error", id, error: errorFromJson(objectIn(named, "error")) }];
+	const name = knownIn(named, REPLY_NAMES);
+	if (name === void 0) return [];
 	const body = objectIn(named, name);
-	return { type: "reply", id, body: name === "history" ? pageFromJson(body) : body };
+	return [{ type: "reply", id, body: name === "history" ? pageFromJson(body) : body }];
+}
+function knownIn(named, names) {
+	return Object.keys(named).find((key) => names.has(key));
 }
 function errorFromJson(raw) {
 	if (typeof raw["code"] !== "number") throw badFrame("an error without a code");
