@@ -90,7 +90,11 @@ mod tests {
         for other in &others {
             assert_ne!(first, ContentHash::of(other), "{other:?}");
         }
-        assert_eq!(first, ContentHash::of(&Append { user: Some("ann".into()), ..append() }), "the sender is part of the key instead");
+        assert_eq!(
+            first,
+            ContentHash::of(&Append { user: Some("ann".into()), ..append() }),
+            "the sender is part of the key instead"
+        );
     }
 
     #[test]

@@ -71,7 +71,11 @@ impl DiskLogs {
 
     /// The log's top. The writer delivers only after its commit, so whatever this view does not hold yet is
     /// delivered after it.
-    pub(super) fn top(&self, channel: &ChannelName, kind: &Arc<ChannelKind>) -> BoxFuture<'static, Result<Position, Error>> {
+    pub(super) fn top(
+        &self,
+        channel: &ChannelName,
+        kind: &Arc<ChannelKind>,
+    ) -> BoxFuture<'static, Result<Position, Error>> {
         let nothing = Range::BeforeOffset(u64::MAX);
         let read = Read { channel: channel.clone(), kind: Arc::clone(kind), range: nothing, limit: 0 };
         let page = self.readers.read(read);

@@ -19,7 +19,12 @@ pub(super) struct First {
 
 impl First {
     /// The first publish under this id, if it was inside the window.
-    pub(super) fn find(connection: &Connection, channel: i64, dedup: &Dedup, now: Time) -> rusqlite::Result<Option<Self>> {
+    pub(super) fn find(
+        connection: &Connection,
+        channel: i64,
+        dedup: &Dedup,
+        now: Time,
+    ) -> rusqlite::Result<Option<Self>> {
         connection
             .prepare_cached(
                 "SELECT content, offset, tag, time FROM dedup
@@ -30,7 +35,13 @@ impl First {
     }
 
     /// Remembers it. One that outlived its window under the same id is replaced.
-    pub(super) fn save(&self, connection: &Connection, channel: i64, dedup: &Dedup, until: Time) -> rusqlite::Result<()> {
+    pub(super) fn save(
+        &self,
+        connection: &Connection,
+        channel: i64,
+        dedup: &Dedup,
+        until: Time,
+    ) -> rusqlite::Result<()> {
         connection
             .prepare_cached(
                 "INSERT OR REPLACE INTO dedup (channel, sender, id, until, content, offset, tag, time)

@@ -76,7 +76,10 @@ fn tags_to_text(tags: &Tags) -> String {
 }
 
 fn text_to_tags(text: &str) -> Tags {
-    text.split('&').filter_map(|pair| pair.split_once('=')).map(|(name, value)| (unescape(name), unescape(value))).collect()
+    text.split('&')
+        .filter_map(|pair| pair.split_once('='))
+        .map(|(name, value)| (unescape(name), unescape(value)))
+        .collect()
 }
 
 fn escape(raw: &str) -> String {

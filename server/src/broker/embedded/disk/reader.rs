@@ -43,8 +43,11 @@ impl Readers {
         stats: &Arc<Stats>,
     ) -> Result<Self, OpenError> {
         let desk = Arc::new(Desk::new(config.read_queue_len_max));
-        let readers =
-            Self { desk: Arc::clone(&desk), health: Arc::clone(health), threads: Mutex::new(Vec::with_capacity(READERS)) };
+        let readers = Self {
+            desk: Arc::clone(&desk),
+            health: Arc::clone(health),
+            threads: Mutex::new(Vec::with_capacity(READERS)),
+        };
         for index in 0..READERS {
             let reader = Reader {
                 connection: schema::open_for_reading(path)?,

@@ -120,7 +120,8 @@ fn set_up_writer(connection: &Connection, disk_bytes_max: Option<u64>) -> rusqli
     if let Some(bytes) = disk_bytes_max {
         let page_size: i64 = connection.pragma_query_value(None, "page_size", |row| row.get(0))?;
         let pages = i64::try_from(bytes).unwrap_or(i64::MAX) / page_size;
-        connection.pragma_update_and_check(None, "max_page_count", pages.clamp(1, i64::from(u32::MAX - 1)), |_| Ok(()))?;
+        connection
+            .pragma_update_and_check(None, "max_page_count", pages.clamp(1, i64::from(u32::MAX - 1)), |_| Ok(()))?;
     }
     Ok(())
 }

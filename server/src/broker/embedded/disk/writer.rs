@@ -3,7 +3,6 @@
 //! Nobody sees an event before it is on the disk: delivery and answers come after the commit, in log order.
 
 use std::io;
-use std::mem;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -129,7 +128,9 @@ impl Drop for Writer {
 /// What an append costs while it waits.
 fn cost(append: &Append) -> usize {
     const OVERHEAD: usize = 256;
-    append.payload.bytes.len() + append.tags.iter().map(|(name, value)| name.len() + value.len()).sum::<usize>() + OVERHEAD
+    append.payload.bytes.len()
+        + append.tags.iter().map(|(name, value)| name.len() + value.len()).sum::<usize>()
+        + OVERHEAD
 }
 
 fn spawn(mut worker: Worker) -> io::Result<JoinHandle<()>> {

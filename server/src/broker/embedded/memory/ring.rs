@@ -38,7 +38,10 @@ pub(super) struct Ring {
 pub(super) enum Outcome {
     Logged(Arc<LogEntry>),
     /// Known by its id: this is the first one's place.
-    Duplicate { position: Position, time: Time },
+    Duplicate {
+        position: Position,
+        time: Time,
+    },
     IdReused,
 }
 
