@@ -30,6 +30,25 @@ pub enum Command {
     Pong(Pong),
 }
 
+impl Command {
+    /// Its name on the wire.
+    pub fn name(&self) -> &'static str {
+        match self {
+            Self::Connect(_) => "connect",
+            Self::Subscribe(_) => "subscribe",
+            Self::Unsubscribe(_) => "unsubscribe",
+            Self::Publish(_) => "publish",
+            Self::Signal(_) => "signal",
+            Self::History(_) => "history",
+            Self::Presence(_) => "presence",
+            Self::PresenceSet(_) => "presence_set",
+            Self::Refresh(_) => "refresh",
+            Self::Ping(_) => "ping",
+            Self::Pong(_) => "pong",
+        }
+    }
+}
+
 /// The first command of a connection. Carries all subscriptions, so one round trip resumes everything.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(default)]
@@ -69,7 +88,9 @@ pub struct SessionKey {
 
 impl std::fmt::Debug for SessionKey {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("SessionKey").field("id", &self.id).finish_non_exhaustive()
+        f.debug_struct("SessionKey")
+            .field("id", &self.id)
+            .finish_non_exhaustive()
     }
 }
 
@@ -85,6 +106,32 @@ pub struct Subscribe {
     /// Whether presence diffs are wanted.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub presence: bool,
+}
+
+impl Subscribe {
+    /// From now on, without presence.
+    pub fn new(channel: impl Into<String>) -> Self {
+        Self {
+            channel: channel.into(),
+            token: None,
+            recover: None,
+            presence: false,
+        }
+    }
+
+    /// The same, with what to deliver before the live events.
+    #[must_use]
+    pub fn recover(mut self, recover: Recover) -> Self {
+        self.recover = Some(recover);
+        self
+    }
+
+    /// The same, with or without presence diffs.
+    #[must_use]
+    pub fn with_presence(mut self, presence: bool) -> Self {
+        self.presence = presence;
+        self
+    }
 }
 
 /// What to deliver before the live events: `{"from":"…"}` or `{"latest":20}`.

@@ -48,7 +48,9 @@ impl FromStr for Position {
     type Err = NotAPosition;
     fn from_str(raw: &str) -> Result<Self, NotAPosition> {
         let mut parts = raw.split('.');
-        let (Some(epoch), Some(offset), Some(tag), None) = (parts.next(), parts.next(), parts.next(), parts.next()) else {
+        let (Some(epoch), Some(offset), Some(tag), None) =
+            (parts.next(), parts.next(), parts.next(), parts.next())
+        else {
             return Err(NotAPosition);
         };
         Ok(Self {

@@ -51,7 +51,9 @@ impl Visitor<'_> for TimeVisitor {
     }
 
     fn visit_str<E: de::Error>(self, text: &str) -> Result<Time, E> {
-        text.parse().map(Time).map_err(|_| E::invalid_value(de::Unexpected::Str(text), &self))
+        text.parse()
+            .map(Time)
+            .map_err(|_| E::invalid_value(de::Unexpected::Str(text), &self))
     }
 
     fn visit_u64<E: de::Error>(self, ticks: u64) -> Result<Time, E> {

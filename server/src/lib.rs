@@ -1,1 +1,21 @@
-//! Server.
+//! Parlor's server. One message's walk: `transport/websocket/read` → `protocol` → `session` →
+//! `commands` → `broker` → `hub` → `outbox` → `transport/websocket/write`.
+//!
+//! Modules stand in the order of that walk; each may use only what stands below it (`tests/tidy.rs` checks).
+
+pub mod app;
+pub mod auth;
+pub mod broker;
+pub mod clock;
+pub mod commands;
+pub mod config;
+pub mod http;
+pub mod hub;
+pub mod kind;
+pub mod metrics;
+pub mod node;
+pub mod outbox;
+pub mod pattern;
+pub mod presence;
+pub mod session;
+pub mod transport;

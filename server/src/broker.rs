@@ -1,0 +1,130 @@
+//! The broker: gives each logged event its place, keeps the log, and delivers into the hub in order.
+//!
+//! It knows channels, entries and kinds; no users' rights, no connections, no wire forms.
+
+use std::fmt::Debug;
+use std::sync::Arc;
+use std::time::Duration;
+
+use futures_util::future::BoxFuture;
+use parlor_protocol::{ChannelName, EventKind, Payload, Position, Tags, Time};
+
+use crate::hub::{ConnectionId, LogEntry};
+use crate::kind::{ChannelKind, Durability};
+
+pub mod embedded;
+
+pub use embedded::Embedded;
+
+/// A log of channels. Built with the hub that it delivers into.
+///
+/// Delivery: after `join` returned position P for a channel, every entry after P is given to
+/// [`Hub::deliver`](crate::hub::Hub::deliver) once, in offset order, until `leave`; and an entry is delivered
+/// before its publisher is answered.
+pub trait Broker: Debug + Send + Sync + 'static {
+    /// Appends one event. The order of calls on one thread is the order in the log: the call itself queues,
+    /// the future only waits for the outcome. Dropping the future does not take the event back.
+    fn append(&self, append: Append) -> BoxFuture<'static, Result<Appended, Error>>;
+
+    /// Expresses interest in a channel and tells the log's top. Called after the hub holds the channel.
+    fn join(
+        &self,
+        channel: &ChannelName,
+        kind: &Arc<ChannelKind>,
+    ) -> BoxFuture<'static, Result<Position, Error>>;
+
+    /// Ends the interest.
+    fn leave(&self, channel: &ChannelName);
+
+    /// Reads a page of the log, in one consistent view with its top.
+    fn read(&self, read: Read) -> BoxFuture<'static, Result<LogPage, Error>>;
+
+    /// Whether appends can succeed; the text says why not.
+    fn health(&self) -> Result<(), String>;
+
+    /// Finishes what was accepted, then stops. Blocks: not for a shard's thread.
+    fn shut_down(&self);
+}
+
+/// One event to append.
+#[derive(Clone, Debug)]
+pub struct Append {
+    pub channel: ChannelName,
+    pub kind: Arc<ChannelKind>,
+    pub event: EventKind,
+    /// The sender's id for this publish and whose id it is: makes a retry inside the window safe.
+    pub dedup: Option<Dedup>,
+    pub user: Option<Arc<str>>,
+    pub tags: Tags,
+    pub payload: Payload,
+    /// The connection that asked to receive its own event without data.
+    pub no_echo_to: Option<ConnectionId>,
+}
+
+/// Names one publish: unique per (channel, sender, id).
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct Dedup {
+    /// User or API key, told apart by a prefix: `u:ann`, `k:backend`.
+    pub sender: Arc<str>,
+    pub id: Arc<str>,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Appended {
+    pub position: Position,
+    pub time: Time,
+    pub durability: Durability,
+    /// The id was known with the same content: this is the first one's place.
+    pub duplicate: bool,
+}
+
+/// Which page of a log. Entries come in the order of the range's direction.
+#[derive(Clone, Debug)]
+pub struct Read {
+    pub channel: ChannelName,
+    pub kind: Arc<ChannelKind>,
+    pub range: Range,
+    /// Entries at most.
+    pub limit: usize,
+}
+
+/// Bounds are exclusive.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Range {
+    /// Oldest first, from behind this offset (0: the oldest retained).
+    AfterOffset(u64),
+    /// Oldest first, events younger than this time.
+    AfterTime(Time),
+    /// Newest first, from before this offset (`u64::MAX`: the newest).
+    BeforeOffset(u64),
+    /// Newest first, events older than this time.
+    BeforeTime(Time),
+}
+
+#[derive(Clone, Debug)]
+pub struct LogPage {
+    pub entries: Vec<Arc<LogEntry>>,
+    /// Whether the log holds more in this direction.
+    pub more: bool,
+    pub top: Position,
+    /// The first retained offset; `top.offset + 1` when nothing is retained.
+    pub oldest: u64,
+}
+
+/// Why a broker did not do it.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum Error {
+    /// The queue is full: nothing was done.
+    #[error("too much waits to be written")]
+    Busy { retry_after: Duration },
+    /// Nothing was done, or (after a failed commit) the outcome is unknown to the caller but settled: not in the log.
+    #[error("the log is unavailable: {reason}")]
+    Unavailable {
+        reason: String,
+        retry_after: Duration,
+    },
+    #[error("this id was used for other content")]
+    IdReused,
+    #[error("the broker is shutting down")]
+    Closed,
+}

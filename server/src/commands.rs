@@ -1,0 +1,65 @@
+//! One file per command: its whole policy on one screen. Sockets and HTTP both come through here.
+//!
+//! Commands are async because brokers are; they see an identity, never a socket or a header.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use parlor_protocol::{ChannelName, ErrorCode, WireError};
+
+use crate::auth::Identity;
+use crate::broker;
+use crate::hub::ConnectionId;
+use crate::kind::{ChannelKind, Verb};
+use crate::node::Node;
+
+pub mod history;
+pub mod presence;
+pub mod publish;
+pub mod signal;
+pub mod subscribe;
+
+/// Who asks.
+#[derive(Clone, Debug)]
+pub struct Caller {
+    pub identity: Arc<Identity>,
+    /// The connection that asks; none for HTTP.
+    pub connection: Option<ConnectionId>,
+}
+
+/// The channel that a command names, if the caller may do this there.
+///
+/// # Errors
+/// `bad_channel`, `unknown_channel_kind`, `not_permitted`.
+pub fn permitted(
+    node: &Node,
+    caller: &Caller,
+    verb: Verb,
+    channel: &str,
+) -> Result<(ChannelName, Arc<ChannelKind>), WireError> {
+    let name = ChannelName::parse(channel)?;
+    let kind = node.kinds.of(&name).ok_or(ErrorCode::UnknownChannelKind)?;
+    if !caller.identity.may(verb, &name, kind) {
+        return Err(
+            ErrorCode::NotPermitted.with(format!("the identity may not {} here", verb.as_str()))
+        );
+    }
+    Ok((name, Arc::clone(kind)))
+}
+
+impl From<broker::Error> for WireError {
+    fn from(error: broker::Error) -> Self {
+        let ms = |wait: Duration| u64::try_from(wait.as_millis()).unwrap_or(u64::MAX);
+        match error {
+            broker::Error::Busy { retry_after } => {
+                Self::from(ErrorCode::Busy).retry_after_ms(ms(retry_after))
+            }
+            // The reason may name files and devices: it is for the log, not for clients.
+            broker::Error::Unavailable { retry_after, .. } => {
+                Self::from(ErrorCode::StorageUnavailable).retry_after_ms(ms(retry_after))
+            }
+            broker::Error::IdReused => ErrorCode::IdReused.into(),
+            broker::Error::Closed => Self::from(ErrorCode::Draining).retry_after_ms(1_000),
+        }
+    }
+}

@@ -1,0 +1,121 @@
+//! The hub: which channels are alive in this process, their newest events, and which shards must know.
+//!
+//! It knows no broker, no transport and no IO. Brokers deliver into it in offset order; shards are told only
+//! "this channel advanced" and take what they lack from the channel's tail, so order and completeness hold
+//! by construction and nothing is lost when a shard lags.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, Ordering};
+
+use dashmap::DashMap;
+use parlor_protocol::{Alias, ChannelName};
+
+mod channel;
+mod entry;
+mod inbox;
+mod table;
+
+pub use channel::{Channel, PULL_MAX, Pull};
+pub use entry::{ConnectionId, EntryParts, Ephemeral, EphemeralBody, LogEntry};
+pub use inbox::{Control, Inbox, InboxFull, Letters, ShardId};
+pub use table::{Advanced, Subscriber, SubscriberKey, Table, Tally};
+
+/// The process-wide directory of channels that have at least one subscriber, joining or joined.
+#[derive(Debug)]
+pub struct Hub {
+    /// Keyed by client-chosen names: dashmap's default hasher is keyed, so they cannot be made to collide.
+    channels: DashMap<ChannelName, Arc<Channel>>,
+    inboxes: Box<[Arc<Inbox>]>,
+    next_alias: AtomicU32,
+}
+
+impl Hub {
+    /// A hub for this many shards (1 to 64).
+    pub fn new(shards: usize) -> Self {
+        assert!((1..=64).contains(&shards), "a hub serves 1 to 64 shards");
+        Self {
+            channels: DashMap::new(),
+            inboxes: (0..shards)
+                .map(|index| Arc::new(Inbox::new(ShardId(index))))
+                .collect(),
+            next_alias: AtomicU32::new(1),
+        }
+    }
+
+    pub fn inboxes(&self) -> &[Arc<Inbox>] {
+        &self.inboxes
+    }
+
+    pub fn inbox(&self, shard: ShardId) -> &Arc<Inbox> {
+        &self.inboxes[shard.0]
+    }
+
+    /// How many channels have a subscriber.
+    pub fn len(&self) -> usize {
+        self.channels.len()
+    }
+
+    pub fn is_empty(&self) -> bool {
+        self.channels.is_empty()
+    }
+
+    /// The channel, if anybody here is subscribed to it.
+    pub fn channel(&self, name: &ChannelName) -> Option<Arc<Channel>> {
+        self.channels.get(name).map(|found| Arc::clone(&found))
+    }
+
+    /// Marks that `shard` wants the channel's events, and makes the channel live if it was not.
+    pub fn enter(&self, name: &ChannelName, shard: ShardId) -> Arc<Channel> {
+        // The map's guard is held while the interest is set: `exit` could otherwise remove the channel in between.
+        let found = self.channels.entry(name.clone()).or_insert_with(|| {
+            Arc::new(Channel::new(
+                name.clone(),
+                Alias(self.next_alias.fetch_add(1, Ordering::Relaxed)),
+            ))
+        });
+        found.add_interest(shard);
+        Arc::clone(&found)
+    }
+
+    /// Takes the mark back. True when the channel died with it, so that the broker may be told.
+    pub fn exit(&self, channel: &Channel, shard: ShardId) -> bool {
+        self.channels
+            .remove_if(channel.name(), |_, held| {
+                std::ptr::eq(&raw const **held, channel) && held.remove_interest(shard)
+            })
+            .is_some()
+    }
+
+    /// Takes one logged event from a broker: in offset order per channel. Does nothing where nobody listens.
+    pub fn deliver(&self, name: &ChannelName, entry: Arc<LogEntry>) {
+        if let Some(channel) = self.channel(name) {
+            let shards = channel.push(entry);
+            self.wake(&channel, shards);
+        }
+    }
+
+    /// Fans out an event that is never logged; the oldest waiting ones are dropped first.
+    pub fn deliver_ephemeral(&self, name: &ChannelName, body: EphemeralBody) {
+        if let Some(channel) = self.channel(name) {
+            let shards = channel.push_ephemeral(body);
+            self.wake(&channel, shards);
+        }
+    }
+
+    /// Has a shard look at a channel again, although nothing came since: it could not take the news before.
+    pub fn nudge(&self, channel: &Channel, shard: ShardId) {
+        if channel.tell(shard) {
+            self.inbox(shard).advanced(channel.alias());
+        }
+    }
+
+    fn wake(&self, channel: &Channel, shards: u64) {
+        for inbox in self
+            .inboxes
+            .iter()
+            .filter(|inbox| shards & inbox.id().bit() != 0)
+        {
+            inbox.advanced(channel.alias());
+        }
+    }
+}

@@ -1,0 +1,215 @@
+//! Events as the hub holds them: shared by all subscribers, each wire form made at most once.
+
+use std::sync::{Arc, OnceLock};
+
+use parlor_protocol::push::{PresenceDiff, Push};
+use parlor_protocol::{Alias, Epoch, Event, EventKind, Form, Payload, Position, Tag, Tags, Time};
+
+use super::inbox::ShardId;
+use crate::outbox::Frame;
+
+/// Names a connection within this process.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct ConnectionId(pub u64);
+
+impl ConnectionId {
+    /// Shard (8 bits), slab key (24 bits), serial number (32 bits): finds the connection without a map, and
+    /// is not mistaken for a later one with the same key.
+    pub fn new(shard: ShardId, key: usize, serial: u32) -> Self {
+        Self((shard.0 as u64) << 56 | (key as u64 & 0xFF_FFFF) << 32 | u64::from(serial))
+    }
+
+    /// The slab key on its shard.
+    pub fn key(self) -> usize {
+        (self.0 >> 32 & 0xFF_FFFF) as usize
+    }
+}
+
+/// One entry of a channel's log, with its frames once somebody needed them.
+#[derive(Debug)]
+pub struct LogEntry {
+    pub epoch: Epoch,
+    /// Dense per channel, from 1.
+    pub offset: u64,
+    /// Counts messages only, from 1.
+    pub seq: u64,
+    /// Random; the next entry repeats it as its `prev`.
+    pub tag: Tag,
+    /// The tag of the entry before; `Tag(0)` on the first.
+    pub prev: Tag,
+    pub time: Time,
+    pub kind: EventKind,
+    pub id: Option<Arc<str>>,
+    pub user: Option<Arc<str>>,
+    pub tags: Tags,
+    pub payload: Payload,
+    /// Receives the event without data. Known only to the live copy: the log does not keep it.
+    pub no_echo_to: Option<ConnectionId>,
+    frames: Frames,
+}
+
+/// The parts of a [`LogEntry`] that its maker chooses.
+#[derive(Clone, Debug)]
+pub struct EntryParts {
+    pub epoch: Epoch,
+    pub offset: u64,
+    pub seq: u64,
+    pub tag: Tag,
+    pub prev: Tag,
+    pub time: Time,
+    pub kind: EventKind,
+    pub id: Option<Arc<str>>,
+    pub user: Option<Arc<str>>,
+    pub tags: Tags,
+    pub payload: Payload,
+    pub no_echo_to: Option<ConnectionId>,
+}
+
+impl LogEntry {
+    pub fn new(parts: EntryParts) -> Self {
+        let EntryParts {
+            epoch,
+            offset,
+            seq,
+            tag,
+            prev,
+            time,
+            kind,
+            id,
+            user,
+            tags,
+            payload,
+            no_echo_to,
+        } = parts;
+        Self {
+            epoch,
+            offset,
+            seq,
+            tag,
+            prev,
+            time,
+            kind,
+            id,
+            user,
+            tags,
+            payload,
+            no_echo_to,
+            frames: Frames::default(),
+        }
+    }
+
+    /// The place just behind this entry.
+    pub fn position(&self) -> Position {
+        Position {
+            epoch: self.epoch,
+            offset: self.offset,
+            tag: self.tag,
+        }
+    }
+
+    /// What it costs to hold, in bytes, without its frames.
+    pub fn bytes(&self) -> usize {
+        const OVERHEAD: usize = 256;
+        self.payload.bytes.len()
+            + self
+                .tags
+                .iter()
+                .map(|(name, value)| name.len() + value.len())
+                .sum::<usize>()
+            + OVERHEAD
+    }
+
+    /// The event as it stands on the wire.
+    pub fn to_event(&self) -> Event {
+        Event {
+            kind: self.kind.clone(),
+            offset: Some(self.offset),
+            seq: (self.kind == EventKind::Message).then_some(self.seq),
+            position: Some(self.position().to_string()),
+            time: self.time,
+            id: self.id.as_deref().map(str::to_owned),
+            user: self.user.as_deref().map(str::to_owned),
+            tags: self.tags.clone(),
+            payload: Some(self.payload.clone()),
+            own: false,
+        }
+    }
+
+    /// The live push of this entry: one frame per wire form, whoever asks.
+    pub fn frame(&self, alias: Alias, form: Form) -> Frame {
+        self.frames.of(form, || Push::Event {
+            alias,
+            event: self.to_event(),
+        })
+    }
+
+    /// The publisher's own copy when it asked for no echo: the place without the data.
+    pub fn own_frame(&self, alias: Alias, form: Form) -> Frame {
+        let event = Event {
+            payload: None,
+            tags: Tags::new(),
+            own: true,
+            ..self.to_event()
+        };
+        Frame::of_push(form, &Push::Event { alias, event })
+    }
+}
+
+/// An event that is never logged.
+#[derive(Debug)]
+pub struct Ephemeral {
+    pub body: EphemeralBody,
+    frames: Frames,
+}
+
+#[derive(Clone, Debug)]
+pub enum EphemeralBody {
+    Signal {
+        event: Event,
+        from: Option<ConnectionId>,
+    },
+    /// For subscribers who asked for presence. Its alias is filled in by the hub.
+    Presence(PresenceDiff),
+}
+
+impl Ephemeral {
+    pub(super) fn new(body: EphemeralBody) -> Self {
+        Self {
+            body,
+            frames: Frames::default(),
+        }
+    }
+
+    pub fn frame(&self, alias: Alias, form: Form) -> Frame {
+        self.frames.of(form, || match &self.body {
+            EphemeralBody::Signal { event, .. } => Push::Event {
+                alias,
+                event: event.clone(),
+            },
+            EphemeralBody::Presence(diff) => Push::Presence(PresenceDiff {
+                alias,
+                ..diff.clone()
+            }),
+        })
+    }
+}
+
+/// One frame per wire form, made when first asked for.
+#[derive(Debug, Default)]
+struct Frames([OnceLock<Frame>; 2]);
+
+impl Frames {
+    fn of(&self, form: Form, push: impl FnOnce() -> Push) -> Frame {
+        let slot = match form {
+            Form::Json => &self.0[0],
+            Form::MsgPack => &self.0[1],
+        };
+        slot.get_or_init(|| Frame::of_push(form, &push())).clone()
+    }
+}
+
+impl std::fmt::Display for ConnectionId {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{:016x}", self.0)
+    }
+}
