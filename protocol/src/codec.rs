@@ -3,7 +3,20 @@
 //! Server side: [`decode_commands`], [`encode_reply`], [`encode_push`]. Client side: [`encode_command`],
 //! [`decode_server`]. A frame is one object or an array of objects.
 
-use crate::command::Envelope;
+mod split;
+mod split_json;
+mod split_msgpack;
+mod depth;
+mod body;
+mod data;
+mod publication;
+mod event;
+mod member;
+mod check;
+mod commands;
+mod server;
+mod encode;
+
 use crate::error::WireError;
 use crate::push::Push;
 use crate::reply::Reply;
@@ -51,44 +64,6 @@ pub enum ServerMessage {
     Push(Push),
 }
 
-/// Splits a frame and understands each of its commands by itself.
-///
-/// # Errors
-/// [`FrameError`] when the frame is not an object or a flat array of objects of the documented form.
-pub fn decode_commands(form: Form, frame: &[u8]) -> Result<Vec<Result<Envelope, CommandError>>, FrameError> {
-    let _ = (form, frame);
-    todo!()
-}
-
-/// The answer to one command, as one frame's payload.
-pub fn encode_reply(form: Form, id: u32, result: &Result<Reply, WireError>) -> Vec<u8> {
-    let _ = (form, id, result);
-    todo!()
-}
-
-/// One push, as one frame's payload.
-pub fn encode_push(form: Form, push: &Push) -> Vec<u8> {
-    let _ = (form, push);
-    todo!()
-}
-
-/// One command, as one frame's payload.
-pub fn encode_command(form: Form, envelope: &Envelope) -> Vec<u8> {
-    let _ = (form, envelope);
-    todo!()
-}
-
-/// Several commands as one frame: an array.
-pub fn encode_commands(form: Form, envelopes: &[Envelope]) -> Vec<u8> {
-    let _ = (form, envelopes);
-    todo!()
-}
-
-/// Everything a server's frame holds.
-///
-/// # Errors
-/// [`FrameError`] when the frame is not of the documented form.
-pub fn decode_server(form: Form, frame: &[u8]) -> Result<Vec<ServerMessage>, FrameError> {
-    let _ = (form, frame);
-    todo!()
-}
+pub use commands::decode_commands;
+pub use encode::{encode_command, encode_commands, encode_push, encode_reply};
+pub use server::decode_server;

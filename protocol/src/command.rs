@@ -87,6 +87,27 @@ pub struct Subscribe {
     pub presence: bool,
 }
 
+impl Subscribe {
+    /// From now on, without presence.
+    pub fn new(channel: impl Into<String>) -> Self {
+        Self { channel: channel.into(), token: None, recover: None, presence: false }
+    }
+
+    /// The same, with what to deliver before the live events.
+    #[must_use]
+    pub fn recover(mut self, recover: Recover) -> Self {
+        self.recover = Some(recover);
+        self
+    }
+
+    /// The same, with or without presence diffs.
+    #[must_use]
+    pub fn with_presence(mut self, presence: bool) -> Self {
+        self.presence = presence;
+        self
+    }
+}
+
 /// What to deliver before the live events: `{"from":"…"}` or `{"latest":20}`.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]

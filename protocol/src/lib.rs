@@ -16,8 +16,10 @@ pub mod error;
 pub mod close;
 pub mod limits;
 pub mod codec;
+pub mod client;
 
 pub use channel::{Alias, ChannelName};
+pub use client::ClientSession;
 pub use close::CloseCode;
 pub use codec::Form;
 pub use command::{Command, Envelope};

@@ -9,7 +9,10 @@ use crate::reply::{Member, Subscribed};
 #[derive(Clone, Debug, PartialEq)]
 pub enum Push {
     /// An event of a subscribed channel: its fields stand beside `alias`.
-    Event { alias: Alias, event: Event },
+    Event {
+        alias: Alias,
+        event: Event,
+    },
     Advance(Advance),
     Presence(PresenceDiff),
     /// The server or a backend made a subscription.
@@ -78,3 +81,8 @@ pub struct Disconnect {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub retry_after_ms: Option<u64>,
 }
+
+/// Codes of `unsubscribed`: below 2500 the subscription is over, from 2500 on subscribe again from the position.
+pub const UNSUBSCRIBED_BY_APPLICATION: u16 = 2000;
+/// The log and the reader no longer fit: retention overtook it, or the log began a new life.
+pub const UNSUBSCRIBED_RESUBSCRIBE: u16 = 2500;
