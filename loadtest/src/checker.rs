@@ -28,12 +28,6 @@ pub(crate) struct Faults {
     pub(crate) skipped: u64,
 }
 
-impl Faults {
-    pub(crate) fn count(&self) -> u64 {
-        self.gaps + self.duplicates + self.reordered
-    }
-}
-
 impl AddAssign for Faults {
     fn add_assign(&mut self, other: Self) {
         self.gaps += other.gaps;
@@ -79,9 +73,10 @@ impl Checker {
     }
 
     fn miss(&mut self, first: u64, last: u64) {
+        let full = self.missing.len() == MISSING_RANGES_MAX;
         match self.missing.last_mut() {
             // Beyond the bound, ranges melt together: the count stays at least as high as the truth.
-            Some(range) if self.missing.len() == MISSING_RANGES_MAX => range.1 = last,
+            Some(range) if full => range.1 = last,
             _ => self.missing.push((first, last)),
         }
     }

@@ -8,7 +8,7 @@ use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use anyhow::{Context as _, ensure};
+use anyhow::Context as _;
 use tokio::sync::oneshot;
 
 use crate::driver::acks::Acks;
@@ -78,15 +78,15 @@ pub(crate) fn run(scenario: &Scenario) -> anyhow::Result<Outcome> {
     say(&format!("Opening {} connections to {}.", scenario.shape.connections(), scenario.target.url));
 
     let readers = start_readers(&shared)?;
-    let began = Instant::now();
-    await_subscribers(&shared, &watch);
+    let (began, mut teller) = (Instant::now(), Teller::new(&watch));
+    await_subscribers(&shared, &mut teller);
     let opening = began.elapsed();
     let publishers = start_publishers(&shared)?;
     thread::sleep(SETTLE);
     let connected = watch.sample();
 
-    let boundaries = conduct(&shared, &watch);
-    drain(&shared, &watch);
+    let boundaries = conduct(&shared, &watch, &mut teller);
+    drain(&shared, &mut teller);
     let closed = shared.progress.closed.count();
     let pacings = publishers.pacers.into_iter().map(join).collect::<anyhow::Result<_>>()?;
     let acks = publishers.acks.finish()?;
@@ -159,8 +159,8 @@ impl<T> Running<T> {
     }
 
     fn finish(self) -> anyhow::Result<T> {
-        // A thread that has ended already tells why when it is joined.
-        drop(self.finish.send(()));
+        // Fails when the thread has ended already: joining it tells why.
+        self.finish.send(()).ok();
         join(self.thread).and_then(|result| result)
     }
 }
@@ -197,34 +197,26 @@ fn start_publishers(shared: &Arc<Shared>) -> anyhow::Result<Publishers> {
     Ok(Publishers { acks, pacers })
 }
 
-fn await_subscribers(shared: &Shared, watch: &ServerWatch) {
+fn await_subscribers(shared: &Shared, teller: &mut Teller<'_>) {
     let wanted = shared.scenario.shape.connections();
     let patience = Duration::from_secs_f64(f64::from(wanted) / shared.scenario.load.connect_rate) + OPENING_GRACE;
-    let (began, mut line, mut glance) = (Instant::now(), Line::default(), None);
-    let mut told = began;
+    let began = Instant::now();
     while !shared.progress.all_settled(wanted) && began.elapsed() < patience {
         thread::sleep(LOOK);
-        if told.elapsed() >= TELL {
-            told = Instant::now();
-            line.say(&shared.progress, "opening", began.elapsed().as_secs_f64(), &watch.glance(&mut glance));
-        }
+        teller.tell_if_due(&shared.progress, "opening");
     }
 }
 
 /// Starts the clock and stays until the last stage has ended.
-fn conduct(shared: &Shared, watch: &ServerWatch) -> Vec<Boundary> {
+fn conduct(shared: &Shared, watch: &ServerWatch, teller: &mut Teller<'_>) -> Vec<Boundary> {
     let start = *shared.start.get_or_init(|| Instant::now() + START_DELAY);
     thread::sleep(start.saturating_duration_since(Instant::now()));
     let mut boundaries = vec![shared.boundary(watch)];
-    let (mut line, mut glance, mut tell_at) = (Line::default(), None, start + TELL);
     for (index, stage) in shared.scenario.timeline.stages().iter().enumerate() {
         let end = start + shared.scenario.timeline.end_of(index);
         while Instant::now() < end {
-            thread::sleep(end.min(tell_at).saturating_duration_since(Instant::now()));
-            if Instant::now() >= tell_at {
-                tell_at += TELL;
-                line.say(&shared.progress, stage.name, start.elapsed().as_secs_f64(), &watch.glance(&mut glance));
-            }
+            thread::sleep(end.min(teller.due).saturating_duration_since(Instant::now()));
+            teller.tell_if_due(&shared.progress, stage.name);
         }
         boundaries.push(shared.boundary(watch));
     }
@@ -232,10 +224,9 @@ fn conduct(shared: &Shared, watch: &ServerWatch) -> Vec<Boundary> {
 }
 
 /// Waits for what is still owed; gives up when nothing has come for a while.
-fn drain(shared: &Shared, watch: &ServerWatch) {
+fn drain(shared: &Shared, teller: &mut Teller<'_>) {
     let progress = &shared.progress;
     let (began, mut seen, mut moved_at) = (Instant::now(), 0, Instant::now());
-    let mut told = began;
     while began.elapsed() < DRAIN_MAX && moved_at.elapsed() < DRAIN_QUIET {
         let answered = progress.acknowledged.count() + progress.refused.count();
         if answered >= progress.published.count() && progress.deliveries.count() >= progress.owed.count() {
@@ -245,18 +236,40 @@ fn drain(shared: &Shared, watch: &ServerWatch) {
         if now != seen {
             (seen, moved_at) = (now, Instant::now());
         }
-        if told.elapsed() >= TELL {
-            told = Instant::now();
-            Line::default().say(progress, "draining", began.elapsed().as_secs_f64(), &watch.glance(&mut None));
-        }
+        teller.tell_if_due(progress, "draining");
         thread::sleep(LOOK);
     }
 }
 
+/// One line each second, whatever the phase.
+struct Teller<'a> {
+    watch: &'a ServerWatch,
+    began: Instant,
+    due: Instant,
+    line: Line,
+    glance: Option<(Instant, f64)>,
+}
+
+impl<'a> Teller<'a> {
+    fn new(watch: &'a ServerWatch) -> Self {
+        let began = Instant::now();
+        Self { watch, began, due: began + TELL, line: Line::default(), glance: None }
+    }
+
+    fn tell_if_due(&mut self, progress: &Progress, phase: &str) {
+        let now = Instant::now();
+        if now < self.due {
+            return;
+        }
+        // After a pause the next line comes a whole second later, so that its figures are rates.
+        self.due = now + TELL;
+        let server = self.watch.glance(&mut self.glance);
+        self.line.say(progress, phase, (now - self.began).as_secs_f64(), &server);
+    }
+}
+
 fn join<T>(thread: thread::JoinHandle<T>) -> anyhow::Result<T> {
-    let result = thread.join();
-    ensure!(result.is_ok(), "a thread of the generator panicked");
-    result.map_err(|_| anyhow::anyhow!("a thread of the generator panicked"))
+    thread.join().map_err(|_| anyhow::anyhow!("a thread of the generator panicked"))
 }
 
 /// How often the conductor looks whether a phase is over.

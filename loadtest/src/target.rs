@@ -48,11 +48,11 @@ impl Target {
 }
 
 impl Sources {
-    pub(crate) fn nth(&self, connection: u32) -> Ipv4Addr {
+    pub(crate) fn nth(self, connection: u32) -> Ipv4Addr {
         Ipv4Addr::from_bits(self.first + connection % self.count)
     }
 
-    pub(crate) fn count(&self) -> u32 {
+    pub(crate) fn count(self) -> u32 {
         self.count
     }
 }

@@ -26,7 +26,6 @@ use crate::stamp::{self, Stamp};
 #[derive(Debug)]
 pub(crate) struct Pacer {
     shared: Arc<Shared>,
-    group: usize,
     schedule: Schedule,
     lines: Vec<PublishLine>,
     channels: Vec<String>,
@@ -57,7 +56,6 @@ impl Pacer {
         let stages = scenario.timeline.stages().len();
         Self {
             shared: Arc::clone(shared),
-            group,
             schedule: scenario.timeline.schedule(group),
             lines,
             channels: (0..scenario.groups[group].channels).map(|channel| scenario.channel(group, channel)).collect(),

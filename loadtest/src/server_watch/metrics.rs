@@ -21,6 +21,8 @@ pub(crate) struct Counters {
     pub(crate) deliveries: Option<f64>,
     /// Times a connection's own task was woken to write.
     pub(crate) write_wakeups: Option<f64>,
+    /// Write calls to sockets; several frames may leave with one.
+    pub(crate) write_calls: Option<f64>,
 }
 
 impl MetricsPage {
@@ -47,16 +49,20 @@ impl MetricsPage {
 
 impl Counters {
     fn parse(page: &str) -> Self {
-        Self { deliveries: sum(page, "_deliveries_total"), write_wakeups: sum(page, "_write_wakeups_total") }
+        Self {
+            deliveries: sum(page, "parlor_deliveries_total"),
+            write_wakeups: sum(page, "parlor_write_wakeups_total"),
+            write_calls: sum(page, "parlor_write_calls_total"),
+        }
     }
 }
 
-/// The sum over all labels of the metric whose name ends so; `None` when the page has no such metric.
-fn sum(page: &str, suffix: &str) -> Option<f64> {
+/// The sum of a metric over all its labels; `None` when the page has no such metric.
+fn sum(page: &str, metric: &str) -> Option<f64> {
     let values = page.lines().filter_map(|line| {
         let (series, value) = line.rsplit_once(' ')?;
         let name = series.split('{').next()?;
-        (name.starts_with("parlor_") && name.ends_with(suffix)).then(|| value.parse::<f64>().ok()).flatten()
+        (name == metric).then(|| value.parse::<f64>().ok()).flatten()
     });
     values.fold(None, |sum, value| Some(sum.unwrap_or(0.0) + value))
 }
@@ -72,7 +78,7 @@ mod tests {
     fn counters_are_summed_over_labels() {
         let page = "HTTP/1.0 200 OK\r\n\r\n# TYPE parlor_deliveries counter\nparlor_deliveries_total{shard=\"0\"} 40\n\
             parlor_deliveries_total{shard=\"1\"} 2\nparlor_write_wakeups_total 7\nother_deliveries_total 9\n";
-        assert_eq!(Counters::parse(page), Counters { deliveries: Some(42.0), write_wakeups: Some(7.0) });
+        assert_eq!(Counters::parse(page), Counters { deliveries: Some(42.0), write_wakeups: Some(7.0), write_calls: None });
         assert_eq!(Counters::parse(""), Counters::default());
     }
 }
