@@ -30,6 +30,25 @@ pub enum Command {
     Pong(Pong),
 }
 
+impl Command {
+    /// Its name on the wire.
+    pub fn name(&self) -> &'static str {
+        match self {
+            Self::Connect(_) => "connect",
+            Self::Subscribe(_) => "subscribe",
+            Self::Unsubscribe(_) => "unsubscribe",
+            Self::Publish(_) => "publish",
+            Self::Signal(_) => "signal",
+            Self::History(_) => "history",
+            Self::Presence(_) => "presence",
+            Self::PresenceSet(_) => "presence_set",
+            Self::Refresh(_) => "refresh",
+            Self::Ping(_) => "ping",
+            Self::Pong(_) => "pong",
+        }
+    }
+}
+
 /// The first command of a connection. Carries all subscriptions, so one round trip resumes everything.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(default)]

@@ -15,10 +15,10 @@ mod entry;
 mod inbox;
 mod table;
 
-pub use channel::{Channel, Pull};
+pub use channel::{Channel, Pull, PULL_MAX};
 pub use entry::{ConnectionId, EntryParts, Ephemeral, EphemeralBody, LogEntry};
 pub use inbox::{Control, Inbox, InboxFull, Letters, ShardId};
-pub use table::{Joining, Subscriber, SubscriberKey, Table};
+pub use table::{Advanced, Subscriber, SubscriberKey, Table, Tally};
 
 /// The process-wide directory of channels that have at least one subscriber, joining or joined.
 #[derive(Debug)]
@@ -92,6 +92,13 @@ impl Hub {
         if let Some(channel) = self.channel(name) {
             let shards = channel.push_ephemeral(body);
             self.wake(&channel, shards);
+        }
+    }
+
+    /// Has a shard look at a channel again, although nothing came since: it could not take the news before.
+    pub fn nudge(&self, channel: &Channel, shard: ShardId) {
+        if channel.tell(shard) {
+            self.inbox(shard).advanced(channel.alias());
         }
     }
 

@@ -81,7 +81,7 @@ fn not_utf8(body: &[u8]) -> WireError {
 }
 
 /// Errors quote the peer's words: never more than a line of them.
-fn shorten(mut text: String) -> String {
+pub(super) fn shorten(mut text: String) -> String {
     const TEXT_BYTES_MAX: usize = 200;
     if text.len() > TEXT_BYTES_MAX {
         text.truncate(text.floor_char_boundary(TEXT_BYTES_MAX));

@@ -5,11 +5,25 @@ use std::sync::{Arc, OnceLock};
 use parlor_protocol::push::{PresenceDiff, Push};
 use parlor_protocol::{Alias, Epoch, Event, EventKind, Form, Payload, Position, Tag, Tags, Time};
 
+use super::inbox::ShardId;
 use crate::outbox::Frame;
 
 /// Names a connection within this process.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct ConnectionId(pub u64);
+
+impl ConnectionId {
+    /// Shard (8 bits), slab key (24 bits), serial number (32 bits): finds the connection without a map, and
+    /// is not mistaken for a later one with the same key.
+    pub fn new(shard: ShardId, key: usize, serial: u32) -> Self {
+        Self((shard.0 as u64) << 56 | (key as u64 & 0xFF_FFFF) << 32 | u64::from(serial))
+    }
+
+    /// The slab key on its shard.
+    pub fn key(self) -> usize {
+        (self.0 >> 32 & 0xFF_FFFF) as usize
+    }
+}
 
 /// One entry of a channel's log, with its frames once somebody needed them.
 #[derive(Debug)]
@@ -134,5 +148,11 @@ impl Frames {
             Form::MsgPack => &self.0[1],
         };
         slot.get_or_init(|| Frame::of_push(form, &push())).clone()
+    }
+}
+
+impl std::fmt::Display for ConnectionId {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{:016x}", self.0)
     }
 }

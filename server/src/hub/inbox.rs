@@ -1,7 +1,6 @@
 //! What a shard is told by others: which channels advanced, and a few orders about its connections.
 
 use std::net::TcpStream;
-use std::sync::Arc;
 
 use parking_lot::Mutex;
 use parlor_protocol::{Alias, ChannelName, CloseCode};
@@ -90,6 +89,13 @@ impl Inbox {
         Ok(())
     }
 
+    /// Takes what is there, if anything.
+    pub fn take_now(&self, into: &mut Letters) {
+        into.advanced.clear();
+        into.controls.clear();
+        std::mem::swap(&mut *self.letters.lock(), into);
+    }
+
     /// Waits until something is there and takes it all, swapping in the emptied `into`.
     pub async fn take(&self, into: &mut Letters) {
         into.advanced.clear();
@@ -106,6 +112,3 @@ impl Inbox {
         }
     }
 }
-
-/// All inboxes of a process, in the order of their shards.
-pub type Inboxes = Box<[Arc<Inbox>]>;

@@ -1,0 +1,8 @@
+//! The promises of presence, each by name.
+
+mod diffs;
+mod leases;
+mod paging;
+mod replay;
+mod threads;
+mod world;
