@@ -30,6 +30,25 @@ pub enum Command {
     Pong(Pong),
 }
 
+impl Command {
+    /// Its name on the wire.
+    pub fn name(&self) -> &'static str {
+        match self {
+            Self::Connect(_) => "connect",
+            Self::Subscribe(_) => "subscribe",
+            Self::Unsubscribe(_) => "unsubscribe",
+            Self::Publish(_) => "publish",
+            Self::Signal(_) => "signal",
+            Self::History(_) => "history",
+            Self::Presence(_) => "presence",
+            Self::PresenceSet(_) => "presence_set",
+            Self::Refresh(_) => "refresh",
+            Self::Ping(_) => "ping",
+            Self::Pong(_) => "pong",
+        }
+    }
+}
+
 /// The first command of a connection. Carries all subscriptions, so one round trip resumes everything.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(default)]
@@ -69,7 +88,9 @@ pub struct SessionKey {
 
 impl std::fmt::Debug for SessionKey {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("SessionKey").field("id", &self.id).finish_non_exhaustive()
+        f.debug_struct("SessionKey")
+            .field("id", &self.id)
+            .finish_non_exhaustive()
     }
 }
 
@@ -90,7 +111,12 @@ pub struct Subscribe {
 impl Subscribe {
     /// From now on, without presence.
     pub fn new(channel: impl Into<String>) -> Self {
-        Self { channel: channel.into(), token: None, recover: None, presence: false }
+        Self {
+            channel: channel.into(),
+            token: None,
+            recover: None,
+            presence: false,
+        }
     }
 
     /// The same, with what to deliver before the live events.

@@ -5,11 +5,25 @@ use std::sync::{Arc, OnceLock};
 use parlor_protocol::push::{PresenceDiff, Push};
 use parlor_protocol::{Alias, Epoch, Event, EventKind, Form, Payload, Position, Tag, Tags, Time};
 
+use super::inbox::ShardId;
 use crate::outbox::Frame;
 
 /// Names a connection within this process.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct ConnectionId(pub u64);
+
+impl ConnectionId {
+    /// Shard (8 bits), slab key (24 bits), serial number (32 bits): finds the connection without a map, and
+    /// is not mistaken for a later one with the same key.
+    pub fn new(shard: ShardId, key: usize, serial: u32) -> Self {
+        Self((shard.0 as u64) << 56 | (key as u64 & 0xFF_FFFF) << 32 | u64::from(serial))
+    }
+
+    /// The slab key on its shard.
+    pub fn key(self) -> usize {
+        (self.0 >> 32 & 0xFF_FFFF) as usize
+    }
+}
 
 /// One entry of a channel's log, with its frames once somebody needed them.
 #[derive(Debug)]
@@ -53,19 +67,56 @@ pub struct EntryParts {
 
 impl LogEntry {
     pub fn new(parts: EntryParts) -> Self {
-        let EntryParts { epoch, offset, seq, tag, prev, time, kind, id, user, tags, payload, no_echo_to } = parts;
-        Self { epoch, offset, seq, tag, prev, time, kind, id, user, tags, payload, no_echo_to, frames: Frames::default() }
+        let EntryParts {
+            epoch,
+            offset,
+            seq,
+            tag,
+            prev,
+            time,
+            kind,
+            id,
+            user,
+            tags,
+            payload,
+            no_echo_to,
+        } = parts;
+        Self {
+            epoch,
+            offset,
+            seq,
+            tag,
+            prev,
+            time,
+            kind,
+            id,
+            user,
+            tags,
+            payload,
+            no_echo_to,
+            frames: Frames::default(),
+        }
     }
 
     /// The place just behind this entry.
     pub fn position(&self) -> Position {
-        Position { epoch: self.epoch, offset: self.offset, tag: self.tag }
+        Position {
+            epoch: self.epoch,
+            offset: self.offset,
+            tag: self.tag,
+        }
     }
 
     /// What it costs to hold, in bytes, without its frames.
     pub fn bytes(&self) -> usize {
         const OVERHEAD: usize = 256;
-        self.payload.bytes.len() + self.tags.iter().map(|(name, value)| name.len() + value.len()).sum::<usize>() + OVERHEAD
+        self.payload.bytes.len()
+            + self
+                .tags
+                .iter()
+                .map(|(name, value)| name.len() + value.len())
+                .sum::<usize>()
+            + OVERHEAD
     }
 
     /// The event as it stands on the wire.
@@ -86,12 +137,20 @@ impl LogEntry {
 
     /// The live push of this entry: one frame per wire form, whoever asks.
     pub fn frame(&self, alias: Alias, form: Form) -> Frame {
-        self.frames.of(form, || Push::Event { alias, event: self.to_event() })
+        self.frames.of(form, || Push::Event {
+            alias,
+            event: self.to_event(),
+        })
     }
 
     /// The publisher's own copy when it asked for no echo: the place without the data.
     pub fn own_frame(&self, alias: Alias, form: Form) -> Frame {
-        let event = Event { payload: None, tags: Tags::new(), own: true, ..self.to_event() };
+        let event = Event {
+            payload: None,
+            tags: Tags::new(),
+            own: true,
+            ..self.to_event()
+        };
         Frame::of_push(form, &Push::Event { alias, event })
     }
 }
@@ -105,20 +164,32 @@ pub struct Ephemeral {
 
 #[derive(Clone, Debug)]
 pub enum EphemeralBody {
-    Signal { event: Event, from: Option<ConnectionId> },
+    Signal {
+        event: Event,
+        from: Option<ConnectionId>,
+    },
     /// For subscribers who asked for presence. Its alias is filled in by the hub.
     Presence(PresenceDiff),
 }
 
 impl Ephemeral {
     pub(super) fn new(body: EphemeralBody) -> Self {
-        Self { body, frames: Frames::default() }
+        Self {
+            body,
+            frames: Frames::default(),
+        }
     }
 
     pub fn frame(&self, alias: Alias, form: Form) -> Frame {
         self.frames.of(form, || match &self.body {
-            EphemeralBody::Signal { event, .. } => Push::Event { alias, event: event.clone() },
-            EphemeralBody::Presence(diff) => Push::Presence(PresenceDiff { alias, ..diff.clone() }),
+            EphemeralBody::Signal { event, .. } => Push::Event {
+                alias,
+                event: event.clone(),
+            },
+            EphemeralBody::Presence(diff) => Push::Presence(PresenceDiff {
+                alias,
+                ..diff.clone()
+            }),
         })
     }
 }
@@ -134,5 +205,11 @@ impl Frames {
             Form::MsgPack => &self.0[1],
         };
         slot.get_or_init(|| Frame::of_push(form, &push())).clone()
+    }
+}
+
+impl std::fmt::Display for ConnectionId {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{:016x}", self.0)
     }
 }

@@ -1,7 +1,6 @@
 //! What a shard is told by others: which channels advanced, and a few orders about its connections.
 
 use std::net::TcpStream;
-use std::sync::Arc;
 
 use parking_lot::Mutex;
 use parlor_protocol::{Alias, ChannelName, CloseCode};
@@ -26,11 +25,20 @@ impl ShardId {
 #[derive(Debug)]
 pub enum Control {
     /// End it with this code.
-    Disconnect { connection: ConnectionId, code: CloseCode },
+    Disconnect {
+        connection: ConnectionId,
+        code: CloseCode,
+    },
     /// Subscribe it by a backend's order, with the backend's rights.
-    Subscribe { connection: ConnectionId, channel: ChannelName },
+    Subscribe {
+        connection: ConnectionId,
+        channel: ChannelName,
+    },
     /// End its subscription.
-    Unsubscribe { connection: ConnectionId, channel: ChannelName },
+    Unsubscribe {
+        connection: ConnectionId,
+        channel: ChannelName,
+    },
     /// A fresh socket from a shard that owns clearly more connections.
     Accept { socket: TcpStream },
     /// Begin to send every client away.
@@ -58,7 +66,11 @@ pub struct InboxFull;
 
 impl Inbox {
     pub(super) fn new(id: ShardId) -> Self {
-        Self { id, letters: Mutex::default(), bell: Notify::new() }
+        Self {
+            id,
+            letters: Mutex::default(),
+            bell: Notify::new(),
+        }
     }
 
     pub fn id(&self) -> ShardId {
@@ -90,6 +102,13 @@ impl Inbox {
         Ok(())
     }
 
+    /// Takes what is there, if anything.
+    pub fn take_now(&self, into: &mut Letters) {
+        into.advanced.clear();
+        into.controls.clear();
+        std::mem::swap(&mut *self.letters.lock(), into);
+    }
+
     /// Waits until something is there and takes it all, swapping in the emptied `into`.
     pub async fn take(&self, into: &mut Letters) {
         into.advanced.clear();
@@ -106,6 +125,3 @@ impl Inbox {
         }
     }
 }
-
-/// All inboxes of a process, in the order of their shards.
-pub type Inboxes = Box<[Arc<Inbox>]>;

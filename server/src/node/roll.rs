@@ -1,4 +1,4 @@
-//! The roll: which users are connected to this node, and on which shard.
+//! The roll: which users and sessions are connected to this node, and on which shard.
 
 use std::sync::Arc;
 
@@ -13,10 +13,12 @@ pub struct RollEntry {
     pub shard: ShardId,
 }
 
-/// User → connections. Written at connect and close only.
+/// User → connections and session → connection. Written at connect and close only, and bounded by the open
+/// connections.
 #[derive(Debug, Default)]
 pub struct Roll {
     users: DashMap<Arc<str>, Vec<RollEntry>>,
+    sessions: DashMap<Arc<str>, RollEntry>,
 }
 
 impl Roll {
@@ -33,6 +35,25 @@ impl Roll {
 
     /// All connections of a user, in the order in which they came.
     pub fn connections_of(&self, user: &str) -> Vec<RollEntry> {
-        self.users.get(user).map(|entries| entries.clone()).unwrap_or_default()
+        self.users
+            .get(user)
+            .map(|entries| entries.clone())
+            .unwrap_or_default()
+    }
+
+    /// How many users are connected.
+    pub fn users(&self) -> usize {
+        self.users.len()
+    }
+
+    /// Makes the connection the session's. Returns the one that it was before.
+    pub fn take_session(&self, session: &Arc<str>, entry: RollEntry) -> Option<RollEntry> {
+        self.sessions.insert(Arc::clone(session), entry)
+    }
+
+    /// Forgets the session, unless another connection took it over.
+    pub fn leave_session(&self, session: &Arc<str>, connection: ConnectionId) {
+        self.sessions
+            .remove_if(session, |_, entry| entry.connection == connection);
     }
 }

@@ -1,0 +1,215 @@
+//! What a later version may say, and other ways to say the same: each is read as the value beside it.
+
+use serde_json::{Value, json};
+
+use crate::file::{Compat, hex};
+
+pub(crate) fn all() -> Vec<Compat> {
+    let mut vectors = to_server();
+    vectors.extend(to_client());
+    vectors.extend(other_writings());
+    vectors
+}
+
+fn to_server() -> Vec<Compat> {
+    let publish = json!({"id": 1, "publish": {"channel": "c", "data": "hi"}});
+    vec![
+        both(
+            "server",
+            "unknown fields in a command",
+            &json!({"id": 1, "ping": {"later": {"deep": [1]}}}),
+            &json!({"id": 1, "ping": {}}),
+        ),
+        both(
+            "server",
+            "an unknown field in a subscription",
+            &json!({"connect": {"subscriptions": [{"channel": "c", "delta": true}], "later": null}}),
+            &json!({"connect": {"subscriptions": [{"channel": "c"}]}}),
+        ),
+        both(
+            "server",
+            "optional fields that are null",
+            &json!({"id": 1, "connect": {"token": null, "user": null, "session": null}}),
+            &json!({"id": 1, "connect": {}}),
+        ),
+        both(
+            "server",
+            "a state that is null",
+            &json!({"id": 1, "presence_set": {"channel": "c", "state": null}}),
+            &json!({"id": 1, "presence_set": {"channel": "c"}}),
+        ),
+        both(
+            "server",
+            "defaults that are written out",
+            &json!({"id": 1, "history": {"channel": "c", "direction": "backward"}}),
+            &json!({"id": 1, "history": {"channel": "c", "direction": "backward"}}),
+        ),
+        json_only(
+            "server",
+            "an escaped name",
+            r#"{"\u0069d":1,"\u0070ing":{}}"#,
+            &json!({"id": 1, "ping": {}}),
+        ),
+        json_only(
+            "server",
+            "blanks around everything",
+            " \r\n\t{ \"id\" : 1 , \"ping\" : { } } \n",
+            &json!({"id": 1, "ping": {}}),
+        ),
+        json_only(
+            "server",
+            "the id behind the command",
+            r#"{"ping":{},"id":1}"#,
+            &json!({"id": 1, "ping": {}}),
+        ),
+        json_only(
+            "server",
+            "an array of one",
+            r#"[{"id":1,"ping":{}}]"#,
+            &json!({"id": 1, "ping": {}}),
+        ),
+        json_only(
+            "server",
+            "blanks around a payload",
+            "{\"id\":1,\"publish\":{\"channel\":\"c\",\"data\": \n\"hi\"\t}}",
+            &publish,
+        ),
+        msgpack_only(
+            "server",
+            "blanks around a payload",
+            &json!({"id": 1, "publish": {"channel": "c", "data": " \n\"hi\"\t"}}),
+            &publish,
+        ),
+        msgpack_only(
+            "server",
+            "data_b64 is an unknown field in MessagePack",
+            &json!({"id": 1, "publish": {"channel": "c", "data": "\"hi\"", "data_b64": 5}}),
+            &publish,
+        ),
+    ]
+}
+
+fn to_client() -> Vec<Compat> {
+    let unknown = json!({});
+    let pinged = json!({"id": 1, "signal": {"time": "1"}});
+    vec![
+        both(
+            "client",
+            "an unknown push",
+            &json!({"later": {"alias": 7}}),
+            &unknown,
+        ),
+        both("client", "a push without a name", &json!({}), &unknown),
+        both(
+            "client",
+            "a reply to an unknown command",
+            &json!({"id": 1, "later": {}}),
+            &unknown,
+        ),
+        both(
+            "client",
+            "an unknown error code",
+            &json!({"id": 1, "error": {"code": 1999, "name": "later", "text": "wait", "hint": "x"}}),
+            &json!({"id": 1, "error": {"code": 1999, "name": "later", "text": "wait"}}),
+        ),
+        both(
+            "client",
+            "an unknown close code",
+            &json!({"disconnect": {"code": 4399, "name": "later", "text": "fresh", "more": 1}}),
+            &json!({"disconnect": {"code": 4399, "name": "later", "text": "fresh"}}),
+        ),
+        both(
+            "client",
+            "an unknown reason of advance",
+            &json!({"advance": {"alias": 7, "offset": 3, "position": "p", "reason": "later"}}),
+            &json!({"advance": {"alias": 7, "offset": 3, "position": "p", "reason": "later"}}),
+        ),
+        both(
+            "client",
+            "an unknown field in the ping push",
+            &json!({"ping": {"later": 1}}),
+            &json!({"ping": {}}),
+        ),
+        json_only(
+            "client",
+            "an unknown kind of event, with unknown fields",
+            r#"{"event":{"alias":7,"kind":"reaction","offset":5,"position":"p","time":"1","to":4,"data":"+1"}}"#,
+            &json!({"event": {"alias": 7, "kind": "reaction", "offset": 5, "position": "p", "time": "1", "data": "+1"}}),
+        ),
+        msgpack_only(
+            "client",
+            "an unknown kind of event, with unknown fields",
+            &json!({"event": {"alias": 7, "kind": "reaction", "offset": 5, "position": "p", "time": 1, "to": 4, "data": "\"+1\""}}),
+            &json!({"event": {"alias": 7, "kind": "reaction", "offset": 5, "position": "p", "time": "1", "data": "+1"}}),
+        ),
+        json_only(
+            "client",
+            "unknown fields beside and in a reply",
+            r#"{"id":1,"trace":"x","signal":{"time":"1","later":[]}}"#,
+            &pinged,
+        ),
+        msgpack_only(
+            "client",
+            "unknown fields beside and in a reply",
+            &json!({"id": 1, "trace": "x", "signal": {"time": 1, "later": []}}),
+            &pinged,
+        ),
+    ]
+}
+
+/// MessagePack has several ways to write the same number, string or container.
+fn other_writings() -> Vec<Compat> {
+    let ping = json!({"id": 1, "ping": {}});
+    let writings = [
+        (
+            "wide lengths",
+            "df00000002db000000026964ce00000001da000470696e67de0000",
+        ),
+        ("the id as int64", "82a26964d30000000000000001a470696e6780"),
+        ("the id as uint64", "82a26964cf0000000000000001a470696e6780"),
+        (
+            "an extension in an unknown field",
+            "82a26964 01 a470696e67 81 a178 d6ff00000000",
+        ),
+        (
+            "a float in an unknown field",
+            "82a26964 01 a470696e67 81 a178 cb3ff0000000000000",
+        ),
+    ];
+    let vector = |(name, writing): (&str, &str)| Compat {
+        name: name.to_owned(),
+        to: "server".to_owned(),
+        value: ping.clone(),
+        json: None,
+        msgpack: Some(writing.replace(' ', "")),
+    };
+    writings.into_iter().map(vector).collect()
+}
+
+fn both(to: &str, name: &str, written: &Value, value: &Value) -> Compat {
+    Compat {
+        json: Some(written.to_string()),
+        ..msgpack_only(to, name, written, value)
+    }
+}
+
+fn json_only(to: &str, name: &str, written: &str, value: &Value) -> Compat {
+    Compat {
+        name: name.to_owned(),
+        to: to.to_owned(),
+        value: value.clone(),
+        json: Some(written.to_owned()),
+        msgpack: None,
+    }
+}
+
+fn msgpack_only(to: &str, name: &str, written: &Value, value: &Value) -> Compat {
+    let msgpack = Some(hex(&rmp_serde::to_vec(written).expect("a value")));
+    Compat {
+        name: name.to_owned(),
+        to: to.to_owned(),
+        value: value.clone(),
+        json: None,
+        msgpack,
+    }
+}

@@ -1,0 +1,228 @@
+import assert from "node:assert/strict";
+import { test } from "node:test";
+import type { SubscribeOptions, Subscription } from "../src/index.js";
+import { event, Scene, subscribed, type Json } from "./fake-server.js";
+
+/** A subscribed scene that records what the application is told. */
+class Room extends Scene {
+  readonly got: unknown[] = [];
+  readonly told: string[] = [];
+  readonly room: Subscription;
+
+  constructor(options: SubscribeOptions = {}) {
+    super();
+    this.room = this.client.subscribe("room:a", options);
+    this.room.on("event", ({ offset, data }) => this.got.push(offset ?? data));
+    this.room.on("state", (state) => this.told.push("reason" in state ? `${state.name}:${state.reason.name}` : state.name));
+    this.room.on("reset", (reason) => this.told.push(`reset:${reason}`));
+    this.room.on("error", (error) => this.told.push(`error:${error.name}`));
+  }
+
+  /** Connects with the subscription's outcome; returns what was asked for the channel. */
+  async join(outcome: Json = subscribed()): Promise<Json | undefined> {
+    return askedIn(await this.greet({ subscriptions: [outcome] }));
+  }
+
+  async rejoin(outcome: Json, code = 1006): Promise<Json | undefined> {
+    return askedIn(await this.reconnect({ subscriptions: [outcome] }, code));
+  }
+}
+
+function askedIn(connect: Json): Json | undefined {
+  return (connect["subscriptions"] as Json[])[0];
+}
+
+test("connect carries the subscription, and its events arrive once and in order", async () => {
+  const scene = new Room();
+  assert.deepEqual(await scene.join(), { channel: "room:a" });
+  await scene.link.say(event(1), event(2));
+  await scene.link.say(event(2));
+  await scene.link.say(event(1));
+  await scene.link.say(event(3, { kind: "novelty" }));
+  assert.deepEqual(scene.got, [1, 2, 3]);
+  assert.deepEqual(scene.told, ["subscribed"]);
+});
+
+test("a subscription on a live connection is asked for at once, before a publish called next", async () => {
+  const scene = new Scene();
+  await scene.greet();
+  const room = scene.client.subscribe("room:a");
+  void room.publish("hi");
+  await scene.link.answer("subscribe", subscribed());
+  scene.link.expect("publish");
+  await room.whenSubscribed();
+});
+
+test("an event right behind the reply in the same frame is not lost", async () => {
+  const scene = new Scene();
+  await scene.greet();
+  const room = scene.client.subscribe("room:a");
+  const got: unknown[] = [];
+  room.on("message", ({ data }) => got.push(data));
+  const { id } = scene.link.expect("subscribe");
+  await scene.link.say({ id, subscribe: subscribed() }, event(1));
+  assert.deepEqual(got, [1]);
+});
+
+test("resumes from the newest event, under whatever alias", async () => {
+  const scene = new Room();
+  await scene.join();
+  await scene.link.say(event(1));
+  assert.deepEqual(await scene.rejoin(subscribed({ alias: 9, recovered: true, from: 2, to: 3, offset: 3 })), { channel: "room:a", recover: { from: "p1" } });
+  await scene.link.say(event(2));
+  await scene.link.say(event(2, { alias: 9 }), event(3, { alias: 9 }));
+  assert.deepEqual(scene.got, [1, 2, 3]);
+  assert.deepEqual(scene.told, ["subscribed", "subscribing", "subscribed"]);
+});
+
+test("a resume that broke in the middle goes on where it broke", async () => {
+  const scene = new Room({ recover: { latest: 3 } });
+  assert.deepEqual(await scene.join(subscribed({ recovered: true, from: 5, to: 7, offset: 7, position: "p7" })), { channel: "room:a", recover: { latest: 3 } });
+  assert.deepEqual((await scene.rejoin(subscribed({ recovered: true, from: 6, to: 8, offset: 8, position: "p8" })))?.["recover"], { latest: 3 });
+  await scene.link.say(event(6));
+  assert.deepEqual((await scene.rejoin(subscribed({ recovered: true, from: 7, to: 8, offset: 8 })))?.["recover"], { from: "p6" });
+  await scene.link.say(event(7), event(8));
+  assert.deepEqual(scene.got, [6, 7, 8]);
+});
+
+test("with nothing missed it stands where the reply says", async () => {
+  const scene = new Room();
+  await scene.join(subscribed({ offset: 4, position: "p4" }));
+  assert.deepEqual((await scene.rejoin(subscribed({ offset: 4, position: "p4", recovered: true })))?.["recover"], { from: "p4" });
+  await scene.link.say(event(5));
+  assert.deepEqual(scene.got, [5]);
+});
+
+test("a hole in offsets is never skipped over: it resumes from before the hole", async () => {
+  const scene = new Room();
+  await scene.join();
+  await scene.link.say(event(1), event(3), event(4));
+  assert.deepEqual(scene.got, [1]);
+  await scene.clock.pass(500);
+  scene.link.expect("unsubscribe");
+  await scene.link.say(event(5));
+  const asked = await scene.link.answer("subscribe", subscribed({ recovered: true, from: 2, to: 4, offset: 4 }));
+  assert.deepEqual(asked["recover"], { from: "p1" });
+  await scene.link.say(event(2), event(3), event(4));
+  assert.deepEqual(scene.got, [1, 2, 3, 4]);
+  assert.deepEqual(scene.told, ["subscribed", "subscribing", "error:gap", "subscribed"]);
+});
+
+test("an incomplete resume is told, with its reason", async () => {
+  const scene = new Room();
+  await scene.join();
+  await scene.link.say(event(1));
+  await scene.rejoin(subscribed({ recovered: false, reason: "epoch_changed", offset: 9, position: "q9" }));
+  await scene.link.say(event(10));
+  assert.deepEqual(scene.got, [1, 10]);
+  assert.ok(scene.told.includes("reset:epoch_changed"));
+});
+
+test("coming back fresh forgets the position, and says so", async () => {
+  const scene = new Room({ recover: { latest: 2 } });
+  await scene.join(subscribed({ recovered: true }));
+  await scene.link.say(event(1));
+  assert.deepEqual((await scene.rejoin(subscribed({ recovered: true, from: 1, to: 1 }), 4200))?.["recover"], { latest: 2 });
+  assert.ok(scene.told.includes("reset:fresh"));
+});
+
+test("what is passed over by policy is no hole", async () => {
+  const scene = new Room();
+  await scene.join();
+  await scene.link.say({ advance: { alias: 7, offset: 5, position: "p5", reason: "skipped" } }, event(6));
+  assert.deepEqual(scene.got, [6]);
+  assert.deepEqual((await scene.rejoin(subscribed({ recovered: true, offset: 6, position: "p6" })))?.["recover"], { from: "p6" });
+});
+
+test("signals and one's own echo do not disturb the order", async () => {
+  const scene = new Room();
+  await scene.join();
+  const messages: unknown[] = [];
+  scene.room.on("message", ({ data }) => messages.push(data));
+  await scene.link.say(event(1), { event: { alias: 7, kind: "signal", time: "1", data: "typing" } }, event(2, { own: true, data: undefined }), event(3));
+  assert.deepEqual(scene.got, [1, "typing", 2, 3]);
+  assert.deepEqual(messages, [1, 3]);
+});
+
+test("a refusal ends the subscription, and the channel is free again", async () => {
+  const scene = new Room();
+  const joined = scene.room.whenSubscribed();
+  joined.catch(() => {});
+  await scene.join({ channel: "room:a", error: { code: 2008, name: "not_permitted", text: "no" } });
+  await assert.rejects(joined, { name: "not_permitted" });
+  assert.deepEqual(scene.told, ["unsubscribed:not_permitted"]);
+  scene.client.subscribe("room:a");
+});
+
+test("a busy server is asked again", async () => {
+  const scene = new Room();
+  await scene.join({ channel: "room:a", error: { code: 1000, name: "busy", text: "", retry_after_ms: 40 } });
+  await scene.clock.pass(40);
+  await scene.link.answer("subscribe", subscribed());
+  assert.deepEqual(scene.told, ["error:busy", "subscribed"]);
+});
+
+test("two subscriptions to one channel are refused, one after the other is not", async () => {
+  const scene = new Room();
+  await scene.join();
+  assert.throws(() => scene.client.subscribe("room:a"), /already subscribed/);
+  scene.room.unsubscribe();
+  const again = scene.client.subscribe("room:a");
+  scene.link.expect("unsubscribe");
+  await scene.link.answer("subscribe", subscribed());
+  await scene.link.say(event(1));
+  assert.deepEqual(scene.got, []);
+  assert.equal(again.position, "p1");
+});
+
+test("unsubscribing while the connection is made is made up for", async () => {
+  const scene = new Room();
+  scene.client.connect();
+  await scene.clock.pass(0);
+  scene.room.unsubscribe();
+  await scene.join();
+  scene.link.expect("unsubscribe");
+  await scene.link.say(event(1));
+  assert.deepEqual(scene.got, []);
+});
+
+test("the server ends a subscription for good, or wants it again", async () => {
+  const scene = new Room();
+  await scene.join();
+  await scene.link.say(event(1), { unsubscribed: { alias: 7, channel: "room:a", code: 1000, reason: "expired", resubscribe: true } });
+  await scene.clock.pass(500);
+  assert.deepEqual((await scene.link.answer("subscribe", subscribed({ recovered: true })))["recover"], { from: "p1" });
+  await scene.link.say({ unsubscribed: { alias: 7, channel: "room:a", code: 2008, reason: "banned", resubscribe: false } });
+  assert.equal(scene.told.at(-1), "unsubscribed:unsubscribed");
+  assert.equal(scene.client.subscription("room:a"), undefined);
+});
+
+test("a subscription that the server made is handed out", async () => {
+  const scene = new Scene();
+  const made: string[] = [];
+  scene.client.on("subscribed", ({ channel }) => made.push(channel));
+  await scene.greet();
+  await scene.link.say({ subscribed: subscribed({ channel: "inbox:ann", alias: 3 }) });
+  assert.deepEqual(made, ["inbox:ann"]);
+  const connect = await scene.reconnect();
+  assert.deepEqual(askedIn(connect), { channel: "inbox:ann", recover: { from: "p0" } });
+});
+
+test("a channel's own token comes from its own source", async () => {
+  const scene = new Room({ token: async () => "for-a" });
+  assert.equal((await scene.join())?.["token"], "for-a");
+});
+
+test("what connect cannot carry follows it", async () => {
+  const scene = new Scene();
+  for (let room = 0; room < 150; room++) scene.client.subscribe(`room:${room}`);
+  scene.client.connect();
+  await scene.clock.pass(0);
+  scene.link.open();
+  const { id, body } = scene.link.expect("connect");
+  const carried = (body["subscriptions"] as Json[]).map(({ channel }, alias) => subscribed({ channel, alias }));
+  const { CONNECTED } = await import("./fake-server.js");
+  await scene.link.say({ id, connect: { ...CONNECTED, subscriptions: carried } });
+  assert.equal(carried.length, 100);
+  assert.equal(scene.link.sent.filter((command) => "subscribe" in command).length, 50);
+});

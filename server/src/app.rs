@@ -1,0 +1,278 @@
+//! The composition root: the only file that names concrete brokers and transports.
+//!
+//! It builds the node from the config, runs one thread per shard, keeps house for all of them, and ends them
+//! in order.
+
+use std::io;
+use std::net::{SocketAddr, TcpListener};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use parlor_protocol::limits;
+use parlor_protocol::reply::ConnectionLimits;
+use tokio::sync::mpsc;
+use tracing::{error, info, warn};
+
+use crate::auth::{self, Auth};
+use crate::broker::Embedded;
+use crate::broker::embedded::{EmbeddedConfig, OpenError, Stats};
+use crate::config::Config;
+use crate::http;
+use crate::hub::{Control, Hub, ShardId};
+use crate::metrics::{Metrics, NodeMetric};
+use crate::node::{Lifecycle, Node, Roll};
+use crate::presence::{Presence, PresenceConfig};
+use crate::session::{SessionConfig, SessionKeys};
+use crate::transport::websocket::Origins;
+use crate::transport::{self, BindError, Listeners, ShardSetup, TransportConfig};
+
+/// After the drain window, how long connections may take to hear their goodbye before the process ends anyway.
+const DRAIN_GRACE: Duration = Duration::from_secs(5);
+
+/// Where a running server can be reached.
+#[derive(Clone, Copy, Debug)]
+pub struct Addresses {
+    pub http: SocketAddr,
+    pub metrics: Option<SocketAddr>,
+}
+
+/// Why a server could not start, or not go on.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    #[error(transparent)]
+    Auth(#[from] auth::Error),
+    #[error(transparent)]
+    Storage(#[from] OpenError),
+    #[error(transparent)]
+    Bind(#[from] BindError),
+    #[error("unable to start; {0}")]
+    Io(#[from] io::Error),
+    #[error("unable to start; the operating system gives no randomness")]
+    Randomness,
+}
+
+/// Serves until `stop` resolves, then drains. `ready` is called once, when sockets are accepted.
+///
+/// # Errors
+/// Nothing was served: keys, storage or addresses are unusable.
+pub async fn run(
+    config: Config,
+    stop: impl Future<Output = ()>,
+    ready: impl FnOnce(Addresses),
+) -> Result<(), Error> {
+    let drain_window = config.transport.drain_window;
+    let node = build(&config)?;
+    let Listeners { address, sockets } = transport::bind(config.listen, config.shards)?;
+    let metrics_listener = config
+        .metrics_listen
+        .map(|address| transport::bind(address, 1))
+        .transpose()?;
+    let addresses = Addresses {
+        http: address,
+        metrics: metrics_listener.as_ref().map(|listener| listener.address),
+    };
+    let mut ended = start_shards(&config, &node, sockets)?;
+    let house = tokio::spawn(keep_house(Arc::clone(&node), metrics_listener));
+    info!(address = %addresses.http, shards = config.shards, "Listening.");
+    ready(addresses);
+    tokio::select! {
+        () = stop => {}
+        _ = ended.recv() => error!("A shard ended by itself; stopping."),
+    }
+    drain(&node, &mut ended, drain_window).await;
+    house.abort();
+    // Finishes what was accepted; its threads are joined, so nothing that was acknowledged can be lost here.
+    tokio::task::spawn_blocking(move || node.broker.shut_down())
+        .await
+        .map_err(io::Error::other)?;
+    info!("Stopped.");
+    Ok(())
+}
+
+fn build(config: &Config) -> Result<Arc<Node>, Error> {
+    let hub = Arc::new(Hub::new(config.shards));
+    let broker = Embedded::open(storage(config), Arc::clone(&hub))?;
+    let metrics = Arc::new(Metrics::new(config.shards));
+    read_broker_figures(&metrics, broker.stats());
+    let node = Arc::new(Node {
+        broker: Box::new(broker),
+        presence: Arc::new(Presence::new(presence(config), Arc::clone(&hub))),
+        auth: Arc::new(Auth::new(config.auth.clone())?),
+        kinds: config.kinds.clone(),
+        metrics,
+        limits: connection_limits(config),
+        roll: Roll::default(),
+        lifecycle: Lifecycle::default(),
+        hub,
+    });
+    read_node_figures(&node);
+    Ok(node)
+}
+
+fn storage(config: &Config) -> EmbeddedConfig {
+    EmbeddedConfig {
+        data_dir: config.storage.data_dir.clone(),
+        disk_bytes_max: config.storage.disk_bytes_max,
+        memory_bytes_max: config.storage.memory_bytes_max,
+        dedup_window: Duration::from_millis(limits::DEDUP_WINDOW_MS),
+        ..EmbeddedConfig::default()
+    }
+}
+
+fn presence(config: &Config) -> PresenceConfig {
+    PresenceConfig {
+        grace: config.presence.grace,
+        members_pushed_max: config.presence.members_pushed_max,
+        ..PresenceConfig::default()
+    }
+}
+
+fn connection_limits(config: &Config) -> ConnectionLimits {
+    ConnectionLimits {
+        frame_bytes_max: u32::try_from(config.transport.frame_bytes_max).unwrap_or(u32::MAX),
+        commands_per_frame_max: limits::COMMANDS_PER_FRAME_MAX as u32,
+        channels_max: config.session.channels_max,
+        payload_bytes_max: limits::PAYLOAD_BYTES_MAX as u32,
+        history_page_max: config.session.history_page_max,
+        dedup_window_ms: limits::DEDUP_WINDOW_MS,
+    }
+}
+
+fn transport_config(config: &Config) -> TransportConfig {
+    let settings = &config.transport;
+    TransportConfig {
+        connections_max: settings.connections_max,
+        pending_max: settings.pending_max,
+        header_timeout: settings.header_timeout,
+        frame_bytes_max: settings.frame_bytes_max,
+        linger: settings.linger,
+        drain_window: settings.drain_window,
+        origins: Origins {
+            allowed: settings.origins.clone(),
+            any: settings.any_origin,
+        },
+    }
+}
+
+fn session_config(config: &Config) -> SessionConfig {
+    let settings = &config.session;
+    SessionConfig {
+        commands_per_second_max: settings.commands_per_second_max,
+        ping_interval: settings.ping_interval,
+        ping_interval_min: settings.ping_interval_min,
+        ping_interval_max: settings.ping_interval_max,
+        pong_timeout: settings.pong_timeout,
+        connect_timeout: settings.connect_timeout,
+        expiry_notice: settings.expiry_notice,
+        outbox_bytes_max: settings.outbox_bytes_max,
+    }
+}
+
+/// Starts one thread per shard. The receiver hears of each that ends.
+fn start_shards(
+    config: &Config,
+    node: &Arc<Node>,
+    sockets: Vec<TcpListener>,
+) -> Result<mpsc::Receiver<ShardId>, Error> {
+    let (tell, ended) = mpsc::channel(config.shards);
+    let keys = SessionKeys::random().map_err(|_| Error::Randomness)?;
+    let router = http::router(Arc::clone(node), config.demo);
+    let mut sockets = sockets.into_iter();
+    for index in 0..config.shards {
+        let setup = ShardSetup {
+            id: ShardId(index),
+            node: Arc::clone(node),
+            listener: sockets.next(),
+            router: router.clone(),
+            transport: transport_config(config),
+            session: session_config(config),
+            keys: keys.clone(),
+        };
+        let tell = tell.clone();
+        thread::Builder::new()
+            .name(format!("shard-{index}"))
+            .spawn(move || {
+                if let Err(error) = transport::run(setup) {
+                    error!(%error, shard = index, "A shard failed.");
+                }
+                // The receiver is gone only when the process ends.
+                let _gone = tell.blocking_send(ShardId(index));
+            })?;
+    }
+    Ok(ended)
+}
+
+/// What belongs to no shard: presence's clock and the metrics listener.
+async fn keep_house(node: Arc<Node>, metrics: Option<Listeners>) {
+    let metrics_node = Arc::clone(&node);
+    tokio::join!(tick_presence(&node), async move {
+        for socket in metrics.into_iter().flat_map(|listeners| listeners.sockets) {
+            if let Err(error) = http::serve_metrics(socket, Arc::clone(&metrics_node)).await {
+                warn!(%error, "The metrics listener failed.");
+            }
+        }
+    });
+}
+
+async fn tick_presence(node: &Node) {
+    loop {
+        match node.presence.next_tick() {
+            Some(due) => tokio::select! {
+                () = tokio::time::sleep_until(due.into()) => node.presence.tick(Instant::now()),
+                () = node.presence.rescheduled() => {}
+            },
+            None => node.presence.rescheduled().await,
+        }
+    }
+}
+
+/// Sends everybody away over the drain window, and waits for the shards to end.
+async fn drain(node: &Node, ended: &mut mpsc::Receiver<ShardId>, window: Duration) {
+    node.lifecycle.begin_drain();
+    info!(?window, "Draining.");
+    for inbox in node.hub.inboxes() {
+        if inbox.order(Control::Drain).is_err() {
+            warn!("A shard's inbox is full: its connections end with the process.");
+        }
+    }
+    let all_ended = async { while ended.recv().await.is_some() {} };
+    if tokio::time::timeout(window + DRAIN_GRACE, all_ended)
+        .await
+        .is_err()
+    {
+        warn!("Some connections did not end in time.");
+    }
+}
+
+fn read_node_figures(node: &Arc<Node>) {
+    // A weak reference: the node owns the metrics that own these closures.
+    let read = |metric, figure: fn(&Node) -> u64| {
+        let weak = Arc::downgrade(node);
+        node.metrics.read_from(metric, move || {
+            weak.upgrade().map_or(0, |node| figure(&node))
+        });
+    };
+    read(NodeMetric::Channels, |node| node.hub.len() as u64);
+    read(NodeMetric::UsersConnected, |node| node.roll.users() as u64);
+    read(NodeMetric::Draining, |node| {
+        u64::from(node.lifecycle.is_draining())
+    });
+    read(NodeMetric::BrokerHealthy, |node| {
+        u64::from(node.broker.health().is_ok())
+    });
+}
+
+fn read_broker_figures(metrics: &Metrics, stats: &Arc<Stats>) {
+    let read = |metric, figure: fn(&Stats) -> &AtomicU64| {
+        let stats = Arc::clone(stats);
+        metrics.read_from(metric, move || figure(&stats).load(Ordering::Relaxed));
+    };
+    read(NodeMetric::BrokerAppends, |stats| &stats.appends);
+    read(NodeMetric::BrokerDuplicates, |stats| &stats.dedup_hits);
+    read(NodeMetric::BrokerBusy, |stats| &stats.busy);
+    read(NodeMetric::BrokerFailures, |stats| &stats.failed_batches);
+    read(NodeMetric::BrokerWaiting, |stats| &stats.queue_len);
+    read(NodeMetric::BrokerTrimmed, |stats| &stats.trimmed);
+}

@@ -1,0 +1,104 @@
+//! What a publish said, in 16 bytes: enough to tell a retry from another message under the same id.
+
+use parlor_protocol::Format;
+use sha2::{Digest as _, Sha256};
+
+use crate::broker::Append;
+
+/// SHA-256 over kind, format, payload and tags, cut to 128 bits: a sender can only fool itself with a collision.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct ContentHash(pub(super) [u8; 16]);
+
+impl ContentHash {
+    pub(super) fn of(append: &Append) -> Self {
+        let mut hasher = Sha256::new();
+        part(&mut hasher, append.event.as_str().as_bytes());
+        part(
+            &mut hasher,
+            match append.payload.format {
+                Format::Json => b"json",
+                Format::Binary => b"binary",
+            },
+        );
+        part(&mut hasher, &append.payload.bytes);
+        for (name, value) in &append.tags {
+            part(&mut hasher, name.as_bytes());
+            part(&mut hasher, value.as_bytes());
+        }
+        let digest = hasher.finalize();
+        let mut short = [0; 16];
+        short.copy_from_slice(&digest[..16]);
+        Self(short)
+    }
+}
+
+/// Each part with its length, so that no two lists of parts read the same.
+fn part(hasher: &mut Sha256, bytes: &[u8]) {
+    hasher.update((bytes.len() as u64).to_be_bytes());
+    hasher.update(bytes);
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+    use std::time::Duration;
+
+    use bytes::Bytes;
+    use parlor_protocol::{ChannelName, EventKind, Payload, Tags};
+
+    use super::*;
+    use crate::kind::{ChannelKind, Durability, SlowPolicy};
+    use crate::pattern::Pattern;
+
+    fn append() -> Append {
+        Append {
+            channel: ChannelName::parse("room").unwrap(),
+            kind: Arc::new(ChannelKind {
+                name: "any".to_owned(),
+                pattern: Pattern::new("*"),
+                durability: Durability::Memory,
+                history_len_max: 10,
+                history_age_max: Duration::from_secs(60),
+                presence: false,
+                slow: SlowPolicy::Close,
+                allowed: Vec::new(),
+                publish_rate_max: 10,
+            }),
+            event: EventKind::Message,
+            dedup: None,
+            user: None,
+            tags: Tags::new(),
+            payload: Payload { format: Format::Json, bytes: Bytes::from_static(b"1") },
+            no_echo_to: None,
+        }
+    }
+
+    fn tagged(tags: &[(&str, &str)]) -> Append {
+        let tags = tags.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect();
+        Append { tags, ..append() }
+    }
+
+    #[test]
+    fn every_part_of_the_content_counts() {
+        let first = ContentHash::of(&append());
+        let others = [
+            Append { event: EventKind::Other("pin".to_owned()), ..append() },
+            Append { payload: Payload { format: Format::Binary, bytes: Bytes::from_static(b"1") }, ..append() },
+            Append { payload: Payload { format: Format::Json, bytes: Bytes::from_static(b"2") }, ..append() },
+            tagged(&[("a", "b")]),
+        ];
+        for other in &others {
+            assert_ne!(first, ContentHash::of(other), "{other:?}");
+        }
+        assert_eq!(
+            first,
+            ContentHash::of(&Append { user: Some("ann".into()), ..append() }),
+            "the sender is part of the key instead"
+        );
+    }
+
+    #[test]
+    fn moving_a_byte_between_parts_is_other_content() {
+        assert_ne!(ContentHash::of(&tagged(&[("ab", "c")])), ContentHash::of(&tagged(&[("a", "bc")])));
+    }
+}

@@ -1,0 +1,110 @@
+//! Publish ids of the last minutes, in the same transaction as the events they name: a retry after a crash
+//! finds its first try if and only if that is in the log.
+
+use parlor_protocol::{Tag, Time};
+use rusqlite::{Connection, OptionalExtension as _, Row, params};
+
+use super::channel_row::{as_limit, expiry};
+use crate::broker::Dedup;
+use crate::broker::embedded::content::ContentHash;
+
+/// Where a publish with an id was logged, and what it said.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct First {
+    pub(super) content: ContentHash,
+    pub(super) offset: u64,
+    pub(super) tag: Tag,
+    pub(super) time: Time,
+}
+
+impl First {
+    /// The first publish under this id, if it was inside the window.
+    pub(super) fn find(
+        connection: &Connection,
+        channel: i64,
+        dedup: &Dedup,
+        now: Time,
+    ) -> rusqlite::Result<Option<Self>> {
+        connection
+            .prepare_cached(
+                "SELECT content, offset, tag, time FROM dedup
+                 WHERE channel = ? AND sender = ? AND id = ? AND until > ?",
+            )?
+            .query_row(
+                params![channel, &*dedup.sender, &*dedup.id, now.0.cast_signed()],
+                Self::of_row,
+            )
+            .optional()
+    }
+
+    /// Remembers it. One that outlived its window under the same id is replaced.
+    pub(super) fn save(
+        &self,
+        connection: &Connection,
+        channel: i64,
+        dedup: &Dedup,
+        until: Time,
+    ) -> rusqlite::Result<()> {
+        connection
+            .prepare_cached(
+                "INSERT OR REPLACE INTO dedup (channel, sender, id, until, content, offset, tag, time)
+                 VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
+            )?
+            .execute(params![
+                channel,
+                &*dedup.sender,
+                &*dedup.id,
+                until.0.cast_signed(),
+                self.content.0,
+                self.offset.cast_signed(),
+                self.tag.0.cast_signed(),
+                self.time.0.cast_signed(),
+            ])?;
+        Ok(())
+    }
+
+    fn of_row(row: &Row<'_>) -> rusqlite::Result<Self> {
+        Ok(Self {
+            content: ContentHash(row.get(0)?),
+            offset: row.get::<_, i64>(1)?.cast_unsigned(),
+            tag: Tag(row.get::<_, i64>(2)?.cast_unsigned()),
+            time: Time(row.get::<_, i64>(3)?.cast_unsigned()),
+        })
+    }
+}
+
+/// When an id used now is forgotten.
+pub(super) fn until(now: Time, window: u64) -> Time {
+    expiry(now, window)
+}
+
+/// Forgets at most `budget` ids whose window ended, or that are too many. Returns how many.
+pub(super) fn prune(
+    connection: &Connection,
+    now: Time,
+    len_max: usize,
+    budget: usize,
+) -> rusqlite::Result<usize> {
+    let ends: (Option<i64>, Option<i64>) = connection
+        .prepare_cached("SELECT (SELECT min(seq) FROM dedup), (SELECT max(seq) FROM dedup)")?
+        .query_row([], |row| Ok((row.get(0)?, row.get(1)?)))?;
+    let (Some(first), Some(last)) = ends else {
+        return Ok(0);
+    };
+    let last_of_step: i64 = connection
+        .prepare_cached("SELECT max(seq) FROM (SELECT seq FROM dedup ORDER BY seq LIMIT ?)")?
+        .query_row([as_limit(budget)], |row| row.get(0))?;
+    let first_alive: Option<i64> = connection
+        .prepare_cached("SELECT seq FROM dedup WHERE seq <= ? AND until > ? ORDER BY seq LIMIT 1")?
+        .query_row(params![last_of_step, now.0.cast_signed()], |row| row.get(0))
+        .optional()?;
+    let by_age = first_alive.unwrap_or(last_of_step + 1);
+    let by_len = last.saturating_sub(i64::try_from(len_max).unwrap_or(i64::MAX)) + 1;
+    let keep_from = by_age.max(by_len).min(last_of_step + 1);
+    if keep_from <= first {
+        return Ok(0);
+    }
+    connection
+        .prepare_cached("DELETE FROM dedup WHERE seq < ?")?
+        .execute([keep_from])
+}

@@ -1,0 +1,263 @@
+//! The writing side of the log: one batch is one transaction, which gives each event its place.
+//!
+//! It owns the connection that writes and what it remembers of the channels' rows. It knows no queue, no
+//! hub and nobody who waits: what it returns is on the disk.
+
+use std::collections::HashMap;
+use std::path::Path;
+use std::sync::Arc;
+
+use parlor_protocol::{ChannelName, Epoch, EventKind, Position, Time};
+use rusqlite::{Connection, TransactionBehavior};
+
+use super::channel_row::{ChannelRow, ticks};
+use super::dedup::{self, First};
+use super::{event_row, schema, trim};
+use crate::broker::embedded::config::{EmbeddedConfig, OpenError};
+use crate::broker::embedded::content::ContentHash;
+use crate::broker::embedded::random;
+use crate::broker::{Append, Appended};
+use crate::clock;
+use crate::hub::{EntryParts, LogEntry};
+use crate::kind::Durability;
+
+/// The log, open for writing. Used by one thread.
+#[derive(Debug)]
+pub(super) struct Log {
+    connection: Connection,
+    store_epoch: Epoch,
+    /// Rows as they stand in the file: changed only by what was committed.
+    rows: HashMap<ChannelName, ChannelRow>,
+    /// In ticks of [`Time`].
+    dedup_window: u64,
+    dedup_len_max: usize,
+}
+
+/// What became of one append of a committed batch.
+#[derive(Debug)]
+pub(super) enum Outcome {
+    Logged(Arc<LogEntry>),
+    /// Known by its id: this is the first one's place.
+    Duplicate {
+        position: Position,
+        time: Time,
+    },
+    IdReused,
+}
+
+impl Log {
+    pub(super) fn open(path: &Path, config: &EmbeddedConfig) -> Result<Self, OpenError> {
+        let (connection, store_epoch) = schema::open_for_writing(path, config.disk_bytes_max)?;
+        Ok(Self {
+            connection,
+            store_epoch,
+            rows: HashMap::new(),
+            dedup_window: ticks(config.dedup_window),
+            dedup_len_max: config.dedup_len_max,
+        })
+    }
+
+    pub(super) fn store_epoch(&self) -> Epoch {
+        self.store_epoch
+    }
+
+    /// Logs these appends in order, all or none, and returns once they are on the disk.
+    ///
+    /// # Errors
+    /// Nothing was logged, no offset was used and nothing is remembered of the try.
+    pub(super) fn commit<'a>(
+        &mut self,
+        appends: impl Iterator<Item = &'a Append>,
+    ) -> rusqlite::Result<Vec<Outcome>> {
+        let transaction = self
+            .connection
+            .transaction_with_behavior(TransactionBehavior::Immediate)?;
+        let mut batch = Batch {
+            connection: &transaction,
+            committed: &self.rows,
+            touched: HashMap::new(),
+            store_epoch: self.store_epoch,
+            now: clock::now(),
+            dedup_window: self.dedup_window,
+        };
+        let outcomes = appends
+            .map(|append| batch.append(append))
+            .collect::<rusqlite::Result<Vec<_>>>()?;
+        let touched = batch.finish()?;
+        transaction.commit()?;
+        if self.rows.len() + touched.len() > ROWS_MAX {
+            self.rows.clear();
+        }
+        self.rows.extend(touched);
+        Ok(outcomes)
+    }
+
+    /// Deletes a bounded number of events and publish ids whose time is over.
+    pub(super) fn trim(&mut self) -> rusqlite::Result<Trimmed> {
+        let now = clock::now();
+        let transaction = self
+            .connection
+            .transaction_with_behavior(TransactionBehavior::Immediate)?;
+        let trimmed = trim::step(&transaction, now)?;
+        let forgotten = dedup::prune(&transaction, now, self.dedup_len_max, trim::BUDGET)?;
+        transaction.commit()?;
+        for (name, row) in &trimmed.channels {
+            if let Some(known) = self.rows.get_mut(name) {
+                *known = *row;
+            }
+        }
+        let is_done = trimmed.is_done && forgotten < trim::BUDGET;
+        Ok(Trimmed {
+            events: trimmed.events,
+            is_done,
+        })
+    }
+
+    /// Moves what the write-ahead log holds into the file, as far as no reader stands in the way.
+    pub(super) fn checkpoint(&self) -> rusqlite::Result<()> {
+        self.connection
+            .query_row("PRAGMA wal_checkpoint(PASSIVE)", [], |_| Ok(()))
+    }
+
+    /// Leaves one file without a write-ahead log beside it, if no reader stands in the way.
+    pub(super) fn close(self) -> rusqlite::Result<()> {
+        self.connection
+            .query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |_| Ok(()))?;
+        self.connection.close().map_err(|(_, error)| error)
+    }
+
+    /// Writes as much as a large event takes and removes it again: whether there is room for appends.
+    pub(super) fn probe(&self) -> rusqlite::Result<()> {
+        self.connection.execute(
+            "INSERT OR REPLACE INTO meta (name, value) VALUES ('probe', zeroblob(65536))",
+            [],
+        )?;
+        self.connection
+            .execute("DELETE FROM meta WHERE name = 'probe'", [])
+            .map(|_| ())
+    }
+}
+
+/// What one [`Log::trim`] did.
+#[derive(Debug)]
+pub(super) struct Trimmed {
+    pub(super) events: usize,
+    /// Whether nothing more is due.
+    pub(super) is_done: bool,
+}
+
+/// A transaction in the making: rows as they will stand after it.
+struct Batch<'a> {
+    connection: &'a Connection,
+    committed: &'a HashMap<ChannelName, ChannelRow>,
+    touched: HashMap<ChannelName, ChannelRow>,
+    store_epoch: Epoch,
+    now: Time,
+    dedup_window: u64,
+}
+
+impl Batch<'_> {
+    fn append(&mut self, append: &Append) -> rusqlite::Result<Outcome> {
+        let known = self.row(&append.channel)?;
+        let content = append
+            .dedup
+            .as_ref()
+            .map(|dedup| (dedup, ContentHash::of(append)));
+        if let (Some(row), Some((dedup, content))) = (known, content)
+            && let Some(first) = First::find(self.connection, row.id, dedup, self.now)?
+        {
+            return Ok(first.answer(row.epoch, content));
+        }
+        let mut row = match known {
+            Some(row) => row,
+            None => ChannelRow::create(self.connection, &append.channel, self.store_epoch)?,
+        };
+        let entry = place(&mut row, append);
+        event_row::insert(self.connection, row.id, &entry)?;
+        if let Some((dedup, content)) = content {
+            let first = First {
+                content,
+                offset: entry.offset,
+                tag: entry.tag,
+                time: entry.time,
+            };
+            first.save(
+                self.connection,
+                row.id,
+                dedup,
+                dedup::until(self.now, self.dedup_window),
+            )?;
+        }
+        self.touched.insert(append.channel.clone(), row);
+        Ok(Outcome::Logged(Arc::new(entry)))
+    }
+
+    fn row(&self, name: &ChannelName) -> rusqlite::Result<Option<ChannelRow>> {
+        match self.touched.get(name).or_else(|| self.committed.get(name)) {
+            Some(row) => Ok(Some(*row)),
+            None => ChannelRow::find(self.connection, name),
+        }
+    }
+
+    /// Writes each touched row once, however many events its channel got.
+    fn finish(self) -> rusqlite::Result<HashMap<ChannelName, ChannelRow>> {
+        self.touched
+            .values()
+            .try_for_each(|row| row.save(self.connection))?;
+        Ok(self.touched)
+    }
+}
+
+impl First {
+    fn answer(self, epoch: Epoch, content: ContentHash) -> Outcome {
+        if self.content == content {
+            Outcome::Duplicate {
+                position: Position {
+                    epoch,
+                    offset: self.offset,
+                    tag: self.tag,
+                },
+                time: self.time,
+            }
+        } else {
+            Outcome::IdReused
+        }
+    }
+}
+
+/// Gives the append the next place of its channel.
+fn place(row: &mut ChannelRow, append: &Append) -> LogEntry {
+    let prev = row.tag;
+    row.offset += 1;
+    row.seq += u64::from(append.event == EventKind::Message);
+    row.time = clock::next_after(row.time);
+    row.tag = random::tag();
+    row.retain_by(&append.kind);
+    LogEntry::new(EntryParts {
+        epoch: row.epoch,
+        offset: row.offset,
+        seq: row.seq,
+        tag: row.tag,
+        prev,
+        time: row.time,
+        kind: append.event.clone(),
+        id: append.dedup.as_ref().map(|dedup| Arc::clone(&dedup.id)),
+        user: append.user.clone(),
+        tags: append.tags.clone(),
+        payload: append.payload.clone(),
+        no_echo_to: append.no_echo_to,
+    })
+}
+
+/// The publisher's answer for an event that was logged now.
+pub(super) fn appended(entry: &LogEntry) -> Appended {
+    Appended {
+        position: entry.position(),
+        time: entry.time,
+        durability: Durability::Disk,
+        duplicate: false,
+    }
+}
+
+/// Channels whose rows are remembered; above it all are read anew. About 250 bytes each.
+const ROWS_MAX: usize = 65_536;

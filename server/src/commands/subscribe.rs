@@ -1,0 +1,170 @@
+//! `subscribe`: where a subscription starts, and whether everything that was missed can be given.
+//!
+//! Joining is catching up: this file decides; `session/catch_up` replays; the hub's table goes on live.
+
+use std::sync::Arc;
+
+use parlor_protocol::command::Recover;
+use parlor_protocol::limits::{POSITION_BYTES_MAX, RECOVER_EVENTS_MAX};
+use parlor_protocol::reply::NotRecovered;
+use parlor_protocol::{Position, WireError};
+
+use crate::broker::{Range, Read};
+use crate::hub::{Channel, LogEntry};
+use crate::kind::ChannelKind;
+use crate::node::Node;
+
+/// Events of the first replayed page, read before the reply so that the reply can promise.
+const FIRST_PAGE: usize = 128;
+
+/// How a subscription begins.
+#[derive(Debug)]
+pub struct Start {
+    /// The log's top when the reply was made.
+    pub top: Position,
+    /// Everything after this offset is pushed.
+    pub cursor: u64,
+    /// The first of what was missed, read already.
+    pub first: Vec<Arc<LogEntry>>,
+    pub recovery: Recovery,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Recovery {
+    NotAsked,
+    Complete,
+    Refused(NotRecovered),
+}
+
+impl Start {
+    fn live(top: Position, recovery: Recovery) -> Self {
+        Self {
+            top,
+            cursor: top.offset,
+            first: Vec::new(),
+            recovery,
+        }
+    }
+}
+
+/// Decides where to start. The hub must hold the channel already, so that nothing after the top is missed.
+///
+/// # Errors
+/// What the broker answers: `busy`, `storage_unavailable`, `draining`.
+pub async fn start(
+    node: &Node,
+    channel: &Channel,
+    kind: &Arc<ChannelKind>,
+    recover: Option<Recover>,
+    may_read_history: bool,
+) -> Result<Start, WireError> {
+    let top = match channel.top() {
+        Some(top) => top,
+        None => channel.learn_top(node.broker.join(channel.name(), kind).await?),
+    };
+    let Some(recover) = recover else {
+        return Ok(Start::live(top, Recovery::NotAsked));
+    };
+    if !may_read_history {
+        return Ok(Start::live(
+            top,
+            Recovery::Refused(NotRecovered::NotPermitted),
+        ));
+    }
+    match recover {
+        Recover::Latest(wanted) => latest(node, channel, kind, top, u64::from(wanted)).await,
+        Recover::From(position) => from_position(node, channel, kind, top, &position).await,
+    }
+}
+
+async fn latest(
+    node: &Node,
+    channel: &Channel,
+    kind: &Arc<ChannelKind>,
+    top: Position,
+    wanted: u64,
+) -> Result<Start, WireError> {
+    let after = top
+        .offset
+        .saturating_sub(wanted.min(RECOVER_EVENTS_MAX as u64));
+    let first = read_after(node, channel, kind, after).await?;
+    // Fewer may be retained than were asked for: start where the log starts.
+    let cursor = first.first().map_or(top.offset, |entry| entry.offset - 1);
+    Ok(Start {
+        top,
+        cursor,
+        first,
+        recovery: Recovery::Complete,
+    })
+}
+
+async fn from_position(
+    node: &Node,
+    channel: &Channel,
+    kind: &Arc<ChannelKind>,
+    top: Position,
+    position: &str,
+) -> Result<Start, WireError> {
+    let refused = |reason| Ok(Start::live(top, Recovery::Refused(reason)));
+    if position.len() > POSITION_BYTES_MAX {
+        return refused(NotRecovered::BadPosition);
+    }
+    let Ok(position) = position.parse::<Position>() else {
+        return refused(NotRecovered::BadPosition);
+    };
+    if position.epoch != top.epoch {
+        return refused(NotRecovered::EpochChanged);
+    }
+    if position.offset == top.offset {
+        let same = position.tag == top.tag;
+        return Ok(Start::live(
+            top,
+            if same {
+                Recovery::Complete
+            } else {
+                Recovery::Refused(NotRecovered::Diverged)
+            },
+        ));
+    }
+    if position.offset > top.offset {
+        return refused(NotRecovered::Diverged);
+    }
+    if top.offset - position.offset > RECOVER_EVENTS_MAX as u64 {
+        return refused(NotRecovered::TooMany);
+    }
+    let first = read_after(node, channel, kind, position.offset).await?;
+    match first.first() {
+        Some(next) if next.epoch != position.epoch => refused(NotRecovered::EpochChanged),
+        Some(next) if next.offset != position.offset + 1 => refused(NotRecovered::Expired),
+        Some(next) if next.prev != position.tag => refused(NotRecovered::Diverged),
+        Some(_) => Ok(Start {
+            top,
+            cursor: position.offset,
+            first,
+            recovery: Recovery::Complete,
+        }),
+        None => refused(NotRecovered::Expired),
+    }
+}
+
+/// Entries behind an offset: from the channel's tail where it reaches back that far, else from the log.
+///
+/// # Errors
+/// What the broker answers.
+pub async fn read_after(
+    node: &Node,
+    channel: &Channel,
+    kind: &Arc<ChannelKind>,
+    offset: u64,
+) -> Result<Vec<Arc<LogEntry>>, WireError> {
+    if let Some(entries) = channel.tail_after(offset, FIRST_PAGE) {
+        return Ok(entries);
+    }
+    let read = Read {
+        channel: channel.name().clone(),
+        kind: Arc::clone(kind),
+        range: Range::AfterOffset(offset),
+        limit: FIRST_PAGE,
+    };
+    Ok(node.broker.read(read).await?.entries)
+}

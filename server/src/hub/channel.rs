@@ -1,0 +1,213 @@
+//! One live channel: its top, its newest events, and which shards want them.
+//!
+//! Invariant: the tail holds consecutive offsets of one epoch and ends at the top.
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+
+use parking_lot::Mutex;
+use parlor_protocol::{Alias, ChannelName, Position};
+
+use super::entry::{Ephemeral, EphemeralBody, LogEntry};
+use super::inbox::ShardId;
+
+/// Events that a tail keeps; a shard that lags further reads the log.
+const TAIL_LEN_MAX: usize = 256;
+/// Bytes that a tail keeps.
+const TAIL_BYTES_MAX: usize = 256 * 1024;
+/// Signals and presence diffs that wait for the slowest shard; then the oldest is dropped.
+const EPHEMERALS_MAX: usize = 128;
+/// Events handed to a shard at once, so that one busy channel does not hold up the others.
+pub const PULL_MAX: usize = 64;
+
+/// A channel with at least one subscriber in this process.
+#[derive(Debug)]
+pub struct Channel {
+    name: ChannelName,
+    alias: Alias,
+    state: Mutex<State>,
+}
+
+#[derive(Debug, Default)]
+struct State {
+    /// Bit per shard: who wants to know.
+    interest: u64,
+    /// Bit per shard: whose inbox has this channel already.
+    told: u64,
+    /// Unknown until the first join read it or the first delivery showed it.
+    top: Option<Position>,
+    tail: VecDeque<Arc<LogEntry>>,
+    tail_bytes: usize,
+    ephemerals: VecDeque<Arc<Ephemeral>>,
+    /// The number of the ephemeral that comes next; they are numbered from 0.
+    ephemeral_next: u64,
+}
+
+/// What a shard gets when it asks for a channel's news.
+#[derive(Debug, Default)]
+pub struct Pull {
+    /// Consecutive, from right behind what the shard had.
+    pub entries: Vec<Arc<LogEntry>>,
+    pub ephemerals: Vec<Arc<Ephemeral>>,
+    /// The number to ask from next time.
+    pub ephemeral_next: u64,
+    /// There is more: ask again after others had their turn.
+    pub more: bool,
+    /// The tail no longer holds what comes next: read the log.
+    pub trimmed: bool,
+    /// The log began a new life since.
+    pub epoch_changed: bool,
+}
+
+impl Channel {
+    pub(super) fn new(name: ChannelName, alias: Alias) -> Self {
+        Self {
+            name,
+            alias,
+            state: Mutex::default(),
+        }
+    }
+
+    pub fn name(&self) -> &ChannelName {
+        &self.name
+    }
+
+    pub fn alias(&self) -> Alias {
+        self.alias
+    }
+
+    /// The newest position, once known.
+    pub fn top(&self) -> Option<Position> {
+        self.state.lock().top
+    }
+
+    /// Takes the top that a join read from the log, unless a delivery showed a newer one meanwhile.
+    pub fn learn_top(&self, read: Position) -> Position {
+        *self.state.lock().top.get_or_insert(read)
+    }
+
+    /// Consecutive entries from right behind `offset`; `None` when the tail does not reach back that far.
+    pub fn tail_after(&self, offset: u64, limit: usize) -> Option<Vec<Arc<LogEntry>>> {
+        let state = self.state.lock();
+        let skip = state.tail_index(offset)?;
+        Some(state.tail.iter().skip(skip).take(limit).cloned().collect())
+    }
+
+    pub(super) fn add_interest(&self, shard: ShardId) {
+        self.state.lock().interest |= shard.bit();
+    }
+
+    /// True when nobody is left.
+    pub(super) fn remove_interest(&self, shard: ShardId) -> bool {
+        let mut state = self.state.lock();
+        state.interest &= !shard.bit();
+        state.told &= !shard.bit();
+        state.interest == 0
+    }
+
+    /// Takes the next entry. Returns the shards that must be told.
+    pub(super) fn push(&self, entry: Arc<LogEntry>) -> u64 {
+        let mut state = self.state.lock();
+        match state.top {
+            Some(top) if top.epoch == entry.epoch && entry.offset <= top.offset => return 0,
+            Some(top) if top.epoch != entry.epoch || entry.offset != top.offset + 1 => {
+                state.clear_tail()
+            }
+            Some(_) | None => {}
+        }
+        state.top = Some(entry.position());
+        state.tail_bytes += entry.bytes();
+        state.tail.push_back(entry);
+        while state.tail.len() > TAIL_LEN_MAX
+            || (state.tail_bytes > TAIL_BYTES_MAX && state.tail.len() > 1)
+        {
+            state.trim_one();
+        }
+        state.tell()
+    }
+
+    pub(super) fn push_ephemeral(&self, body: EphemeralBody) -> u64 {
+        let mut state = self.state.lock();
+        state.ephemerals.push_back(Arc::new(Ephemeral::new(body)));
+        state.ephemeral_next += 1;
+        if state.ephemerals.len() > EPHEMERALS_MAX {
+            state.ephemerals.pop_front();
+        }
+        state.tell()
+    }
+
+    /// The number of the next ephemeral: where a new listener starts.
+    pub fn ephemeral_next(&self) -> u64 {
+        self.state.lock().ephemeral_next
+    }
+
+    /// Everything after what `shard` has delivered. From now on the shard is told of news again.
+    pub fn pull(&self, shard: ShardId, delivered: Position, ephemeral_from: u64) -> Pull {
+        let mut state = self.state.lock();
+        state.told &= !shard.bit();
+        let mut pull = Pull {
+            ephemeral_next: state.ephemeral_next,
+            ..Pull::default()
+        };
+        let waiting = state.ephemeral_next.saturating_sub(ephemeral_from);
+        let kept = state.ephemerals.len() as u64;
+        let skip = kept.saturating_sub(waiting) as usize;
+        pull.ephemerals
+            .extend(state.ephemerals.iter().skip(skip).cloned());
+        let Some(top) = state.top else { return pull };
+        if top.epoch != delivered.epoch {
+            pull.epoch_changed = true;
+            return pull;
+        }
+        let Some(skip) = state.tail_index(delivered.offset) else {
+            pull.trimmed = top.offset > delivered.offset;
+            return pull;
+        };
+        pull.entries
+            .extend(state.tail.iter().skip(skip).take(PULL_MAX).cloned());
+        pull.more = state.tail.len() - skip > PULL_MAX;
+        pull
+    }
+
+    /// True when the shard was not told yet.
+    pub(super) fn tell(&self, shard: ShardId) -> bool {
+        let mut state = self.state.lock();
+        let news = state.told & shard.bit() == 0;
+        state.told |= shard.bit();
+        news
+    }
+
+    /// For a shard that cannot take news yet: it wants to be told again.
+    pub fn untell(&self, shard: ShardId) {
+        self.state.lock().told &= !shard.bit();
+    }
+}
+
+impl State {
+    fn tell(&mut self) -> u64 {
+        let news = self.interest & !self.told;
+        self.told |= news;
+        news
+    }
+
+    /// The index of the first entry behind `offset`; `None` when the tail starts later than that.
+    fn tail_index(&self, offset: u64) -> Option<usize> {
+        let top = self.top?;
+        if offset >= top.offset {
+            return Some(self.tail.len());
+        }
+        let first = self.tail.front()?.offset;
+        (offset + 1).checked_sub(first).map(|index| index as usize)
+    }
+
+    fn trim_one(&mut self) {
+        if let Some(entry) = self.tail.pop_front() {
+            self.tail_bytes -= entry.bytes();
+        }
+    }
+
+    fn clear_tail(&mut self) {
+        self.tail.clear();
+        self.tail_bytes = 0;
+    }
+}

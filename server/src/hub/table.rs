@@ -1,0 +1,380 @@
+//! One shard's table: channel → subscribers, and what the shard has delivered of each channel.
+//!
+//! It lives on the shard's thread, so it needs no lock, and a session that has caught up enters it without a
+//! race: between looking at `delivered` and entering, nothing else runs.
+
+use std::collections::HashMap;
+use std::rc::Rc;
+use std::sync::Arc;
+
+use parlor_protocol::push::{Advance, Push};
+use parlor_protocol::{Alias, CloseCode, Position};
+use slab::Slab;
+
+use super::channel::Channel;
+use super::entry::{ConnectionId, Ephemeral, EphemeralBody, LogEntry};
+use super::inbox::ShardId;
+use crate::kind::SlowPolicy;
+use crate::outbox::{Frame, Lane, Outbox, Pushed};
+
+/// Fan-outs up to this size go to the near lane.
+const NEAR_MAX: usize = 64;
+
+/// A live subscription on this shard.
+#[derive(Debug)]
+pub struct Subscriber {
+    pub connection: ConnectionId,
+    pub outbox: Rc<Outbox>,
+    /// The last offset that it has: nothing at or below is sent again.
+    pub cursor: u64,
+    /// Whether presence diffs are wanted.
+    pub presence: bool,
+    pub slow: SlowPolicy,
+}
+
+/// Finds a subscriber in its channel's slab.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct SubscriberKey(usize);
+
+/// What a shard does after it asked a channel for news.
+#[derive(Debug, PartialEq, Eq)]
+pub enum Advanced {
+    Done,
+    /// Ask again, after others had their turn.
+    More,
+    /// The tail was trimmed: read the log from behind this position, then hand it to [`Table::deliver`].
+    ReadLog {
+        after: Position,
+    },
+    /// The log began a new life: all subscriptions of the channel must start anew.
+    EpochChanged,
+}
+
+/// What the deliveries of one advance cost.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Tally {
+    pub deliveries: u64,
+    pub bytes: u64,
+    pub overflows: u64,
+    /// Logged events that a subscriber did not get, by the policy "skip to latest".
+    pub skipped: u64,
+    /// Signals and presence diffs dropped under pressure.
+    pub ephemerals_dropped: u64,
+}
+
+#[derive(Debug)]
+pub struct Table {
+    shard: ShardId,
+    channels: HashMap<Alias, Local>,
+    /// Subscribers with the policy "skip to latest" that are being passed over.
+    skipping: Vec<(Alias, SubscriberKey)>,
+    pub tally: Tally,
+}
+
+/// A channel on this shard.
+#[derive(Debug)]
+struct Local {
+    channel: Arc<Channel>,
+    /// Unknown until the first join knows the top.
+    delivered: Option<Position>,
+    ephemeral_from: u64,
+    subscribers: Slab<Slot>,
+    /// Joins under way: they keep the channel as subscribers do.
+    joining: usize,
+    /// A log read is under way: it delivers, not the tail.
+    reading: bool,
+}
+
+#[derive(Debug)]
+struct Slot {
+    subscriber: Subscriber,
+    /// Where passing over ended up so far.
+    skipped_to: Option<Position>,
+}
+
+impl Table {
+    pub fn new(shard: ShardId) -> Self {
+        Self {
+            shard,
+            channels: HashMap::new(),
+            skipping: Vec::new(),
+            tally: Tally::default(),
+        }
+    }
+
+    /// How many channels have somebody on this shard.
+    pub fn len(&self) -> usize {
+        self.channels.len()
+    }
+
+    pub fn is_empty(&self) -> bool {
+        self.channels.is_empty()
+    }
+
+    pub fn channel(&self, alias: Alias) -> Option<&Arc<Channel>> {
+        self.channels.get(&alias).map(|local| &local.channel)
+    }
+
+    /// Begins a join: the channel stays on this shard until [`Table::leave_joining`] or [`Table::enter`].
+    pub fn begin_joining(&mut self, channel: &Arc<Channel>) {
+        let local = self
+            .channels
+            .entry(channel.alias())
+            .or_insert_with(|| Local {
+                channel: Arc::clone(channel),
+                delivered: None,
+                ephemeral_from: channel.ephemeral_next(),
+                subscribers: Slab::new(),
+                joining: 0,
+                reading: false,
+            });
+        local.joining += 1;
+    }
+
+    /// The join knows the channel's top: the shard's deliveries start there, unless they had started before.
+    pub fn start_from(&mut self, alias: Alias, top: Position) {
+        if let Some(local) = self.channels.get_mut(&alias) {
+            local.delivered.get_or_insert(top);
+        }
+    }
+
+    /// What this shard has delivered of the channel.
+    pub fn delivered(&self, alias: Alias) -> Option<Position> {
+        self.channels.get(&alias).and_then(|local| local.delivered)
+    }
+
+    /// A join that has caught up becomes a live subscription. The caller has seen that the cursor is not behind
+    /// what the shard delivered.
+    pub fn enter(&mut self, alias: Alias, subscriber: Subscriber) -> Option<SubscriberKey> {
+        let local = self.channels.get_mut(&alias)?;
+        local.joining -= 1;
+        Some(SubscriberKey(local.subscribers.insert(Slot {
+            subscriber,
+            skipped_to: None,
+        })))
+    }
+
+    /// Gives up a join. Returns the channel when nobody on this shard is left.
+    pub fn leave_joining(&mut self, alias: Alias) -> Option<Arc<Channel>> {
+        let local = self.channels.get_mut(&alias)?;
+        local.joining -= 1;
+        self.drop_if_empty(alias)
+    }
+
+    /// Ends a live subscription. Returns the channel when nobody on this shard is left.
+    pub fn leave(&mut self, alias: Alias, key: SubscriberKey) -> Option<Arc<Channel>> {
+        let local = self.channels.get_mut(&alias)?;
+        local.subscribers.try_remove(key.0)?;
+        self.skipping.retain(|other| *other != (alias, key));
+        self.drop_if_empty(alias)
+    }
+
+    fn drop_if_empty(&mut self, alias: Alias) -> Option<Arc<Channel>> {
+        let local = self.channels.get(&alias)?;
+        if local.joining > 0 || !local.subscribers.is_empty() {
+            return None;
+        }
+        self.channels.remove(&alias).map(|local| local.channel)
+    }
+
+    /// Delivers a channel's news.
+    pub fn advance(&mut self, alias: Alias) -> Advanced {
+        let Some(local) = self.channels.get_mut(&alias) else {
+            return Advanced::Done;
+        };
+        let (false, Some(delivered)) = (local.reading, local.delivered) else {
+            local.channel.untell(self.shard);
+            return Advanced::Done;
+        };
+        let pull = local
+            .channel
+            .pull(self.shard, delivered, local.ephemeral_from);
+        local.ephemeral_from = pull.ephemeral_next;
+        if pull.epoch_changed {
+            return Advanced::EpochChanged;
+        }
+        if pull.trimmed {
+            local.reading = true;
+            return Advanced::ReadLog { after: delivered };
+        }
+        for entry in &pull.entries {
+            local.fan_out(entry, &mut self.tally, &mut self.skipping);
+        }
+        for ephemeral in &pull.ephemerals {
+            local.fan_out_ephemeral(ephemeral, &mut self.tally);
+        }
+        if pull.more {
+            Advanced::More
+        } else {
+            Advanced::Done
+        }
+    }
+
+    /// Delivers what a log read found. False when it does not follow on what was delivered: retention overtook
+    /// the shard, and the channel's subscriptions must start anew.
+    pub fn deliver(&mut self, alias: Alias, entries: &[Arc<LogEntry>]) -> bool {
+        let Some(local) = self.channels.get_mut(&alias) else {
+            return true;
+        };
+        local.reading = false;
+        for entry in entries {
+            if local
+                .delivered
+                .is_none_or(|position| position.offset + 1 != entry.offset)
+            {
+                return false;
+            }
+            local.fan_out(entry, &mut self.tally, &mut self.skipping);
+        }
+        true
+    }
+
+    /// Every connection that is live in the channel: for "start anew".
+    pub fn connections(&self, alias: Alias) -> Vec<ConnectionId> {
+        let Some(local) = self.channels.get(&alias) else {
+            return Vec::new();
+        };
+        local
+            .subscribers
+            .iter()
+            .map(|(_, slot)| slot.subscriber.connection)
+            .collect()
+    }
+
+    /// The channel's log began a new life: later joins start from its present top.
+    pub fn restart(&mut self, alias: Alias) {
+        if let Some(local) = self.channels.get_mut(&alias) {
+            local.reading = false;
+            local.delivered = local.channel.top();
+        }
+    }
+
+    /// Tells subscribers who were passed over where they are, once they have room again.
+    pub fn end_skips(&mut self) {
+        let channels = &mut self.channels;
+        self.skipping.retain(|(alias, key)| {
+            let Some(slot) = channels
+                .get_mut(alias)
+                .and_then(|local| local.subscribers.get_mut(key.0))
+            else {
+                return false;
+            };
+            !slot.end_skip(*alias)
+        });
+    }
+}
+
+impl Local {
+    /// One walk over the channel's subscribers: the loop that everything else exists for.
+    fn fan_out(
+        &mut self,
+        entry: &LogEntry,
+        tally: &mut Tally,
+        skipping: &mut Vec<(Alias, SubscriberKey)>,
+    ) {
+        self.delivered = Some(entry.position());
+        let alias = self.channel.alias();
+        let lane = lane_for(self.subscribers.len());
+        for (key, slot) in &mut self.subscribers {
+            if entry.offset <= slot.subscriber.cursor {
+                continue;
+            }
+            slot.subscriber.cursor = entry.offset;
+            let was_skipping = slot.skipped_to.is_some();
+            slot.push_entry(entry, alias, lane, tally);
+            if slot.skipped_to.is_some() && !was_skipping {
+                skipping.push((alias, SubscriberKey(key)));
+            }
+        }
+    }
+
+    fn fan_out_ephemeral(&self, ephemeral: &Ephemeral, tally: &mut Tally) {
+        let alias = self.channel.alias();
+        let lane = lane_for(self.subscribers.len());
+        let is_for = |subscriber: &Subscriber| match &ephemeral.body {
+            EphemeralBody::Signal { from, .. } => *from != Some(subscriber.connection),
+            EphemeralBody::Presence(_) => subscriber.presence,
+        };
+        for (_, Slot { subscriber, .. }) in self
+            .subscribers
+            .iter()
+            .filter(|(_, slot)| is_for(&slot.subscriber))
+        {
+            // What can be lost without harm is dropped first.
+            if subscriber.outbox.is_under_pressure() {
+                tally.ephemerals_dropped += 1;
+                continue;
+            }
+            let frame = ephemeral.frame(alias, subscriber.outbox.form());
+            if subscriber.outbox.push(&frame, alias, lane) == Pushed::Queued {
+                tally.count(&frame);
+            }
+        }
+    }
+}
+
+impl Slot {
+    fn push_entry(&mut self, entry: &LogEntry, alias: Alias, lane: Lane, tally: &mut Tally) {
+        if self.skipped_to.is_some() && !self.end_skip(alias) {
+            self.skipped_to = Some(entry.position());
+            tally.skipped += 1;
+            return;
+        }
+        let outbox = &self.subscriber.outbox;
+        let frame = if entry.no_echo_to == Some(self.subscriber.connection) {
+            entry.own_frame(alias, outbox.form())
+        } else {
+            entry.frame(alias, outbox.form())
+        };
+        match outbox.push(&frame, alias, lane) {
+            Pushed::Queued => tally.count(&frame),
+            Pushed::Closed => {}
+            Pushed::Overflow => {
+                tally.overflows += 1;
+                match self.subscriber.slow {
+                    SlowPolicy::Close => outbox.close(CloseCode::Slow, None),
+                    SlowPolicy::SkipToLatest => {
+                        outbox.take_back(alias);
+                        self.skipped_to = Some(entry.position());
+                        tally.skipped += 1;
+                    }
+                }
+            }
+        }
+    }
+
+    /// Sends `advance` for what was passed over, if there is room. True when nothing is being passed over any more.
+    fn end_skip(&mut self, alias: Alias) -> bool {
+        let Some(position) = self.skipped_to else {
+            return true;
+        };
+        let outbox = &self.subscriber.outbox;
+        if outbox.is_under_pressure() {
+            return false;
+        }
+        let advance = Advance {
+            alias,
+            offset: position.offset,
+            position: position.to_string(),
+            reason: "skipped".to_owned(),
+        };
+        outbox.push_reply(Frame::of_push(outbox.form(), &Push::Advance(advance)));
+        self.skipped_to = None;
+        true
+    }
+}
+
+impl Tally {
+    fn count(&mut self, frame: &Frame) {
+        self.deliveries += 1;
+        self.bytes += frame.len() as u64;
+    }
+}
+
+fn lane_for(subscribers: usize) -> Lane {
+    if subscribers <= NEAR_MAX {
+        Lane::Near
+    } else {
+        Lane::Bulk
+    }
+}

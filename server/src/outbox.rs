@@ -1,0 +1,342 @@
+//! The outbox: what waits to be sent to one connection, bounded in bytes.
+//!
+//! It knows no socket: a writer takes slices from it and gives back how many bytes went out. An outbox lives
+//! on one shard's thread. Pushing into it never waits; where it would grow over its bound it says so and the
+//! channel's policy decides.
+
+use std::cell::RefCell;
+use std::collections::VecDeque;
+use std::fmt;
+use std::io::IoSlice;
+use std::rc::Rc;
+use std::task::{Context, Poll, Waker};
+
+use parlor_protocol::push::{Disconnect, Push};
+use parlor_protocol::{Alias, CloseCode, Form};
+
+mod dirty;
+mod frame;
+
+pub use dirty::{Dirty, Lane};
+pub use frame::Frame;
+
+/// Slices given to one write. More do not pay: the kernel copies them all in the same call.
+pub const SLICES_MAX: usize = 64;
+
+/// Frames in reserve above the byte bound for replies and closes, which are never refused.
+const ENTRY_OVERHEAD: usize = 32;
+
+/// One connection's queue of frames.
+pub struct Outbox {
+    /// Where the shard finds the connection.
+    key: usize,
+    form: Form,
+    bytes_max: usize,
+    dirty: Rc<Dirty>,
+    queue: RefCell<Queue>,
+}
+
+#[derive(Default)]
+struct Queue {
+    entries: VecDeque<Entry>,
+    /// Bytes of the first entry that are sent already.
+    head_sent: usize,
+    /// Bytes that wait, each entry's overhead included.
+    bytes: usize,
+    /// The connection's own task waits for the socket: the drain must leave it alone.
+    blocked: bool,
+    in_near: bool,
+    in_bulk: bool,
+    closing: Option<CloseCode>,
+    /// Tasks that wait for room.
+    waiters: Vec<Waker>,
+}
+
+struct Entry {
+    frame: Frame,
+    /// The channel of a live event, so that the policy "skip to latest" can take it back.
+    alias: Option<Alias>,
+}
+
+/// What became of a push.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Pushed {
+    Queued,
+    /// It would not fit: the frame was not taken.
+    Overflow,
+    /// The connection is closing: the frame was dropped.
+    Closed,
+}
+
+impl Outbox {
+    pub fn new(key: usize, form: Form, bytes_max: usize, dirty: Rc<Dirty>) -> Rc<Self> {
+        Rc::new(Self {
+            key,
+            form,
+            bytes_max,
+            dirty,
+            queue: RefCell::default(),
+        })
+    }
+
+    pub fn key(&self) -> usize {
+        self.key
+    }
+
+    pub fn form(&self) -> Form {
+        self.form
+    }
+
+    /// Bytes that wait.
+    pub fn bytes(&self) -> usize {
+        self.queue.borrow().bytes
+    }
+
+    /// Whether it is more than half full: what is dropped first is dropped now.
+    pub fn is_under_pressure(&self) -> bool {
+        self.bytes() > self.bytes_max / 2
+    }
+
+    /// Whether more waits than may: only replies get it there.
+    pub fn is_over_bound(&self) -> bool {
+        self.bytes() > self.bytes_max
+    }
+
+    pub fn closing(&self) -> Option<CloseCode> {
+        self.queue.borrow().closing
+    }
+
+    /// Takes a live frame of a channel, unless it would not fit.
+    pub fn push(self: &Rc<Self>, frame: &Frame, alias: Alias, lane: Lane) -> Pushed {
+        let mut queue = self.queue.borrow_mut();
+        if queue.closing.is_some() {
+            return Pushed::Closed;
+        }
+        if queue.bytes + frame.len() + ENTRY_OVERHEAD > self.bytes_max {
+            return Pushed::Overflow;
+        }
+        queue.add(frame.clone(), Some(alias));
+        self.list(&mut queue, lane);
+        Pushed::Queued
+    }
+
+    /// Takes a reply or a notice. Never refused: replies are bounded by the commands that a client may have
+    /// under way. The reader stops reading commands while the outbox is over its bound.
+    pub fn push_reply(self: &Rc<Self>, frame: Frame) {
+        let mut queue = self.queue.borrow_mut();
+        if queue.closing.is_none() {
+            queue.add(frame, None);
+            self.list(&mut queue, Lane::Near);
+        }
+    }
+
+    /// Takes a WebSocket control frame, such as a pong.
+    pub fn push_control(self: &Rc<Self>, bytes: &[u8]) {
+        self.push_reply(Frame::raw(bytes));
+    }
+
+    /// Ends the connection: what waits is dropped (but for a frame that is half sent), then the reason is sent as
+    /// a `disconnect` push and as a close frame.
+    pub fn close(self: &Rc<Self>, code: CloseCode, retry_after_ms: Option<u64>) {
+        let mut queue = self.queue.borrow_mut();
+        if queue.closing.is_some() {
+            return;
+        }
+        if matches!(code, CloseCode::Slow) {
+            queue.drop_unsent();
+        }
+        let notice = Push::Disconnect(Disconnect {
+            code: code.number(),
+            name: code.name().to_owned(),
+            text: code.text().to_owned(),
+            retry_after_ms,
+        });
+        queue.add(Frame::of_push(self.form, &notice), None);
+        queue.add(Frame::close(code.number(), code.name()), None);
+        queue.closing = Some(code);
+        queue.wake_all();
+        self.list(&mut queue, Lane::Near);
+    }
+
+    /// Answers the peer's own close frame; nothing follows it.
+    pub fn close_in_answer(self: &Rc<Self>, frame: Frame) {
+        let mut queue = self.queue.borrow_mut();
+        if queue.closing.is_none() {
+            queue.add(frame, None);
+            queue.closing = Some(CloseCode::Internal);
+            queue.wake_all();
+            self.list(&mut queue, Lane::Near);
+        }
+    }
+
+    /// The socket is gone: whoever waits for room need not.
+    pub fn abandon(&self) {
+        let mut queue = self.queue.borrow_mut();
+        queue.entries.clear();
+        queue.bytes = 0;
+        queue.closing.get_or_insert(CloseCode::Internal);
+        queue.wake_all();
+    }
+
+    /// Takes back the waiting live events of a channel. A half-sent frame stays.
+    pub fn take_back(&self, alias: Alias) {
+        let mut queue = self.queue.borrow_mut();
+        let head_is_half_sent = queue.head_sent > 0;
+        let mut index = 0;
+        queue.entries.retain(|entry| {
+            let stays = entry.alias != Some(alias) || (index == 0 && head_is_half_sent);
+            index += 1;
+            stays
+        });
+        queue.recount();
+    }
+
+    /// Gives at most [`SLICES_MAX`] slices of what waits to `write`, and takes note of how many bytes it sent.
+    /// Returns `write`'s answer, or `None` when nothing waits.
+    pub fn write_with<E>(
+        &self,
+        write: impl FnOnce(&[IoSlice<'_>]) -> Result<usize, E>,
+    ) -> Option<Result<usize, E>> {
+        let mut queue = self.queue.borrow_mut();
+        if queue.entries.is_empty() {
+            return None;
+        }
+        let answer = {
+            let mut slices = [IoSlice::new(&[]); SLICES_MAX];
+            let mut used = 0;
+            for (slice, entry) in slices.iter_mut().zip(&queue.entries) {
+                let skip = if used == 0 { queue.head_sent } else { 0 };
+                *slice = IoSlice::new(&entry.frame.as_bytes()[skip..]);
+                used += 1;
+            }
+            write(&slices[..used])
+        };
+        if let Ok(sent) = &answer {
+            queue.sent(*sent);
+            if queue.bytes <= self.bytes_max / 2 {
+                queue.wake_all();
+            }
+        }
+        Some(answer)
+    }
+
+    pub fn is_empty(&self) -> bool {
+        self.queue.borrow().entries.is_empty()
+    }
+
+    /// Gives back what a burst had taken, once it is sent.
+    pub fn shrink(&self) {
+        let mut queue = self.queue.borrow_mut();
+        if queue.entries.is_empty() && queue.entries.capacity() > 16 {
+            queue.entries = VecDeque::new();
+        }
+    }
+
+    /// The connection's task waits for the socket from now on (true), or gives the outbox back to the drain (false).
+    pub fn set_blocked(self: &Rc<Self>, blocked: bool) {
+        let mut queue = self.queue.borrow_mut();
+        queue.blocked = blocked;
+        if !blocked && !queue.entries.is_empty() {
+            self.list(&mut queue, Lane::Bulk);
+        }
+    }
+
+    pub fn is_blocked(&self) -> bool {
+        self.queue.borrow().blocked
+    }
+
+    /// Called by the drain when it takes the outbox from a lane.
+    pub fn unlist(&self, lane: Lane) {
+        let mut queue = self.queue.borrow_mut();
+        match lane {
+            Lane::Near => queue.in_near = false,
+            Lane::Bulk => queue.in_bulk = false,
+        }
+    }
+
+    /// Puts an outbox that has more to send back into its lane.
+    pub fn relist(self: &Rc<Self>, lane: Lane) {
+        let mut queue = self.queue.borrow_mut();
+        self.list(&mut queue, lane);
+    }
+
+    /// Ready once at most half of the bound waits, or the connection closes.
+    pub fn poll_room(&self, context: &Context<'_>) -> Poll<()> {
+        let mut queue = self.queue.borrow_mut();
+        if queue.bytes <= self.bytes_max / 2 || queue.closing.is_some() {
+            return Poll::Ready(());
+        }
+        if !queue
+            .waiters
+            .iter()
+            .any(|waker| waker.will_wake(context.waker()))
+        {
+            queue.waiters.push(context.waker().clone());
+        }
+        Poll::Pending
+    }
+
+    fn list(self: &Rc<Self>, queue: &mut Queue, lane: Lane) {
+        if queue.blocked {
+            return;
+        }
+        let listed = match lane {
+            Lane::Near => std::mem::replace(&mut queue.in_near, true),
+            // Whoever is near is drained sooner anyway.
+            Lane::Bulk => queue.in_near || std::mem::replace(&mut queue.in_bulk, true),
+        };
+        if !listed {
+            self.dirty.add(Rc::clone(self), lane);
+        }
+    }
+}
+
+impl fmt::Debug for Outbox {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Outbox")
+            .field("key", &self.key)
+            .field("bytes", &self.bytes())
+            .finish_non_exhaustive()
+    }
+}
+
+impl Queue {
+    fn add(&mut self, frame: Frame, alias: Option<Alias>) {
+        self.bytes += frame.len() + ENTRY_OVERHEAD;
+        self.entries.push_back(Entry { frame, alias });
+    }
+
+    fn sent(&mut self, bytes: usize) {
+        let mut left = bytes + self.head_sent;
+        while let Some(head) = self.entries.front() {
+            let len = head.frame.len();
+            if left < len {
+                break;
+            }
+            left -= len;
+            self.bytes -= len + ENTRY_OVERHEAD;
+            self.entries.pop_front();
+        }
+        self.head_sent = left;
+    }
+
+    fn drop_unsent(&mut self) {
+        self.entries.truncate(usize::from(self.head_sent > 0));
+        self.recount();
+    }
+
+    fn recount(&mut self) {
+        self.bytes = self
+            .entries
+            .iter()
+            .map(|entry| entry.frame.len() + ENTRY_OVERHEAD)
+            .sum();
+    }
+
+    fn wake_all(&mut self) {
+        self.waiters.drain(..).for_each(Waker::wake);
+    }
+}
+
+#[cfg(test)]
+mod tests;

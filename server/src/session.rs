@@ -1,0 +1,287 @@
+//! A session: one client's logical connection. It takes commands and gives replies; it never sees a socket.
+//!
+//! Plain state with `now` passed in. Each command's policy is in `commands`; who one is, in `connect`; which
+//! channels, in `subscriptions`; the replay of what was missed, in `catch_up`.
+
+use std::cell::RefCell;
+use std::collections::HashMap;
+use std::fmt;
+use std::rc::Rc;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use futures_util::future::LocalBoxFuture;
+use parlor_protocol::codec::CommandError;
+use parlor_protocol::command::{Command, Envelope};
+use parlor_protocol::reply::{Pinged, Reply};
+use parlor_protocol::{ChannelName, CloseCode, ErrorCode, WireError, codec};
+
+use crate::auth::Identity;
+use crate::clock;
+use crate::commands::{self, Caller};
+use crate::hub::ConnectionId;
+use crate::outbox::{Frame, Outbox};
+
+mod catch_up;
+mod connect;
+mod key;
+mod rate;
+mod shard_state;
+mod subscriptions;
+
+pub use key::SessionKeys;
+pub use shard_state::{SessionConfig, ShardState};
+
+use key::SessionId;
+use rate::{Bucket, Publishes};
+use subscriptions::Subscription;
+
+/// One connection's state above the socket.
+pub struct Session {
+    shard: Rc<ShardState>,
+    connection: ConnectionId,
+    outbox: Rc<Outbox>,
+    state: RefCell<State>,
+}
+
+struct State {
+    /// None until `connect` succeeded.
+    connected: Option<Connected>,
+    subscriptions: HashMap<ChannelName, Rc<Subscription>>,
+    commands: Bucket,
+    publishes: Publishes,
+    ping_interval: Duration,
+    /// `token_expiring` was sent for the present token.
+    expiry_announced: bool,
+    /// Pings or expiry begin anew: whoever looks after the connection must plan again.
+    plan_changed: bool,
+}
+
+#[derive(Clone)]
+struct Connected {
+    identity: Arc<Identity>,
+    session: SessionId,
+}
+
+/// A publish that is under way: resolves to what [`Session::reply`] takes.
+pub type Publishing = LocalBoxFuture<'static, (Option<u32>, Result<Reply, WireError>)>;
+
+impl Session {
+    pub fn new(
+        shard: Rc<ShardState>,
+        connection: ConnectionId,
+        outbox: Rc<Outbox>,
+        now: Instant,
+    ) -> Rc<Self> {
+        let state = State {
+            connected: None,
+            subscriptions: HashMap::new(),
+            commands: Bucket::new(shard.config.commands_per_second_max, now),
+            publishes: Publishes::default(),
+            ping_interval: shard.config.ping_interval,
+            expiry_announced: false,
+            plan_changed: false,
+        };
+        Rc::new(Self {
+            shard,
+            connection,
+            outbox,
+            state: RefCell::new(state),
+        })
+    }
+
+    pub fn connection(&self) -> ConnectionId {
+        self.connection
+    }
+
+    pub fn outbox(&self) -> &Rc<Outbox> {
+        &self.outbox
+    }
+
+    pub fn is_connected(&self) -> bool {
+        self.state.borrow().connected.is_some()
+    }
+
+    /// The interval of server pings that was agreed on.
+    pub fn ping_interval(&self) -> Duration {
+        self.state.borrow().ping_interval
+    }
+
+    /// True once after each change of ping interval or expiry.
+    pub fn take_plan_changed(&self) -> bool {
+        std::mem::take(&mut self.state.borrow_mut().plan_changed)
+    }
+
+    /// Queues a publish at once and returns its outcome to come, so that a client's publishes keep their order
+    /// and need not wait for each other. Any other command is given back: it must wait for the publishes.
+    pub fn publish(
+        &self,
+        envelope: Envelope,
+        now: Instant,
+    ) -> Result<Option<Publishing>, Envelope> {
+        let Envelope {
+            id,
+            command: Command::Publish(publish),
+        } = envelope
+        else {
+            return Err(envelope);
+        };
+        let queued = self.admit(now).and_then(|caller| {
+            self.take_publish(&publish.channel, now)?;
+            self.shard.counters().command("publish");
+            commands::publish::publish(&self.shard.node, &caller, publish)
+        });
+        match queued {
+            Ok(outcome) => Ok(Some(Box::pin(async move {
+                (id, outcome.await.map(Reply::Publish))
+            }))),
+            Err(error) => {
+                self.reply(id, &Err(error));
+                if !self.is_connected() {
+                    self.outbox.close(CloseCode::ConnectRefused, None);
+                }
+                Ok(None)
+            }
+        }
+    }
+
+    /// Runs any other command and replies to it.
+    pub async fn handle(self: &Rc<Self>, envelope: Envelope, now: Instant) {
+        let Envelope { id, command } = envelope;
+        self.shard.counters().command(command.name());
+        let result = match command {
+            Command::Pong(_) => return,
+            Command::Connect(command) => Box::pin(self.connect(command))
+                .await
+                .map(|connected| Reply::Connect(Box::new(connected))),
+            command => match self.admit(now) {
+                Ok(caller) => Box::pin(self.run(caller, command, now)).await,
+                Err(error) => Err(error),
+            },
+        };
+        let was_refused = !self.is_connected();
+        self.reply(id, &result);
+        if was_refused {
+            self.outbox.close(
+                refusal(result.as_ref().err()),
+                result.err().and_then(|error| error.retry_after_ms),
+            );
+        } else {
+            self.start_catching_up();
+        }
+    }
+
+    async fn run(
+        self: &Rc<Self>,
+        caller: Caller,
+        command: Command,
+        now: Instant,
+    ) -> Result<Reply, WireError> {
+        let node = &self.shard.node;
+        Ok(match command {
+            Command::Signal(signal) => {
+                self.take_publish(&signal.channel, now)?;
+                Reply::Signal(commands::signal::signal(node, &caller, signal)?)
+            }
+            Command::Subscribe(subscribe) => {
+                Reply::Subscribe(self.subscribe(&caller, subscribe).await?)
+            }
+            Command::Unsubscribe(unsubscribe) => {
+                Reply::Unsubscribe(self.unsubscribe(&unsubscribe.channel)?)
+            }
+            Command::History(history) => {
+                Reply::History(commands::history::history(node, &caller, history).await?)
+            }
+            Command::Presence(presence) => {
+                Reply::Presence(commands::presence::presence(node, &caller, presence)?)
+            }
+            Command::PresenceSet(set) => {
+                Reply::PresenceSet(commands::presence::presence_set(node, &caller, set)?)
+            }
+            Command::Refresh(refresh) => Reply::Refresh(self.refresh(&refresh.token)?),
+            Command::Ping(_) => Reply::Ping(Pinged { time: clock::now() }),
+            // Handled by their own paths above.
+            Command::Connect(_) | Command::Publish(_) | Command::Pong(_) => {
+                return Err(ErrorCode::BadRequest.into());
+            }
+        })
+    }
+
+    /// Sends a reply, if the command wanted one.
+    pub fn reply(&self, id: Option<u32>, result: &Result<Reply, WireError>) {
+        if let Err(error) = result {
+            self.shard.counters().command_error(error.code);
+        }
+        if let Some(id) = id {
+            let form = self.outbox.form();
+            self.outbox.push_reply(Frame::of_payload(
+                form,
+                &codec::encode_reply(form, id, result),
+            ));
+        }
+    }
+
+    /// A command that could not be understood: the connection lives on.
+    pub fn reply_to_bad_command(&self, bad: CommandError) {
+        let CommandError { id, error } = bad;
+        self.reply(Some(id.unwrap_or(0)), &Err(error));
+    }
+
+    /// Who asks, if it may ask anything now.
+    fn admit(&self, now: Instant) -> Result<Caller, WireError> {
+        let mut state = self.state.borrow_mut();
+        let Some(Connected { identity, .. }) = &state.connected else {
+            return Err(ErrorCode::NotConnected.into());
+        };
+        let caller = Caller {
+            identity: Arc::clone(identity),
+            connection: Some(self.connection),
+        };
+        if let Err(wait) = state.commands.take(now) {
+            if state.commands.is_abused() {
+                self.outbox.close(CloseCode::Flooding, None);
+            }
+            return Err(rate_limited(wait));
+        }
+        Ok(caller)
+    }
+
+    /// The rate of the channel's kind, counted per connection.
+    fn take_publish(&self, channel: &str, now: Instant) -> Result<(), WireError> {
+        let Ok(name) = ChannelName::parse(channel) else {
+            return Ok(());
+        };
+        let Some(kind) = self.shard.node.kinds.of(&name) else {
+            return Ok(());
+        };
+        self.state
+            .borrow_mut()
+            .publishes
+            .take(kind, now)
+            .map_err(rate_limited)
+    }
+}
+
+impl fmt::Debug for Session {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Session")
+            .field("connection", &self.connection)
+            .finish_non_exhaustive()
+    }
+}
+
+fn rate_limited(wait: Duration) -> WireError {
+    let ms = u64::try_from(wait.as_millis()).unwrap_or(u64::MAX);
+    WireError::from(ErrorCode::RateLimited).retry_after_ms(ms.max(1))
+}
+
+/// How a connection ends whose `connect` failed.
+fn refusal(error: Option<&WireError>) -> CloseCode {
+    match error.and_then(WireError::kind) {
+        Some(ErrorCode::BadToken) => CloseCode::BadToken,
+        Some(ErrorCode::TokenExpired) => CloseCode::TokenExpired,
+        Some(ErrorCode::Draining) => CloseCode::Draining,
+        Some(ErrorCode::Internal) => CloseCode::Internal,
+        _ => CloseCode::ConnectRefused,
+    }
+}

@@ -1,0 +1,147 @@
+//! Joining is catching up: what a subscriber missed follows the reply as ordinary pushes, at the pace at which its
+//! outbox empties; when it has everything that its shard delivered, it goes live.
+
+use std::future::poll_fn;
+use std::rc::Rc;
+use std::sync::Arc;
+
+use parlor_protocol::WireError;
+
+use super::Session;
+use super::subscriptions::{Stage, Subscription};
+use crate::commands::subscribe::read_after;
+use crate::hub::{LogEntry, Subscriber};
+use crate::outbox::{Lane, Outbox, Pushed};
+
+/// Where a replay stands.
+#[derive(Debug)]
+pub(super) struct CatchUp {
+    /// The last offset that the subscriber was sent.
+    pub(super) cursor: u64,
+    /// Read already, to be sent next.
+    pub(super) next: Vec<Arc<LogEntry>>,
+}
+
+/// Why a replay ended before it went live.
+enum Stop {
+    /// The subscription or the connection is gone: nobody to tell.
+    Gone,
+    /// What comes next is no longer retained.
+    Overtaken,
+    Failed(WireError),
+}
+
+impl Session {
+    /// Starts the replay of every subscription that has one waiting.
+    pub(super) fn start_catching_up(self: &Rc<Self>) {
+        let waiting: Vec<_> = self
+            .state
+            .borrow()
+            .subscriptions
+            .values()
+            .filter(|subscription| subscription.replay.borrow().is_some())
+            .cloned()
+            .collect();
+        for subscription in waiting {
+            let Some(catch_up) = subscription.replay.take() else {
+                continue;
+            };
+            self.start_one(subscription, catch_up);
+        }
+    }
+
+    fn start_one(self: &Rc<Self>, subscription: Rc<Subscription>, catch_up: CatchUp) {
+        // Most joins have nothing to catch up: no task for them.
+        if catch_up.next.is_empty() && self.go_live(&subscription, catch_up.cursor) {
+            return;
+        }
+        let session = Rc::clone(self);
+        tokio::task::spawn_local(async move {
+            let alias = subscription.channel.alias();
+            match session.replay(&subscription, catch_up).await {
+                Ok(()) | Err(Stop::Gone) => {}
+                Err(Stop::Overtaken) => {
+                    session.ask_to_resubscribe(alias, "retention overtook the replay")
+                }
+                Err(Stop::Failed(error)) => session.ask_to_resubscribe(alias, error.name.as_str()),
+            }
+        });
+    }
+
+    async fn replay(&self, subscription: &Subscription, mut at: CatchUp) -> Result<(), Stop> {
+        loop {
+            for entry in std::mem::take(&mut at.next) {
+                if entry.offset != at.cursor + 1 {
+                    return Err(Stop::Overtaken);
+                }
+                send(&self.outbox, subscription, &entry).await?;
+                at.cursor = entry.offset;
+            }
+            if self.go_live(subscription, at.cursor) {
+                return Ok(());
+            }
+            if subscription.stage.get() == Stage::Ended {
+                return Err(Stop::Gone);
+            }
+            let node = &self.shard.node;
+            at.next = read_after(node, &subscription.channel, &subscription.kind, at.cursor)
+                .await
+                .map_err(Stop::Failed)?;
+            if at.next.is_empty() && !self.is_level(subscription, at.cursor) {
+                return Err(Stop::Overtaken);
+            }
+        }
+    }
+
+    /// Enters the shard's table if nothing that the shard delivered is missing. Nothing else runs on this thread
+    /// between the look and the entry.
+    fn go_live(&self, subscription: &Subscription, cursor: u64) -> bool {
+        if subscription.stage.get() != Stage::Joining || !self.is_level(subscription, cursor) {
+            return false;
+        }
+        let alias = subscription.channel.alias();
+        let subscriber = Subscriber {
+            connection: self.connection,
+            outbox: Rc::clone(&self.outbox),
+            cursor,
+            presence: subscription.presence,
+            slow: subscription.kind.slow,
+        };
+        let key = self.shard.table.borrow_mut().enter(alias, subscriber);
+        if let Some(key) = key {
+            subscription.stage.set(Stage::Live(key));
+        }
+        key.is_some()
+    }
+
+    fn is_level(&self, subscription: &Subscription, cursor: u64) -> bool {
+        let delivered = self
+            .shard
+            .table
+            .borrow()
+            .delivered(subscription.channel.alias());
+        delivered.is_some_and(|position| cursor >= position.offset)
+    }
+}
+
+/// Puts one missed event into the outbox, once there is room.
+async fn send(
+    outbox: &Rc<Outbox>,
+    subscription: &Subscription,
+    entry: &LogEntry,
+) -> Result<(), Stop> {
+    poll_fn(|context| outbox.poll_room(context)).await;
+    if subscription.stage.get() == Stage::Ended {
+        return Err(Stop::Gone);
+    }
+    let alias = subscription.channel.alias();
+    match outbox.push(&entry.frame(alias, outbox.form()), alias, Lane::Near) {
+        Pushed::Queued => Ok(()),
+        Pushed::Closed => Err(Stop::Gone),
+        // Half of the bound is free, so only an event larger than that half gets here.
+        Pushed::Overflow => {
+            outbox.close(parlor_protocol::CloseCode::Slow, None);
+            Err(Stop::Gone)
+        }
+    }
+}

@@ -1,0 +1,334 @@
+//! A session's subscriptions: made and ended by the client, by a backend, or by the server.
+
+use std::cell::{Cell, RefCell};
+use std::rc::Rc;
+use std::sync::Arc;
+use std::time::Instant;
+
+use parlor_protocol::command::Subscribe;
+use parlor_protocol::push::{self, Push};
+use parlor_protocol::reply::{NotRecovered, Subscribed, Unsubscribed};
+use parlor_protocol::{Alias, ChannelName, ErrorCode, WireError};
+
+use super::catch_up::CatchUp;
+use super::{Connected, Session};
+use crate::auth::{Grant, Identity};
+use crate::commands::subscribe::{Recovery, Start, start};
+use crate::commands::{Caller, permitted};
+use crate::hub::{Channel, SubscriberKey};
+use crate::kind::{ChannelKind, Verb};
+use crate::metrics;
+use crate::outbox::Frame;
+use crate::presence;
+
+/// One channel of a session.
+#[derive(Debug)]
+pub(super) struct Subscription {
+    pub(super) channel: Arc<Channel>,
+    pub(super) kind: Arc<ChannelKind>,
+    pub(super) presence: bool,
+    pub(super) stage: Cell<Stage>,
+    /// What is to be replayed, until the task for it starts.
+    pub(super) replay: RefCell<Option<CatchUp>>,
+}
+
+/// How far a subscription is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Stage {
+    /// It holds a place in the shard's table as a join.
+    Joining,
+    /// It stands in the shard's table.
+    Live(SubscriberKey),
+    /// It was ended; a replay that is under way stops.
+    Ended,
+}
+
+impl Session {
+    /// Subscribes. The replay starts after the reply: see `catch_up`.
+    pub(super) async fn subscribe(
+        &self,
+        caller: &Caller,
+        command: Subscribe,
+    ) -> Result<Subscribed, WireError> {
+        let caller = self.with_channel_token(caller, &command)?;
+        let node = &self.shard.node;
+        let (name, kind) = permitted(node, &caller, Verb::Subscribe, &command.channel)?;
+        if command.presence && !kind.presence {
+            return Err(ErrorCode::PresenceDisabled.into());
+        }
+        if command.presence && !caller.identity.may(Verb::Presence, &name, &kind) {
+            return Err(ErrorCode::NotPermitted.with("the identity may not see presence here"));
+        }
+        let subscription = self.begin(&name, &kind, command.presence)?;
+        let may_read_history = caller.identity.may(Verb::History, &name, &kind);
+        match start(
+            node,
+            &subscription.channel,
+            &kind,
+            command.recover,
+            may_read_history,
+        )
+        .await
+        {
+            Ok(start) => self.started(&subscription, start),
+            Err(error) => {
+                self.end(&name);
+                Err(error)
+            }
+        }
+    }
+
+    /// The subscription's own token adds its grants to the connection's.
+    fn with_channel_token(
+        &self,
+        caller: &Caller,
+        command: &Subscribe,
+    ) -> Result<Caller, WireError> {
+        let Some(token) = &command.token else {
+            return Ok(caller.clone());
+        };
+        let channel = ChannelName::parse(&command.channel)?;
+        let grants: Vec<Grant> =
+            self.shard
+                .node
+                .auth
+                .verify_subscription(token, &caller.identity, &channel)?;
+        let identity = Identity {
+            grants: [caller.identity.grants.clone(), grants].concat(),
+            ..(*caller.identity).clone()
+        };
+        Ok(Caller {
+            identity: Arc::new(identity),
+            ..caller.clone()
+        })
+    }
+
+    /// Makes room in the tables, so that from here on nothing of the channel passes by.
+    fn begin(
+        &self,
+        name: &ChannelName,
+        kind: &Arc<ChannelKind>,
+        presence: bool,
+    ) -> Result<Rc<Subscription>, WireError> {
+        let node = &self.shard.node;
+        let mut state = self.state.borrow_mut();
+        if state.subscriptions.contains_key(name) {
+            return Err(ErrorCode::AlreadySubscribed.into());
+        }
+        if state.subscriptions.len() >= node.limits.channels_max as usize {
+            return Err(ErrorCode::TooMany
+                .with("the connection is subscribed to as many channels as it may"));
+        }
+        let channel = node.hub.enter(name, self.shard.id);
+        self.shard.table.borrow_mut().begin_joining(&channel);
+        let subscription = Rc::new(Subscription {
+            channel,
+            kind: Arc::clone(kind),
+            presence,
+            stage: Cell::new(Stage::Joining),
+            replay: RefCell::default(),
+        });
+        state
+            .subscriptions
+            .insert(name.clone(), Rc::clone(&subscription));
+        Ok(subscription)
+    }
+
+    fn started(
+        &self,
+        subscription: &Rc<Subscription>,
+        start: Start,
+    ) -> Result<Subscribed, WireError> {
+        if subscription.stage.get() == Stage::Ended {
+            // The connection ended, or a backend ended the subscription, while the log was read.
+            return Err(ErrorCode::NotSubscribed.into());
+        }
+        let alias = subscription.channel.alias();
+        let had_started = self.shard.table.borrow().delivered(alias).is_some();
+        self.shard.table.borrow_mut().start_from(alias, start.top);
+        if !had_started {
+            // News that came before the shard knew where to start was left lying.
+            self.shard
+                .node
+                .hub
+                .nudge(&subscription.channel, self.shard.id);
+        }
+        self.enter_presence(subscription);
+        let reply = self.subscribed(subscription, &start);
+        *subscription.replay.borrow_mut() = Some(CatchUp {
+            cursor: start.cursor,
+            next: start.first,
+        });
+        Ok(reply)
+    }
+
+    fn subscribed(&self, subscription: &Subscription, start: &Start) -> Subscribed {
+        let missed = start.recovery == Recovery::Complete && start.cursor < start.top.offset;
+        let (recovered, reason): (_, Option<NotRecovered>) = match start.recovery {
+            Recovery::NotAsked => (None, None),
+            Recovery::Complete => (Some(true), None),
+            Recovery::Refused(reason) => (Some(false), Some(reason)),
+        };
+        match (recovered, reason) {
+            (Some(true), _) => metrics::incr(&self.shard.counters().resumes_recovered),
+            (_, Some(reason)) => metrics::incr(self.shard.counters().resumes_refused.of(reason)),
+            _ => {}
+        }
+        Subscribed {
+            channel: subscription.channel.name().to_string(),
+            alias: subscription.channel.alias(),
+            position: start.top.to_string(),
+            offset: start.top.offset,
+            recovered,
+            from: missed.then_some(start.cursor + 1),
+            to: missed.then_some(start.top.offset),
+            reason,
+            presence: subscription.presence,
+            durability: subscription.kind.durability.as_str().to_owned(),
+        }
+    }
+
+    fn enter_presence(&self, subscription: &Subscription) {
+        let Some(Connected { identity, session }) = self.state.borrow().connected.clone() else {
+            return;
+        };
+        if let (true, Some(user)) = (subscription.kind.presence, identity.user()) {
+            let entry = presence::Entry {
+                user: Arc::clone(user),
+                session,
+                info: identity.info.clone(),
+            };
+            self.shard.node.presence.join(
+                subscription.channel.name(),
+                self.connection,
+                &entry,
+                Instant::now(),
+            );
+        }
+    }
+
+    pub(super) fn unsubscribe(&self, channel: &str) -> Result<Unsubscribed, WireError> {
+        let name = ChannelName::parse(channel)?;
+        let subscription = self.end(&name).ok_or(ErrorCode::NotSubscribed)?;
+        self.leave_presence(&subscription);
+        Ok(Unsubscribed {})
+    }
+
+    fn leave_presence(&self, subscription: &Subscription) {
+        let Some(Connected { identity, session }) = self.state.borrow().connected.clone() else {
+            return;
+        };
+        if subscription.kind.presence && identity.user().is_some() {
+            let name = subscription.channel.name();
+            self.shard
+                .node
+                .presence
+                .leave(name, self.connection, &session, Instant::now());
+        }
+    }
+
+    /// Takes a subscription out of all tables.
+    pub(super) fn end(&self, name: &ChannelName) -> Option<Rc<Subscription>> {
+        let subscription = self.state.borrow_mut().subscriptions.remove(name)?;
+        self.take_out(&subscription);
+        Some(subscription)
+    }
+
+    fn take_out(&self, subscription: &Subscription) {
+        let alias = subscription.channel.alias();
+        let unused = match subscription.stage.replace(Stage::Ended) {
+            Stage::Joining => self.shard.table.borrow_mut().leave_joining(alias),
+            Stage::Live(key) => self.shard.table.borrow_mut().leave(alias, key),
+            Stage::Ended => None,
+        };
+        self.shard.release(unused);
+    }
+
+    /// The server ends a subscription because its log and its reader no longer fit: subscribe again.
+    pub fn ask_to_resubscribe(&self, alias: Alias, reason: &str) {
+        self.end_by_server(reason, true, |subscription| {
+            subscription.channel.alias() == alias
+        });
+    }
+
+    /// A backend ends a subscription.
+    pub fn unsubscribe_by_order(&self, channel: &ChannelName) {
+        self.end_by_server("ended by the application", false, |subscription| {
+            subscription.channel.name() == channel
+        });
+    }
+
+    fn end_by_server(
+        &self,
+        reason: &str,
+        resubscribe: bool,
+        is_it: impl Fn(&Subscription) -> bool,
+    ) {
+        let found = self
+            .state
+            .borrow()
+            .subscriptions
+            .values()
+            .find(|subscription| is_it(subscription))
+            .cloned();
+        let Some(subscription) = found else { return };
+        let name = subscription.channel.name().clone();
+        self.end(&name);
+        if !resubscribe {
+            self.leave_presence(&subscription);
+        }
+        let code = if resubscribe {
+            push::UNSUBSCRIBED_RESUBSCRIBE
+        } else {
+            push::UNSUBSCRIBED_BY_APPLICATION
+        };
+        let notice = push::Unsubscribed {
+            alias: subscription.channel.alias(),
+            channel: name.to_string(),
+            code,
+            reason: reason.to_owned(),
+            resubscribe,
+        };
+        self.outbox.push_reply(Frame::of_push(
+            self.outbox.form(),
+            &Push::Unsubscribed(notice),
+        ));
+    }
+
+    /// A backend subscribes the connection, by its own right.
+    pub async fn subscribe_by_order(self: &Rc<Self>, channel: &ChannelName) {
+        let Some(kind) = self.shard.node.kinds.of(channel).cloned() else {
+            return;
+        };
+        let Ok(subscription) = self.begin(channel, &kind, false) else {
+            return;
+        };
+        match start(&self.shard.node, &subscription.channel, &kind, None, false).await {
+            Ok(start) => {
+                if let Ok(reply) = self.started(&subscription, start) {
+                    self.outbox
+                        .push_reply(Frame::of_push(self.outbox.form(), &Push::Subscribed(reply)));
+                    self.start_catching_up();
+                }
+            }
+            Err(_) => {
+                self.end(channel);
+            }
+        }
+    }
+
+    /// The connection is gone: everything it held goes too. `clean` when the client itself ended it.
+    pub fn close(&self, clean: bool) {
+        let ended: Vec<_> = self
+            .state
+            .borrow_mut()
+            .subscriptions
+            .drain()
+            .map(|(_, subscription)| subscription)
+            .collect();
+        ended
+            .iter()
+            .for_each(|subscription| self.take_out(subscription));
+        self.sign_off(clean);
+    }
+}

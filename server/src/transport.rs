@@ -1,0 +1,35 @@
+//! Transports: sockets in, commands through, frames out. The only part that knows a socket.
+//!
+//! One shard per core: its own runtime on its own thread, its own listener, its own connections. A connection
+//! never moves after its handshake.
+
+mod accept;
+mod http1;
+mod listen;
+mod shard;
+pub mod websocket;
+mod wheel;
+
+pub use listen::{BindError, Listeners, bind};
+pub use shard::{Shard, ShardSetup, run};
+
+use std::time::Duration;
+
+/// Limits and times of sockets. Plain values: `config` fills them in.
+#[derive(Clone, Debug)]
+pub struct TransportConfig {
+    /// WebSocket connections of the process.
+    pub connections_max: u64,
+    /// Sockets per shard that have not finished their first request.
+    pub pending_max: usize,
+    /// How long a socket may take to send a request's head.
+    pub header_timeout: Duration,
+    /// Bytes of one incoming WebSocket message.
+    pub frame_bytes_max: usize,
+    /// How long a closing connection may take to read what it is told.
+    pub linger: Duration,
+    /// Over how long a draining node spreads its clients.
+    pub drain_window: Duration,
+    /// Who may open a socket from a web page.
+    pub origins: websocket::Origins,
+}

@@ -1,0 +1,57 @@
+//! HTTP/1 on a fresh socket: an upgrade leaves for `websocket`, everything else goes to the router.
+
+use std::convert::Infallible;
+use std::rc::Rc;
+
+use axum::body::Body;
+use hyper::body::Incoming;
+use hyper::service::service_fn;
+use hyper::{Request, Response};
+use hyper_util::rt::{TokioIo, TokioTimer};
+use tokio::net::TcpStream;
+use tower::ServiceExt as _;
+use tracing::debug;
+
+use super::shard::{PendingPlace, Shard};
+use super::websocket;
+
+/// Bytes of a request's head.
+const HEAD_BYTES_MAX: usize = 16 * 1024;
+const HEADERS_MAX: usize = 64;
+
+/// Serves one socket until it closes or becomes a WebSocket.
+pub(super) async fn serve(shard: Rc<Shard>, socket: TcpStream, place: PendingPlace) {
+    let place = Rc::new(place);
+    let service = service_fn(|request: Request<Incoming>| {
+        let (shard, place) = (Rc::clone(&shard), Rc::clone(&place));
+        async move {
+            if request.uri().path() == websocket::PATH {
+                return Ok(websocket::upgrade(&shard, request, place));
+            }
+            route(&shard, request).await
+        }
+    });
+    let serving = hyper::server::conn::http1::Builder::new()
+        .timer(TokioTimer::new())
+        .header_read_timeout(shard.config().header_timeout)
+        .max_headers(HEADERS_MAX)
+        .max_buf_size(HEAD_BYTES_MAX)
+        .serve_connection(TokioIo::new(socket), service)
+        .with_upgrades();
+    tokio::pin!(serving);
+    let served = tokio::select! {
+        served = &mut serving => served,
+        () = shard.draining() => {
+            // Keep-alive ends; the request under way is finished.
+            serving.as_mut().graceful_shutdown();
+            serving.await
+        }
+    };
+    if let Err(error) = served {
+        debug!(%error, "An HTTP connection ended early.");
+    }
+}
+
+async fn route(shard: &Shard, request: Request<Incoming>) -> Result<Response<Body>, Infallible> {
+    shard.router().clone().oneshot(request.map(Body::new)).await
+}

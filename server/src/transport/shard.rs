@@ -1,0 +1,398 @@
+//! A shard: one thread with its own runtime, listener and connections.
+//!
+//! Everything here runs on that thread; only the inbox is reached from outside.
+
+use std::cell::{Cell, RefCell};
+use std::fmt;
+use std::net::TcpListener;
+use std::rc::Rc;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::{Duration, Instant};
+
+use parlor_protocol::{Alias, CloseCode};
+use slab::Slab;
+use tokio::runtime::{Builder, LocalOptions};
+use tokio::sync::Notify;
+use tracing::debug;
+
+use super::websocket::{self, Peer};
+use super::wheel::{TICK, Wheel};
+use super::{TransportConfig, accept};
+use crate::broker::{Range, Read};
+use crate::hub::{Advanced, ConnectionId, Control, Letters, ShardId};
+use crate::metrics;
+use crate::node::Node;
+use crate::session::{SessionConfig, SessionKeys, ShardState};
+
+/// Entries read at once for a shard that lags behind a channel's tail.
+const LAG_PAGE: usize = 1_000;
+
+/// What a shard is started with.
+#[derive(Debug)]
+pub struct ShardSetup {
+    pub id: ShardId,
+    pub node: Arc<Node>,
+    /// None where another shard accepts for this one.
+    pub listener: Option<TcpListener>,
+    pub router: axum::Router,
+    pub transport: TransportConfig,
+    pub session: SessionConfig,
+    pub keys: SessionKeys,
+}
+
+/// One shard's sockets, above which stands its [`ShardState`].
+pub struct Shard {
+    state: Rc<ShardState>,
+    config: TransportConfig,
+    router: axum::Router,
+    peers: RefCell<Slab<Rc<Peer>>>,
+    /// Makes connection ids unique when slab keys are used again.
+    connections: Cell<u32>,
+    wheel: RefCell<Wheel>,
+    pending: Rc<Pending>,
+    is_draining: Cell<bool>,
+    drain_bell: Notify,
+}
+
+/// The sockets that still speak HTTP, and the bell that tells of each connection or request that ended.
+#[derive(Debug, Default)]
+struct Pending {
+    count: Cell<usize>,
+    ended: Notify,
+}
+
+/// A place among the sockets that still speak HTTP. Given back when dropped.
+#[derive(Debug)]
+pub(super) struct PendingPlace(Rc<Pending>);
+
+impl Drop for PendingPlace {
+    fn drop(&mut self) {
+        self.0.count.set(self.0.count.get() - 1);
+        self.0.ended.notify_one();
+    }
+}
+
+/// Runs a shard on the calling thread until the node has drained.
+///
+/// # Errors
+/// When the runtime or the listener cannot be set up.
+pub fn run(setup: ShardSetup) -> std::io::Result<()> {
+    let runtime = Builder::new_current_thread()
+        .enable_all()
+        .build_local(LocalOptions::default())?;
+    runtime.block_on(async move {
+        let ShardSetup {
+            id,
+            node,
+            listener,
+            router,
+            transport,
+            session,
+            keys,
+        } = setup;
+        let state = ShardState::new(id, node, session, keys);
+        let shard = Rc::new(Shard::new(state, transport, router));
+        tokio::task::spawn_local(websocket::drain(Rc::clone(&shard)));
+        tokio::task::spawn_local(turn_wheel(Rc::clone(&shard)));
+        if let Some(listener) = listener {
+            let listener = tokio::net::TcpListener::from_std(listener)?;
+            tokio::task::spawn_local(accept::accept(Rc::clone(&shard), listener));
+        }
+        read_inbox(&shard).await;
+        Ok(())
+    })
+}
+
+impl Shard {
+    fn new(state: Rc<ShardState>, config: TransportConfig, router: axum::Router) -> Self {
+        Self {
+            state,
+            config,
+            router,
+            peers: RefCell::default(),
+            connections: Cell::default(),
+            wheel: RefCell::new(Wheel::new(Instant::now())),
+            pending: Rc::default(),
+            is_draining: Cell::default(),
+            drain_bell: Notify::new(),
+        }
+    }
+
+    pub(super) fn state(&self) -> &Rc<ShardState> {
+        &self.state
+    }
+
+    pub(super) fn config(&self) -> &TransportConfig {
+        &self.config
+    }
+
+    pub(super) fn router(&self) -> &axum::Router {
+        &self.router
+    }
+
+    /// Resolves once the node drains.
+    pub(super) async fn draining(&self) {
+        while !self.is_draining.get() {
+            self.drain_bell.notified().await;
+        }
+    }
+
+    pub(super) fn take_pending_place(&self) -> Option<PendingPlace> {
+        if self.pending.count.get() >= self.config.pending_max {
+            return None;
+        }
+        self.pending.count.set(self.pending.count.get() + 1);
+        Some(PendingPlace(Rc::clone(&self.pending)))
+    }
+
+    /// The least loaded shard, if this one owns at least `imbalance` connections more.
+    pub(super) fn less_loaded(&self, imbalance: u64) -> Option<ShardId> {
+        let open = |shard: ShardId| {
+            self.state
+                .node
+                .metrics
+                .shard(shard)
+                .connections_open
+                .load(Ordering::Relaxed)
+        };
+        let least = self
+            .state
+            .node
+            .hub
+            .inboxes()
+            .iter()
+            .map(|inbox| inbox.id())
+            .min_by_key(|id| open(*id))?;
+        (open(self.state.id) >= open(least) + imbalance).then_some(least)
+    }
+
+    pub(super) fn insert_peer(
+        &self,
+        make: impl FnOnce(usize, ConnectionId) -> Rc<Peer>,
+    ) -> Rc<Peer> {
+        let mut peers = self.peers.borrow_mut();
+        let vacant = peers.vacant_entry();
+        let key = vacant.key();
+        let serial = self.connections.get().wrapping_add(1);
+        self.connections.set(serial);
+        let connection = ConnectionId::new(self.state.id, key, serial);
+        let peer = make(key, connection);
+        vacant.insert(Rc::clone(&peer));
+        peer
+    }
+
+    pub(super) fn remove_peer(&self, peer: &Peer) {
+        self.peers
+            .borrow_mut()
+            .try_remove(peer.session().outbox().key());
+        self.pending.ended.notify_one();
+    }
+
+    pub(super) fn peer_at(&self, key: usize) -> Option<Rc<Peer>> {
+        self.peers.borrow().get(key).cloned()
+    }
+
+    fn peer(&self, connection: ConnectionId) -> Option<Rc<Peer>> {
+        self.peer_at(connection.key())
+            .filter(|peer| peer.session().connection() == connection)
+    }
+
+    /// Has the wheel call [`Peer::check`] after this long; earlier plans for the peer are void.
+    pub(super) fn look_after(&self, peer: &Peer, delay: Duration) {
+        self.wheel.borrow_mut().add(
+            Instant::now(),
+            delay,
+            peer.session().connection(),
+            peer.next_generation(),
+        );
+    }
+
+    /// Delivers a channel's news to this shard's subscribers. True when there is more.
+    fn advance(self: &Rc<Self>, alias: Alias) -> bool {
+        let mut table = self.state.table.borrow_mut();
+        let advanced = table.advance(alias);
+        let tally = std::mem::take(&mut table.tally);
+        drop(table);
+        self.count(&tally);
+        match advanced {
+            Advanced::Done => false,
+            Advanced::More => true,
+            Advanced::ReadLog { after } => {
+                tokio::task::spawn_local(read_lag(Rc::clone(self), alias, after.offset));
+                false
+            }
+            Advanced::EpochChanged => {
+                self.start_anew(alias, "the log began a new life");
+                false
+            }
+        }
+    }
+
+    fn count(&self, tally: &crate::hub::Tally) {
+        let counters = self.state.counters();
+        metrics::add(&counters.deliveries, tally.deliveries);
+        metrics::add(&counters.delivery_bytes, tally.bytes);
+        metrics::add(&counters.outbox_overflows, tally.overflows);
+        metrics::add(&counters.events_skipped, tally.skipped);
+        metrics::add(&counters.ephemerals_dropped, tally.ephemerals_dropped);
+    }
+
+    /// The log and this shard's subscribers no longer fit: all subscribe again from their positions.
+    fn start_anew(&self, alias: Alias, reason: &str) {
+        let connections = self.state.table.borrow().connections(alias);
+        for peer in connections
+            .into_iter()
+            .filter_map(|connection| self.peer(connection))
+        {
+            peer.session().ask_to_resubscribe(alias, reason);
+        }
+        self.state.table.borrow_mut().restart(alias);
+    }
+
+    fn obey(self: &Rc<Self>, order: Control) {
+        match order {
+            Control::Accept { socket } => accept::adopt_std(self, socket),
+            Control::Drain => self.begin_drain(),
+            Control::Disconnect { connection, code } => {
+                if let Some(peer) = self.peer(connection) {
+                    peer.tell_to_leave(code, None);
+                }
+            }
+            Control::Unsubscribe {
+                connection,
+                channel,
+            } => {
+                if let Some(peer) = self.peer(connection) {
+                    peer.session().unsubscribe_by_order(&channel);
+                }
+            }
+            Control::Subscribe {
+                connection,
+                channel,
+            } => {
+                if let Some(peer) = self.peer(connection) {
+                    tokio::task::spawn_local(async move {
+                        peer.session().subscribe_by_order(&channel).await
+                    });
+                }
+            }
+        }
+    }
+
+    /// Spreads the goodbyes over the drain window, so that the other nodes are not stormed.
+    fn begin_drain(self: &Rc<Self>) {
+        self.is_draining.set(true);
+        self.drain_bell.notify_waiters();
+        let peers: Vec<_> = self
+            .peers
+            .borrow()
+            .iter()
+            .map(|(_, peer)| Rc::clone(peer))
+            .collect();
+        debug!(connections = peers.len(), "Draining.");
+        self.pending.ended.notify_one();
+        let step = self.config.drain_window / u32::try_from(peers.len().max(1)).unwrap_or(u32::MAX);
+        tokio::task::spawn_local(async move {
+            let mut pace = tokio::time::interval(step.max(Duration::from_micros(1)));
+            pace.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Burst);
+            for peer in peers {
+                pace.tick().await;
+                peer.tell_to_leave(CloseCode::Draining, Some(0));
+            }
+        });
+    }
+
+    /// Resolves once a draining shard has no connection and no request left.
+    async fn emptied(&self) {
+        while !self.is_draining.get() || !self.peers.borrow().is_empty() || self.pending.count.get() > 0 {
+            self.pending.ended.notified().await;
+        }
+    }
+}
+
+impl fmt::Debug for Shard {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Shard")
+            .field("id", &self.state.id)
+            .finish_non_exhaustive()
+    }
+}
+
+/// The shard's main loop: ends when the node drained and the last connection is gone.
+async fn read_inbox(shard: &Rc<Shard>) {
+    let inbox = Arc::clone(shard.state.node.hub.inbox(shard.state.id));
+    let mut letters = Letters::default();
+    let mut again: Vec<Alias> = Vec::new();
+    loop {
+        tokio::select! {
+            biased;
+            () = shard.emptied() => return,
+            () = inbox.take(&mut letters), if again.is_empty() => {}
+            // Channels with more to deliver wait for nothing but their turn.
+            () = tokio::task::yield_now(), if !again.is_empty() => inbox.take_now(&mut letters),
+        }
+        let mut advanced = std::mem::take(&mut again);
+        advanced.append(&mut letters.advanced);
+        again.extend(advanced.into_iter().filter(|alias| shard.advance(*alias)));
+        letters
+            .controls
+            .drain(..)
+            .for_each(|order| shard.obey(order));
+    }
+}
+
+/// Reads what the tail no longer holds, and delivers it.
+async fn read_lag(shard: Rc<Shard>, alias: Alias, after: u64) {
+    let found = shard.state.table.borrow().channel(alias).cloned();
+    let Some(channel) = found else { return };
+    let node = &shard.state.node;
+    let Some(kind) = node.kinds.of(channel.name()).cloned() else {
+        return;
+    };
+    let read = Read {
+        channel: channel.name().clone(),
+        kind,
+        range: Range::AfterOffset(after),
+        limit: LAG_PAGE,
+    };
+    let page = node.broker.read(read).await;
+    let delivered = match page {
+        Ok(page) => {
+            !page.entries.is_empty() && shard.state.table.borrow_mut().deliver(alias, &page.entries)
+        }
+        Err(error) => {
+            debug!(%error, "Unable to read what a shard lags behind.");
+            false
+        }
+    };
+    let tally = std::mem::take(&mut shard.state.table.borrow_mut().tally);
+    shard.count(&tally);
+    if delivered {
+        node.hub.nudge(&channel, shard.state.id);
+    } else {
+        shard.start_anew(alias, "retention overtook the channel");
+    }
+}
+
+async fn turn_wheel(shard: Rc<Shard>) {
+    let mut ticks = tokio::time::interval(TICK);
+    ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Skip);
+    loop {
+        ticks.tick().await;
+        let now = Instant::now();
+        shard.state.table.borrow_mut().end_skips();
+        let due = shard.wheel.borrow_mut().take_due(now);
+        for entry in due {
+            let Some(peer) = shard
+                .peer(entry.connection)
+                .filter(|peer| peer.generation() == entry.generation)
+            else {
+                continue;
+            };
+            if let Some(delay) = peer.check(&shard, now) {
+                shard.look_after(&peer, delay);
+            }
+        }
+    }
+}

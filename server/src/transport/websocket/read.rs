@@ -1,0 +1,238 @@
+//! Reading: one small task per connection takes frames in, has its commands run, and ends the connection.
+
+use std::future::poll_fn;
+use std::rc::Rc;
+use std::time::{Duration, Instant};
+
+use bytes::Bytes;
+use futures_util::StreamExt as _;
+use futures_util::stream::FuturesUnordered;
+use parlor_protocol::{CloseCode, Form, codec};
+use socket2::SockRef;
+use tokio_tungstenite::WebSocketStream;
+use tokio_tungstenite::tungstenite::error::{CapacityError, Error, ProtocolError};
+use tokio_tungstenite::tungstenite::protocol::{Message, Role, WebSocketConfig};
+
+use super::io::PeerIo;
+use super::peer::Peer;
+use crate::metrics;
+use crate::outbox::Frame;
+use crate::session::{Publishing, Session};
+use crate::transport::shard::Shard;
+
+/// Publishes of one connection that may be under way; then its reading waits.
+const PUBLISHING_MAX: usize = 128;
+
+/// The kernel has told all to a closing peer: how long its own close may take.
+const GOODBYE: Duration = Duration::from_secs(1);
+
+/// How a connection's life ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum End {
+    /// The client said goodbye.
+    Left,
+    /// The socket is gone.
+    Lost,
+    /// We close it.
+    Closing,
+}
+
+/// Serves the connection until it ends.
+pub(super) async fn run(shard: Rc<Shard>, peer: Rc<Peer>, read_ahead: Bytes) {
+    let config = WebSocketConfig::default()
+        // The default of 128 KiB is touched at once, also by idle connections.
+        .read_buffer_size(1024)
+        .write_buffer_size(0)
+        .max_message_size(Some(shard.config().frame_bytes_max))
+        .max_frame_size(Some(shard.config().frame_bytes_max));
+    let io = PeerIo(Rc::clone(&peer));
+    let socket =
+        WebSocketStream::from_partially_read(io, read_ahead.to_vec(), Role::Server, Some(config))
+            .await;
+    let end = converse(&shard, &peer, socket).await;
+    peer.session().close(end == End::Left);
+    match end {
+        End::Lost => peer.session().outbox().abandon(),
+        End::Left | End::Closing => say_goodbye(&shard, &peer).await,
+    }
+    shard.remove_peer(&peer);
+    count_end(&shard, &peer, end);
+}
+
+async fn converse(shard: &Rc<Shard>, peer: &Rc<Peer>, mut socket: WebSocketStream<PeerIo>) -> End {
+    let session = peer.session();
+    let outbox = session.outbox();
+    let mut publishing = FuturesUnordered::new();
+    loop {
+        if peer.has_failed() {
+            return End::Lost;
+        }
+        if let Some((code, retry_after_ms)) = peer.told_to_leave() {
+            // What was accepted is answered first.
+            finish_publishes(session, &mut publishing).await;
+            outbox.close(code, retry_after_ms);
+        }
+        if outbox.closing().is_some() {
+            return End::Closing;
+        }
+        let has_room = !outbox.is_over_bound();
+        tokio::select! {
+            biased;
+            () = peer.wake.notified() => {}
+            writable = peer.socket().writable(), if outbox.is_blocked() => {
+                if writable.is_err() {
+                    return End::Lost;
+                }
+                metrics::incr(&shard.state().counters().write_wakeups);
+                outbox.set_blocked(false);
+            }
+            Some((id, result)) = publishing.next(), if !publishing.is_empty() => session.reply(id, &result),
+            () = poll_fn(|context| outbox.poll_room(context)), if !has_room => {}
+            message = socket.next(), if has_room && publishing.len() < PUBLISHING_MAX => {
+                let Some(message) = message else { return End::Lost };
+                peer.heard();
+                match message {
+                    Ok(Message::Close(_)) => {
+                        outbox.close_in_answer(Frame::close(1000, ""));
+                        return End::Left;
+                    }
+                    Ok(message) => take(shard, peer, &message, &mut publishing).await,
+                    Err(error) => match fault(&error) {
+                        Some(code) => outbox.close(code, None),
+                        None => return End::Lost,
+                    },
+                }
+            }
+        }
+    }
+}
+
+async fn finish_publishes(session: &Session, publishing: &mut FuturesUnordered<Publishing>) {
+    while let Some((id, result)) = publishing.next().await {
+        session.reply(id, &result);
+    }
+}
+
+/// One WebSocket message: a frame of commands.
+async fn take(
+    shard: &Rc<Shard>,
+    peer: &Rc<Peer>,
+    message: &Message,
+    publishing: &mut FuturesUnordered<Publishing>,
+) {
+    let session = peer.session();
+    let outbox = session.outbox();
+    let bytes: &[u8] = match (message, outbox.form()) {
+        (Message::Text(text), Form::Json) => text.as_bytes(),
+        (Message::Binary(bytes), Form::MsgPack) => bytes,
+        (Message::Text(_) | Message::Binary(_), _) => {
+            return outbox.close(CloseCode::WrongFrameType, None);
+        }
+        // tungstenite has answered pings already.
+        (Message::Ping(_) | Message::Pong(_) | Message::Close(_) | Message::Frame(_), _) => return,
+    };
+    metrics::incr(&shard.state().counters().frames_in);
+    metrics::add(&shard.state().counters().bytes_in, bytes.len() as u64);
+    let Ok(commands) = codec::decode_commands(outbox.form(), bytes) else {
+        return outbox.close(CloseCode::BadFrame, None);
+    };
+    for command in commands {
+        match command {
+            Ok(envelope) => run_command(session, envelope, publishing).await,
+            Err(error) => session.reply_to_bad_command(error),
+        }
+        if outbox.closing().is_some() {
+            return;
+        }
+    }
+    if session.take_plan_changed() {
+        peer.plan(shard);
+    }
+}
+
+/// Publishes run side by side; anything else waits until they are answered, so that a client's commands take
+/// effect in the order in which it sent them.
+async fn run_command(
+    session: &Rc<Session>,
+    envelope: parlor_protocol::Envelope,
+    publishing: &mut FuturesUnordered<Publishing>,
+) {
+    let now = Instant::now();
+    match session.publish(envelope, now) {
+        Ok(Some(outcome)) => publishing.push(outcome),
+        Ok(None) => {}
+        Err(other) => {
+            finish_publishes(session, publishing).await;
+            session.handle(other, now).await;
+        }
+    }
+}
+
+/// The close code for what a client did wrong below our protocol; `None` when the socket is simply gone.
+fn fault(error: &Error) -> Option<CloseCode> {
+    match error {
+        Error::Capacity(CapacityError::MessageTooLong { .. } | CapacityError::TooManyHeaders) => {
+            Some(CloseCode::FrameTooLarge)
+        }
+        Error::Utf8(_) => Some(CloseCode::BadUtf8),
+        Error::Protocol(ProtocolError::ResetWithoutClosingHandshake) => None,
+        Error::Protocol(_) => Some(CloseCode::ProtocolError),
+        _ => None,
+    }
+}
+
+/// Sends what is left, then ends the socket in both directions, within the linger time.
+async fn say_goodbye(shard: &Shard, peer: &Peer) {
+    let sent = tokio::time::timeout(shard.config().linger, flush(peer)).await;
+    if !matches!(sent, Ok(true))
+        || SockRef::from(peer.socket())
+            .shutdown(std::net::Shutdown::Write)
+            .is_err()
+    {
+        return;
+    }
+    // Reading to the end keeps the kernel from answering late bytes with a reset, which would
+    // destroy what the peer has not read yet.
+    drop(tokio::time::timeout(GOODBYE, read_to_end(peer)).await);
+}
+
+/// True when everything was sent.
+async fn flush(peer: &Peer) -> bool {
+    let outbox = peer.session().outbox();
+    while !outbox.is_empty() {
+        if peer.has_failed() {
+            return false;
+        }
+        tokio::select! {
+            () = peer.wake.notified() => {}
+            writable = peer.socket().writable(), if outbox.is_blocked() => {
+                if writable.is_err() {
+                    return false;
+                }
+                outbox.set_blocked(false);
+            }
+        }
+    }
+    true
+}
+
+async fn read_to_end(peer: &Peer) {
+    let mut scratch = [0; 1024];
+    while peer.socket().readable().await.is_ok() {
+        match peer.socket().try_read(&mut scratch) {
+            Ok(0) => return,
+            Ok(_) => {}
+            Err(error) if error.kind() == std::io::ErrorKind::WouldBlock => {}
+            Err(_) => return,
+        }
+    }
+}
+
+fn count_end(shard: &Shard, peer: &Peer, end: End) {
+    let counters = shard.state().counters();
+    metrics::decr(&counters.connections_open);
+    match (end, peer.session().outbox().closing()) {
+        (End::Closing, Some(code)) => metrics::incr(counters.connections_closed.of(code)),
+        _ => metrics::incr(&counters.connections_left),
+    }
+}
