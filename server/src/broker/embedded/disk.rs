@@ -92,3 +92,6 @@ impl DiskLogs {
         self.readers.shut_down();
     }
 }
+
+#[cfg(test)]
+mod tests;

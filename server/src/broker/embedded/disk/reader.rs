@@ -1,7 +1,6 @@
 //! The threads that read the log: two, with a read-only connection each.
 
 use std::io;
-use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::Path;
 use std::sync::Arc;
 use std::thread::{self, JoinHandle};
@@ -96,8 +95,8 @@ impl Drop for Readers {
 
 fn spawn(index: usize, mut reader: Reader) -> io::Result<JoinHandle<()>> {
     thread::Builder::new().name(format!("parlor-read-{index}")).spawn(move || {
-        if catch_unwind(AssertUnwindSafe(|| reader.run())).is_err() {
-            reader.health.fail("a reader of the log panicked".to_owned());
+        let health = Arc::clone(&reader.health);
+        if health.watch("parlor-read", || reader.run()).is_none() {
             reader.desk.abandon();
         }
     })
