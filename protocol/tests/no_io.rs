@@ -2,19 +2,41 @@
 
 use std::path::Path;
 
-const FORBIDDEN: &[&str] =
-    &["std::net", "std::thread", "std::fs", "std::process", "std::env", "Instant", "SystemTime", "tokio", "rand::"];
+const FORBIDDEN: &[&str] = &[
+    "std::net",
+    "std::thread",
+    "std::fs",
+    "std::process",
+    "std::env",
+    "Instant",
+    "SystemTime",
+    "tokio",
+    "rand::",
+];
 
 #[test]
 fn no_source_file_names_what_this_crate_must_not_know() {
     let mut files = 0;
-    visit(Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/src")), &mut |path, text| {
-        files += 1;
-        for (number, line) in text.lines().enumerate().filter(|(_, line)| !line.trim_start().starts_with("//")) {
-            let found = FORBIDDEN.iter().find(|word| line.contains(**word));
-            assert!(found.is_none(), "{}:{}: {}", path.display(), number + 1, line.trim());
-        }
-    });
+    visit(
+        Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/src")),
+        &mut |path, text| {
+            files += 1;
+            for (number, line) in text
+                .lines()
+                .enumerate()
+                .filter(|(_, line)| !line.trim_start().starts_with("//"))
+            {
+                let found = FORBIDDEN.iter().find(|word| line.contains(**word));
+                assert!(
+                    found.is_none(),
+                    "{}:{}: {}",
+                    path.display(),
+                    number + 1,
+                    line.trim()
+                );
+            }
+        },
+    );
     assert!(files > 30, "only {files} files were found");
 }
 

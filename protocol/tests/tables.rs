@@ -10,7 +10,11 @@ use serde_json::{Value, json};
 #[test]
 fn spec_holds_the_tables() {
     let mut spec = read("SPEC.md");
-    for (name, table) in [("errors", errors()), ("closes", closes()), ("limits", limit_table())] {
+    for (name, table) in [
+        ("errors", errors()),
+        ("closes", closes()),
+        ("limits", limit_table()),
+    ] {
         spec = with_table(&spec, name, &table);
     }
     check("SPEC.md", &spec);
@@ -24,7 +28,9 @@ fn the_json_tables_are_current() {
     let closes = CloseCode::ALL.iter().map(|code| {
         json!({"code": code.number(), "name": code.name(), "text": code.text(), "verdict": verdict(*code)})
     });
-    let limits = limits::ALL.iter().map(|(name, value, text)| json!({"name": name, "value": value, "text": text.trim()}));
+    let limits = limits::ALL
+        .iter()
+        .map(|(name, value, text)| json!({"name": name, "value": value, "text": text.trim()}));
     let tables = json!({"errors": errors.collect::<Value>(), "closes": closes.collect::<Value>(), "limits": limits.collect::<Value>()});
     check("vectors/tables.json", &format!("{tables:#}\n"));
 }
@@ -42,14 +48,24 @@ fn codes_are_unique_and_in_order() {
 #[test]
 fn an_error_is_retryable_exactly_when_its_range_says_so() {
     for code in ErrorCode::ALL {
-        assert_eq!(code.is_retryable(), action(*code) == "retry_later", "{code:?}");
+        assert_eq!(
+            code.is_retryable(),
+            action(*code) == "retry_later",
+            "{code:?}"
+        );
     }
 }
 
 fn errors() -> String {
     let mut table = "| code | name | HTTP status | text |\n|---|---|---|---|\n".to_owned();
     for code in ErrorCode::ALL {
-        table += &format!("| {} | `{}` | {} | {} |\n", code.number(), code.name(), code.http_status(), code.text());
+        table += &format!(
+            "| {} | `{}` | {} | {} |\n",
+            code.number(),
+            code.name(),
+            code.http_status(),
+            code.text()
+        );
     }
     table
 }
@@ -58,7 +74,12 @@ fn closes() -> String {
     let mut table = "| code | name | the client | text |\n|---|---|---|---|\n".to_owned();
     for code in CloseCode::ALL {
         let verdict = verdict(*code).replace('_', " ");
-        table += &format!("| {} | `{}` | {verdict} | {} |\n", code.number(), code.name(), code.text());
+        table += &format!(
+            "| {} | `{}` | {verdict} | {} |\n",
+            code.number(),
+            code.name(),
+            code.text()
+        );
     }
     table
 }
@@ -66,7 +87,11 @@ fn closes() -> String {
 fn limit_table() -> String {
     let mut table = "| name | value | meaning |\n|---|---|---|\n".to_owned();
     for (name, value, meaning) in limits::ALL {
-        table += &format!("| `{}` | {value} | {} |\n", name.to_lowercase(), meaning.trim());
+        table += &format!(
+            "| `{}` | {value} | {} |\n",
+            name.to_lowercase(),
+            meaning.trim()
+        );
     }
     table
 }
@@ -100,7 +125,10 @@ fn check(path: &str, expected: &str) {
     if std::env::var_os("PARLOR_BLESS").is_some() {
         return std::fs::write(absolute(path), expected).expect("writable");
     }
-    assert!(read(path) == expected, "{path} is stale; PARLOR_BLESS=1 writes its tables anew");
+    assert!(
+        read(path) == expected,
+        "{path} is stale; PARLOR_BLESS=1 writes its tables anew"
+    );
 }
 
 fn read(path: &str) -> String {

@@ -169,6 +169,15 @@ impl Outbox {
         }
     }
 
+    /// The socket is gone: whoever waits for room need not.
+    pub fn abandon(&self) {
+        let mut queue = self.queue.borrow_mut();
+        queue.entries.clear();
+        queue.bytes = 0;
+        queue.closing.get_or_insert(CloseCode::Internal);
+        queue.wake_all();
+    }
+
     /// Takes back the waiting live events of a channel. A half-sent frame stays.
     pub fn take_back(&self, alias: Alias) {
         let mut queue = self.queue.borrow_mut();

@@ -53,6 +53,8 @@ struct State {
     ping_interval: Duration,
     /// `token_expiring` was sent for the present token.
     expiry_announced: bool,
+    /// Pings or expiry begin anew: whoever looks after the connection must plan again.
+    plan_changed: bool,
 }
 
 #[derive(Clone)]
@@ -78,6 +80,7 @@ impl Session {
             publishes: Publishes::default(),
             ping_interval: shard.config.ping_interval,
             expiry_announced: false,
+            plan_changed: false,
         };
         Rc::new(Self {
             shard,
@@ -102,6 +105,11 @@ impl Session {
     /// The interval of server pings that was agreed on.
     pub fn ping_interval(&self) -> Duration {
         self.state.borrow().ping_interval
+    }
+
+    /// True once after each change of ping interval or expiry.
+    pub fn take_plan_changed(&self) -> bool {
+        std::mem::take(&mut self.state.borrow_mut().plan_changed)
     }
 
     /// Queues a publish at once and returns its outcome to come, so that a client's publishes keep their order
@@ -129,6 +137,9 @@ impl Session {
             }))),
             Err(error) => {
                 self.reply(id, &Err(error));
+                if !self.is_connected() {
+                    self.outbox.close(CloseCode::ConnectRefused, None);
+                }
                 Ok(None)
             }
         }

@@ -82,7 +82,7 @@ impl Setup {
         let (stop, stopped) = oneshot::channel();
         let (tell, ready) = oneshot::channel();
         let (config, directory) = (self.config.clone(), Arc::clone(&self.directory));
-        let (tell_end, ended) = mpsc::channel();
+        let (tell_end, ended) = mpsc::sync_channel(1);
         let thread = std::thread::spawn(move || {
             serve(config, stopped, tell);
             // The directory lives as long as the server, also when the test is over.

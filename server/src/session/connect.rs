@@ -93,7 +93,9 @@ impl Session {
         }
         node.presence
             .attach(&session, self.connection, Instant::now());
-        self.state.borrow_mut().connected = Some(Connected {
+        let mut state = self.state.borrow_mut();
+        state.plan_changed = true;
+        state.connected = Some(Connected {
             identity: Arc::clone(identity),
             session,
         });
@@ -158,6 +160,7 @@ impl Session {
         }
         connected.identity = Arc::clone(&identity);
         state.expiry_announced = false;
+        state.plan_changed = true;
         Ok(Refreshed {
             expires_in_ms: identity.expires_at.map(ms_until),
         })

@@ -211,7 +211,6 @@ impl Session {
         let name = ChannelName::parse(channel)?;
         let subscription = self.end(&name).ok_or(ErrorCode::NotSubscribed)?;
         self.leave_presence(&subscription);
-        self.outbox.take_back(subscription.channel.alias());
         Ok(Unsubscribed {})
     }
 

@@ -50,19 +50,26 @@ pub struct Shard {
     /// Makes connection ids unique when slab keys are used again.
     connections: Cell<u32>,
     wheel: RefCell<Wheel>,
-    pending: Rc<Cell<usize>>,
+    pending: Rc<Pending>,
     is_draining: Cell<bool>,
     drain_bell: Notify,
-    emptied: Notify,
 }
 
-/// A place among the sockets that have not finished their first request. Given back when dropped.
+/// The sockets that still speak HTTP, and the bell that tells of each connection or request that ended.
+#[derive(Debug, Default)]
+struct Pending {
+    count: Cell<usize>,
+    ended: Notify,
+}
+
+/// A place among the sockets that still speak HTTP. Given back when dropped.
 #[derive(Debug)]
-pub(super) struct PendingPlace(Rc<Cell<usize>>);
+pub(super) struct PendingPlace(Rc<Pending>);
 
 impl Drop for PendingPlace {
     fn drop(&mut self) {
-        self.0.set(self.0.get() - 1);
+        self.0.count.set(self.0.count.get() - 1);
+        self.0.ended.notify_one();
     }
 }
 
@@ -109,7 +116,6 @@ impl Shard {
             pending: Rc::default(),
             is_draining: Cell::default(),
             drain_bell: Notify::new(),
-            emptied: Notify::new(),
         }
     }
 
@@ -133,10 +139,10 @@ impl Shard {
     }
 
     pub(super) fn take_pending_place(&self) -> Option<PendingPlace> {
-        if self.pending.get() >= self.config.pending_max {
+        if self.pending.count.get() >= self.config.pending_max {
             return None;
         }
-        self.pending.set(self.pending.get() + 1);
+        self.pending.count.set(self.pending.count.get() + 1);
         Some(PendingPlace(Rc::clone(&self.pending)))
     }
 
@@ -180,9 +186,7 @@ impl Shard {
         self.peers
             .borrow_mut()
             .try_remove(peer.session().outbox().key());
-        if self.is_draining.get() && self.peers.borrow().is_empty() {
-            self.emptied.notify_one();
-        }
+        self.pending.ended.notify_one();
     }
 
     pub(super) fn peer_at(&self, key: usize) -> Option<Rc<Peer>> {
@@ -287,11 +291,8 @@ impl Shard {
             .map(|(_, peer)| Rc::clone(peer))
             .collect();
         debug!(connections = peers.len(), "Draining.");
-        if peers.is_empty() {
-            self.emptied.notify_one();
-            return;
-        }
-        let step = self.config.drain_window / u32::try_from(peers.len()).unwrap_or(u32::MAX);
+        self.pending.ended.notify_one();
+        let step = self.config.drain_window / u32::try_from(peers.len().max(1)).unwrap_or(u32::MAX);
         tokio::task::spawn_local(async move {
             let mut pace = tokio::time::interval(step.max(Duration::from_micros(1)));
             pace.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Burst);
@@ -302,13 +303,13 @@ impl Shard {
         });
     }
 
-    /// Resolves once a draining shard has no connection left.
+    /// Resolves once a draining shard has no connection and no request left.
     async fn emptied(&self) {
-        loop {
-            self.emptied.notified().await;
-            if self.peers.borrow().is_empty() {
-                return;
-            }
+        while !self.is_draining.get()
+            || !self.peers.borrow().is_empty()
+            || self.pending.count.get() > 0
+        {
+            self.pending.ended.notified().await;
         }
     }
 }

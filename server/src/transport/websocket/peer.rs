@@ -105,8 +105,8 @@ impl Peer {
         self.unanswered.set(None);
     }
 
-    /// The session is connected: pings begin. Their phase is spread by the connection's number.
-    pub(super) fn start_pings(&self, shard: &Shard) {
+    /// The session is connected or has a new token: pings begin. Their phase is spread by the connection's number.
+    pub(super) fn plan(&self, shard: &Shard) {
         let interval = self.session.ping_interval();
         let spread = (self
             .session
@@ -116,7 +116,8 @@ impl Peer {
             >> 32) as u32;
         let first = interval / 2 + interval.mul_f64(f64::from(spread) / f64::from(u32::MAX) / 2.0);
         self.next_ping.set(Some(Instant::now() + first));
-        shard.look_after(self, first);
+        let expiry = self.session.check_expiry().unwrap_or(first);
+        shard.look_after(self, first.min(expiry));
     }
 
     /// Looks after the connection: timeouts, pings, expiry. Returns when to look again; `None` once it is closing.

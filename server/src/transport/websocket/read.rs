@@ -51,8 +51,9 @@ pub(super) async fn run(shard: Rc<Shard>, peer: Rc<Peer>, read_ahead: Bytes) {
             .await;
     let end = converse(&shard, &peer, socket).await;
     peer.session().close(end == End::Left);
-    if end != End::Lost {
-        say_goodbye(&shard, &peer).await;
+    match end {
+        End::Lost => peer.session().outbox().abandon(),
+        End::Left | End::Closing => say_goodbye(&shard, &peer).await,
     }
     shard.remove_peer(&peer);
     count_end(&shard, &peer, end);
@@ -135,7 +136,6 @@ async fn take(
     let Ok(commands) = codec::decode_commands(outbox.form(), bytes) else {
         return outbox.close(CloseCode::BadFrame, None);
     };
-    let was_connected = session.is_connected();
     for command in commands {
         match command {
             Ok(envelope) => run_command(session, envelope, publishing).await,
@@ -145,8 +145,8 @@ async fn take(
             return;
         }
     }
-    if !was_connected && session.is_connected() {
-        peer.start_pings(shard);
+    if session.take_plan_changed() {
+        peer.plan(shard);
     }
 }
 
