@@ -88,7 +88,9 @@ pub struct SessionKey {
 
 impl std::fmt::Debug for SessionKey {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("SessionKey").field("id", &self.id).finish_non_exhaustive()
+        f.debug_struct("SessionKey")
+            .field("id", &self.id)
+            .finish_non_exhaustive()
     }
 }
 
@@ -109,7 +111,12 @@ pub struct Subscribe {
 impl Subscribe {
     /// From now on, without presence.
     pub fn new(channel: impl Into<String>) -> Self {
-        Self { channel: channel.into(), token: None, recover: None, presence: false }
+        Self {
+            channel: channel.into(),
+            token: None,
+            recover: None,
+            presence: false,
+        }
     }
 
     /// The same, with what to deliver before the live events.

@@ -68,13 +68,19 @@ mod tests {
             dedup: None,
             user: None,
             tags: Tags::new(),
-            payload: Payload { format: Format::Json, bytes: Bytes::from_static(b"1") },
+            payload: Payload {
+                format: Format::Json,
+                bytes: Bytes::from_static(b"1"),
+            },
             no_echo_to: None,
         }
     }
 
     fn tagged(tags: &[(&str, &str)]) -> Append {
-        let tags = tags.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect();
+        let tags = tags
+            .iter()
+            .map(|(name, value)| ((*name).to_owned(), (*value).to_owned()))
+            .collect();
         Append { tags, ..append() }
     }
 
@@ -82,19 +88,44 @@ mod tests {
     fn every_part_of_the_content_counts() {
         let first = ContentHash::of(&append());
         let others = [
-            Append { event: EventKind::Other("pin".to_owned()), ..append() },
-            Append { payload: Payload { format: Format::Binary, bytes: Bytes::from_static(b"1") }, ..append() },
-            Append { payload: Payload { format: Format::Json, bytes: Bytes::from_static(b"2") }, ..append() },
+            Append {
+                event: EventKind::Other("pin".to_owned()),
+                ..append()
+            },
+            Append {
+                payload: Payload {
+                    format: Format::Binary,
+                    bytes: Bytes::from_static(b"1"),
+                },
+                ..append()
+            },
+            Append {
+                payload: Payload {
+                    format: Format::Json,
+                    bytes: Bytes::from_static(b"2"),
+                },
+                ..append()
+            },
             tagged(&[("a", "b")]),
         ];
         for other in &others {
             assert_ne!(first, ContentHash::of(other), "{other:?}");
         }
-        assert_eq!(first, ContentHash::of(&Append { user: Some("ann".into()), ..append() }), "the sender is part of the key instead");
+        assert_eq!(
+            first,
+            ContentHash::of(&Append {
+                user: Some("ann".into()),
+                ..append()
+            }),
+            "the sender is part of the key instead"
+        );
     }
 
     #[test]
     fn moving_a_byte_between_parts_is_other_content() {
-        assert_ne!(ContentHash::of(&tagged(&[("ab", "c")])), ContentHash::of(&tagged(&[("a", "bc")])));
+        assert_ne!(
+            ContentHash::of(&tagged(&[("ab", "c")])),
+            ContentHash::of(&tagged(&[("a", "bc")]))
+        );
     }
 }

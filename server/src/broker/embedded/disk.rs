@@ -58,7 +58,12 @@ impl DiskLogs {
         let health = Arc::new(Health::default());
         let readers = Readers::start(&path, log.store_epoch(), config, &health, &stats)?;
         let writer = Writer::start(log, &path, config, hub, Arc::clone(&health), stats)?;
-        Ok(Self { writer, readers, health, _lock: lock })
+        Ok(Self {
+            writer,
+            readers,
+            health,
+            _lock: lock,
+        })
     }
 
     pub(super) fn append(&self, append: Append) -> BoxFuture<'static, Result<Appended, Error>> {
@@ -71,9 +76,18 @@ impl DiskLogs {
 
     /// The log's top. The writer delivers only after its commit, so whatever this view does not hold yet is
     /// delivered after it.
-    pub(super) fn top(&self, channel: &ChannelName, kind: &Arc<ChannelKind>) -> BoxFuture<'static, Result<Position, Error>> {
+    pub(super) fn top(
+        &self,
+        channel: &ChannelName,
+        kind: &Arc<ChannelKind>,
+    ) -> BoxFuture<'static, Result<Position, Error>> {
         let nothing = Range::BeforeOffset(u64::MAX);
-        let read = Read { channel: channel.clone(), kind: Arc::clone(kind), range: nothing, limit: 0 };
+        let read = Read {
+            channel: channel.clone(),
+            kind: Arc::clone(kind),
+            range: nothing,
+            limit: 0,
+        };
         let page = self.readers.read(read);
         async { page.await.map(|page| page.top) }.boxed()
     }

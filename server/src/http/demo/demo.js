@@ -475,6 +475,8 @@ var Room = class {
 	#isLoading = false;
 	/** The offset of the oldest message that there is, as far as one knows. */
 	#first = 1;
+	/** What stood in the log already when one came in. */
+	#joinedAt;
 	/** `me` is known for certain only once connected. */
 	constructor(client, me) {
 		this.#client = client;
@@ -485,6 +487,7 @@ var Room = class {
 		this.#subscription?.unsubscribe();
 		const subscription = this.#client.subscribe(channel, { recover: { latest: PAGE_EVENTS }, presence: true });
 		this.#subscription = subscription;
+		this.#joinedAt = void 0;
 		this.#clear();
 		this.#people.clear();
 		this.#typing.clear();
@@ -495,7 +498,10 @@ var Room = class {
 			void this.#loadOlder();
 		});
 		subscription.on("state", (state) => {
-			if (state.name === "subscribed") this.#drawBeginning();
+			if (state.name === "subscribed") {
+				this.#joinedAt ??= state.offset;
+				this.#drawBeginning();
+			}
 			if (state.name === "unsubscribed" && this.#subscription === subscription) this.#list.say(`You are not in this room: ${state.reason.message}`);
 		});
 		this.#composer.focus();
@@ -508,7 +514,8 @@ var Room = class {
 		this.#list.add(item);
 		this.#typing.stopped(user);
 		this.#drawBeginning();
-		if (!item.message.isMine) this.#announcer.announce(item.message.user, item.message.text);
+		const { isMine, offset } = item.message;
+		if (!isMine && offset > (this.#joinedAt ?? 0)) this.#announcer.announce(item.message.user, item.message.text);
 	}
 	#send(text) {
 		this.#list.add(this.#sending.send(this.#subscription?.channel ?? "", this.#me(), text));

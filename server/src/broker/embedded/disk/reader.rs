@@ -43,8 +43,11 @@ impl Readers {
         stats: &Arc<Stats>,
     ) -> Result<Self, OpenError> {
         let desk = Arc::new(Desk::new(config.read_queue_len_max));
-        let readers =
-            Self { desk: Arc::clone(&desk), health: Arc::clone(health), threads: Mutex::new(Vec::with_capacity(READERS)) };
+        let readers = Self {
+            desk: Arc::clone(&desk),
+            health: Arc::clone(health),
+            threads: Mutex::new(Vec::with_capacity(READERS)),
+        };
         for index in 0..READERS {
             let reader = Reader {
                 connection: schema::open_for_reading(path)?,
@@ -62,7 +65,9 @@ impl Readers {
     pub(super) fn read(&self, read: Read) -> BoxFuture<'static, Result<LogPage, Error>> {
         let asked = self.health.check().and_then(|()| {
             self.desk.ask(read).map_err(|refused| match refused {
-                Refused::Full => Error::Busy { retry_after: RETRY_AFTER_BUSY },
+                Refused::Full => Error::Busy {
+                    retry_after: RETRY_AFTER_BUSY,
+                },
                 Refused::Closed => Error::Closed,
             })
         });
@@ -92,12 +97,16 @@ impl Drop for Readers {
 }
 
 fn spawn(index: usize, mut reader: Reader) -> io::Result<JoinHandle<()>> {
-    thread::Builder::new().name(format!("parlor-read-{index}")).spawn(move || {
-        if catch_unwind(AssertUnwindSafe(|| reader.run())).is_err() {
-            reader.health.fail("a reader of the log panicked".to_owned());
-            reader.desk.abandon();
-        }
-    })
+    thread::Builder::new()
+        .name(format!("parlor-read-{index}"))
+        .spawn(move || {
+            if catch_unwind(AssertUnwindSafe(|| reader.run())).is_err() {
+                reader
+                    .health
+                    .fail("a reader of the log panicked".to_owned());
+                reader.desk.abandon();
+            }
+        })
 }
 
 /// One reading thread's own things.
@@ -111,10 +120,22 @@ struct Reader {
 
 impl Reader {
     fn run(&mut self) {
-        while let Some(Taken { question, kind, answers }) = self.desk.take() {
+        while let Some(Taken {
+            question,
+            kind,
+            answers,
+        }) = self.desk.take()
+        {
             add(&self.stats.pages, 1);
             let page = self.connection.transaction().and_then(|view| {
-                page::read(&view, self.store_epoch, &question.channel, &kind, question.range, question.limit)
+                page::read(
+                    &view,
+                    self.store_epoch,
+                    &question.channel,
+                    &kind,
+                    question.range,
+                    question.limit,
+                )
             });
             let answered = page.map_err(|error| self.judge(&error));
             for answer in answers {
@@ -130,9 +151,10 @@ impl Reader {
                 self.health.fail(format!("unable to read the log; {error}"));
                 self.health.lost()
             }
-            Fault::Full | Fault::Passing => {
-                Error::Unavailable { reason: format!("unable to read the log; {error}"), retry_after: RETRY_AFTER_FULL }
-            }
+            Fault::Full | Fault::Passing => Error::Unavailable {
+                reason: format!("unable to read the log; {error}"),
+                retry_after: RETRY_AFTER_FULL,
+            },
         }
     }
 }

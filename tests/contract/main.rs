@@ -1,0 +1,67 @@
+//! One contract, every broker: what `parlor::broker::Broker` promises, each promise a test by its name.
+//!
+//! `subject` knows the brokers and `listener` watches deliveries as a shard does; the other files hold the
+//! promises. A new broker gets a line in `every_broker!` and must pass unchanged. What only a store on disk
+//! can promise stands in `disk` and `crash`.
+#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+
+mod listener;
+mod subject;
+
+mod dedup;
+mod epochs;
+mod joining;
+mod order;
+mod pages;
+mod retention;
+
+mod crash;
+mod disk;
+mod throughput;
+
+/// Makes one test per promise and broker.
+macro_rules! every_broker {
+    ($($file:ident :: $promise:ident,)*) => {
+        mod embedded_disk {
+            $(#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+            async fn $promise() {
+                crate::$file::$promise(crate::subject::embedded_disk).await;
+            })*
+        }
+        mod embedded_memory {
+            $(#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+            async fn $promise() {
+                crate::$file::$promise(crate::subject::embedded_memory).await;
+            })*
+        }
+    };
+}
+
+every_broker! {
+    order::offsets_are_dense_under_concurrency,
+    order::calls_on_one_thread_are_logged_in_their_order,
+    order::delivery_order_is_log_order,
+    order::an_event_is_delivered_before_its_publisher_is_answered,
+    order::each_entry_repeats_the_tag_of_the_one_before,
+    order::time_only_grows_and_seq_counts_messages,
+    order::an_event_comes_back_as_it_was_published,
+    order::a_dropped_future_does_not_take_the_event_back,
+    joining::a_join_never_misses_an_event,
+    joining::a_join_before_the_first_event_sees_it,
+    dedup::a_retry_gets_the_first_place,
+    dedup::a_retry_beside_its_first_stays_single,
+    dedup::the_same_id_with_other_content_is_refused,
+    dedup::ids_are_unique_per_channel_and_sender,
+    dedup::an_id_is_new_again_after_its_window,
+    pages::pages_run_in_both_directions,
+    pages::pages_are_found_by_time,
+    pages::a_page_says_whether_there_is_more,
+    pages::a_page_has_a_thousand_entries_at_most,
+    pages::no_limit_is_too_small_or_too_large,
+    retention::only_so_many_events_are_retained,
+    retention::nothing_retained_still_counts_on,
+    retention::events_expire_by_age,
+    retention::a_longer_log_is_not_read_beyond_a_smaller_bound,
+    epochs::an_unwritten_channel_stands_before_its_first_event,
+    epochs::a_channel_keeps_its_epoch,
+}
