@@ -41,6 +41,12 @@ impl Backend {
         self.ask(Method::GET, path, String::new()).await
     }
 
+    /// The same, or nothing where nobody answers.
+    pub async fn try_get(&self, path: &str) -> Option<(u16, Value)> {
+        let exchange = self.exchange(Method::GET, path, String::new(), &[]);
+        in_time("an HTTP answer or a refusal", exchange).await.ok()
+    }
+
     /// Status of a WebSocket handshake that is expected to be refused.
     pub async fn get_upgrade(&self, path: &str) -> u16 {
         let headers = [

@@ -17,7 +17,7 @@ use crate::patience::in_time;
 mod ask;
 mod wire;
 
-use wire::{Frame, Wire};
+pub(crate) use wire::{Frame, Wire};
 
 /// Messages kept for the text of a failure.
 const TOLD_MAX: usize = 12;
@@ -253,6 +253,20 @@ impl Client {
         let goodbye = self.goodbye().await;
         goodbye.assert(code);
         goodbye
+    }
+
+    /// How much was read and not asked for.
+    pub fn waiting(&self) -> usize {
+        self.waiting.len()
+    }
+
+    /// Reads one frame, and leaves it for later.
+    ///
+    /// # Panics
+    /// When the connection ends, or nothing comes.
+    pub async fn hear_one(&mut self) {
+        let goes_on = in_time("a frame", self.read()).await;
+        assert!(goes_on, "the connection ended: {:?}", self.goodbye);
     }
 
     /// What was read and not asked for.

@@ -250,6 +250,11 @@ impl Stopped {
         self.setup.start().await
     }
 
+    /// The same on a fixed address: where clients expect it.
+    pub async fn start_at(self, address: SocketAddr) -> Server {
+        self.setup.with(|config| config.listen = address).start().await
+    }
+
     /// Where it kept its log.
     pub fn directory(&self) -> &Path {
         self.setup.directory()

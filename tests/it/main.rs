@@ -9,13 +9,24 @@
 )]
 
 mod alias;
+mod backend;
+mod codes;
 mod connect;
+mod crash;
 mod dedup;
+mod drain;
 mod echo;
+mod forward;
 mod history;
+mod interleavings;
+mod limits;
 mod liveness;
-mod order;
+mod presence;
+mod promises;
 mod publish;
 mod recovery;
+mod refresh;
+mod session;
 mod signal;
+mod slow;
 mod subscribe;
