@@ -12,6 +12,7 @@ use parlor::hub::Hub;
 use parlor::kind::Durability;
 use parlor_protocol::{Position, Tag};
 
+use crate::listener::Listener;
 use crate::subject::{Subject, dedup, embedded, name};
 
 fn config(directory: &Path) -> EmbeddedConfig {
@@ -164,6 +165,7 @@ async fn a_full_disk_refuses_without_a_hole_and_works_again_when_there_is_room()
     let temp = tempfile::tempdir().unwrap();
     let config = EmbeddedConfig { disk_bytes_max: Some(1 << 20), ..config(temp.path()) };
     let subject = embedded(config, Durability::Disk).retaining(1_000_000, Duration::from_secs(3));
+    let mut listener = Listener::join(&subject, 0, "room").await;
     let large = "x".repeat(20_000);
     let mut last =
         Position { offset: 0, tag: Tag(0), ..subject.broker.join(&name("room"), &subject.kind).await.unwrap() };
@@ -177,6 +179,8 @@ async fn a_full_disk_refuses_without_a_hole_and_works_again_when_there_is_room()
         }
         assert!(last.offset < 100, "the bound was never reached");
     };
+    listener.read_to(last.offset).await;
+    assert_eq!(listener.delivered().len(), 0, "an event that is not on the disk was delivered");
     assert!(matches!(&refusal, Error::Unavailable { retry_after, .. } if !retry_after.is_zero()), "{refusal}");
     subject.broker.health().unwrap_err();
     assert_eq!(subject.read("room", Range::BeforeOffset(u64::MAX), 1).await.top, last, "reads go on");

@@ -79,6 +79,19 @@ pub(crate) async fn an_event_is_delivered_before_its_publisher_is_answered(facto
     }
 }
 
+/// Without a look at the log: a delivery left out would be found there.
+pub(crate) async fn every_event_of_a_burst_is_delivered_once(factory: Factory) {
+    const BURST: u64 = 50;
+    let subject = factory(Settings::default());
+    let mut listener = Listener::join(&subject, 0, "room").await;
+    for burst in 0..6 {
+        subject.publish("room", BURST as usize).await;
+        let delivered: Vec<u64> = listener.delivered().iter().map(|entry| entry.offset).collect();
+        assert_eq!(delivered, (burst * BURST + 1..=(burst + 1) * BURST).collect::<Vec<_>>());
+        listener.read_to((burst + 1) * BURST).await;
+    }
+}
+
 pub(crate) async fn each_entry_repeats_the_tag_of_the_one_before(factory: Factory) {
     let subject = factory(Settings::default());
     let appended = subject.publish("room", 300).await;
