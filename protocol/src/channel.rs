@@ -24,9 +24,8 @@ impl ChannelName {
             return Err(ErrorCode::BadChannel.with("channel names have 1 to 255 bytes"));
         }
         if !raw.bytes().all(is_name_byte) {
-            return Err(
-                ErrorCode::BadChannel.with("a channel name has a character outside A-Z a-z 0-9 _ - . : @ # = + , / ~")
-            );
+            return Err(ErrorCode::BadChannel
+                .with("a channel name has a character outside A-Z a-z 0-9 _ - . : @ # = + , / ~"));
         }
         Ok(Self(Arc::from(raw)))
     }

@@ -27,14 +27,14 @@
 //! assert!(session.deadline().is_some());
 //! ```
 
+mod backoff;
 mod config;
 mod effect;
-mod backoff;
-mod subscription;
-mod requests;
 mod greeting;
-mod replies;
 mod pushes;
+mod replies;
+mod requests;
+mod subscription;
 
 use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::sync::Arc;
@@ -43,7 +43,8 @@ use std::time::Duration;
 use crate::close::Verdict;
 use crate::codec::{ServerMessage, decode_server, encode_command};
 use crate::command::{
-    Command, Envelope, History, Ping, Presence, PresenceSet, Publish, Refresh, SessionKey, Signal, Subscribe,
+    Command, Envelope, History, Ping, Presence, PresenceSet, Publish, Refresh, SessionKey, Signal,
+    Subscribe,
 };
 use crate::reply::ConnectionLimits;
 
@@ -131,8 +132,15 @@ impl ClientSession {
             Phase::Greeting { since } => Some(since + CONNECT_TIMEOUT),
             Phase::Live { .. } => Some(self.last_received + self.silence_max),
         };
-        let retry =
-            self.is_live().then(|| self.subscriptions.values().filter_map(Subscription::retry_at).min()).flatten();
+        let retry = self
+            .is_live()
+            .then(|| {
+                self.subscriptions
+                    .values()
+                    .filter_map(Subscription::retry_at)
+                    .min()
+            })
+            .flatten();
         let expiry = self.requests.next_expiry(self.dedup_window());
         [phase, retry, expiry].into_iter().flatten().min()
     }
@@ -206,7 +214,9 @@ impl ClientSession {
         match self.phase {
             Phase::Waiting { until } if now >= until => self.open(),
             Phase::Greeting { since } if now >= since + CONNECT_TIMEOUT => self.drop_socket(None),
-            Phase::Live { .. } if now >= self.last_received + self.silence_max => self.drop_socket(None),
+            Phase::Live { .. } if now >= self.last_received + self.silence_max => {
+                self.drop_socket(None)
+            }
             _ => {}
         }
         self.expire_requests();
@@ -224,7 +234,8 @@ impl ClientSession {
         if self.subscriptions.contains_key(&channel) {
             self.forget(&channel);
         }
-        self.subscriptions.insert(channel.clone(), Subscription::new(wish));
+        self.subscriptions
+            .insert(channel.clone(), Subscription::new(wish));
         self.ask_subscription(&channel);
     }
 
@@ -254,7 +265,10 @@ impl ClientSession {
         self.ask(Command::Presence(presence))
     }
 
-    pub fn presence_set(&mut self, presence_set: PresenceSet) -> Result<RequestId, TooManyRequests> {
+    pub fn presence_set(
+        &mut self,
+        presence_set: PresenceSet,
+    ) -> Result<RequestId, TooManyRequests> {
         self.ask(Command::PresenceSet(presence_set))
     }
 
@@ -337,22 +351,35 @@ impl ClientSession {
             Verdict::Fresh => self.forget_positions(),
             Verdict::Resume => {}
         }
-        let advice = farewell.and_then(|farewell| farewell.retry_after_ms).map(Duration::from_millis);
+        let advice = farewell
+            .and_then(|farewell| farewell.retry_after_ms)
+            .map(Duration::from_millis);
         self.come_back(code, advice);
     }
 
     fn come_back(&mut self, code: Option<u16>, advice: Option<Duration>) {
         let delay = self.backoff.next(advice);
-        self.phase = Phase::Waiting { until: self.now.saturating_add(delay) };
-        self.tell(ClientEvent::Disconnected { code, retry_in: Some(delay) });
+        self.phase = Phase::Waiting {
+            until: self.now.saturating_add(delay),
+        };
+        self.tell(ClientEvent::Disconnected {
+            code,
+            retry_in: Some(delay),
+        });
     }
 
     fn rest(&mut self, code: Option<u16>) {
         self.phase = Phase::Stopped;
         for request in self.requests.drain() {
-            self.tell(ClientEvent::Reply { request, result: Err(Failure::Stopped) });
+            self.tell(ClientEvent::Reply {
+                request,
+                result: Err(Failure::Stopped),
+            });
         }
-        self.tell(ClientEvent::Disconnected { code, retry_in: None });
+        self.tell(ClientEvent::Disconnected {
+            code,
+            retry_in: None,
+        });
     }
 
     /// Drops what belonged to the socket alone.
@@ -360,13 +387,18 @@ impl ClientSession {
         self.aliases.clear();
         self.subscriptions.values_mut().for_each(Subscription::lost);
         for request in self.requests.lost() {
-            self.tell(ClientEvent::Reply { request, result: Err(Failure::ConnectionLost) });
+            self.tell(ClientEvent::Reply {
+                request,
+                result: Err(Failure::ConnectionLost),
+            });
         }
     }
 
     fn forget_positions(&mut self) {
         self.key = None;
-        self.subscriptions.values_mut().for_each(Subscription::forget_position);
+        self.subscriptions
+            .values_mut()
+            .for_each(Subscription::forget_position);
     }
 
     fn dedup_window(&self) -> Duration {

@@ -3,19 +3,20 @@
 //! Server side: [`decode_commands`], [`encode_reply`], [`encode_push`]. Client side: [`encode_command`],
 //! [`decode_server`]. A frame is one object or an array of objects.
 
+mod body;
+mod check;
+mod commands;
+mod data;
+mod depth;
+mod encode;
+mod event;
+mod member;
+pub(crate) mod object;
+mod publication;
+mod server;
 mod split;
 mod split_json;
 mod split_msgpack;
-mod depth;
-mod body;
-mod data;
-mod publication;
-mod event;
-mod member;
-mod check;
-mod commands;
-mod server;
-mod encode;
 
 use crate::error::WireError;
 use crate::push::Push;
@@ -41,7 +42,9 @@ impl Form {
     }
 
     pub fn from_subprotocol(name: &str) -> Option<Self> {
-        Self::ALL.into_iter().find(|form| form.subprotocol() == name)
+        Self::ALL
+            .into_iter()
+            .find(|form| form.subprotocol() == name)
     }
 }
 
@@ -60,7 +63,10 @@ pub struct CommandError {
 /// What a client finds in a frame.
 #[derive(Clone, Debug, PartialEq)]
 pub enum ServerMessage {
-    Reply { id: u32, result: Result<Reply, WireError> },
+    Reply {
+        id: u32,
+        result: Result<Reply, WireError>,
+    },
     Push(Push),
 }
 

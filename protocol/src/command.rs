@@ -2,6 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
+use crate::codec::object::{object_or_null, objects};
 use crate::event::Tags;
 use crate::payload::Payload;
 use crate::time::Time;
@@ -58,17 +59,23 @@ pub struct Connect {
     /// Who one is without a token: honoured in development mode only.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub user: Option<String>,
-    #[serde(skip_serializing_if = "Option::is_none")]
+    #[serde(
+        skip_serializing_if = "Option::is_none",
+        deserialize_with = "object_or_null"
+    )]
     pub client: Option<ClientInfo>,
     /// The session to take over, from an earlier connect reply.
-    #[serde(skip_serializing_if = "Option::is_none")]
+    #[serde(
+        skip_serializing_if = "Option::is_none",
+        deserialize_with = "object_or_null"
+    )]
     pub session: Option<SessionKey>,
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub features: Vec<String>,
     /// The wished interval of server pings; the server clamps it and answers with the one in force.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub ping_interval_ms: Option<u32>,
-    #[serde(skip_serializing_if = "Vec::is_empty")]
+    #[serde(skip_serializing_if = "Vec::is_empty", deserialize_with = "objects")]
     pub subscriptions: Vec<Subscribe>,
 }
 
@@ -88,7 +95,9 @@ pub struct SessionKey {
 
 impl std::fmt::Debug for SessionKey {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("SessionKey").field("id", &self.id).finish_non_exhaustive()
+        f.debug_struct("SessionKey")
+            .field("id", &self.id)
+            .finish_non_exhaustive()
     }
 }
 
@@ -109,7 +118,12 @@ pub struct Subscribe {
 impl Subscribe {
     /// From now on, without presence.
     pub fn new(channel: impl Into<String>) -> Self {
-        Self { channel: channel.into(), token: None, recover: None, presence: false }
+        Self {
+            channel: channel.into(),
+            token: None,
+            recover: None,
+            presence: false,
+        }
     }
 
     /// The same, with what to deliver before the live events.

@@ -27,7 +27,10 @@ impl WireError {
 
     /// The table's entry, if this build knows the code.
     pub fn kind(&self) -> Option<ErrorCode> {
-        ErrorCode::ALL.iter().copied().find(|code| code.number() == self.code)
+        ErrorCode::ALL
+            .iter()
+            .copied()
+            .find(|code| code.number() == self.code)
     }
 }
 
@@ -93,7 +96,12 @@ error_codes! {
 impl ErrorCode {
     /// The error with a text of its own: what was tried, then why it failed.
     pub fn with(self, text: impl Into<String>) -> WireError {
-        WireError { code: self.number(), name: self.name().to_owned(), text: text.into(), retry_after_ms: None }
+        WireError {
+            code: self.number(),
+            name: self.name().to_owned(),
+            text: text.into(),
+            retry_after_ms: None,
+        }
     }
 
     /// Whether the same command may succeed later.

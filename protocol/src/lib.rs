@@ -5,18 +5,18 @@
 //! this crate says the same in prose for SDK authors; `vectors/` holds golden frames for all SDKs' tests.
 
 pub mod channel;
+pub mod client;
+pub mod close;
+pub mod codec;
+pub mod command;
+pub mod error;
+pub mod event;
+pub mod limits;
 pub mod payload;
 pub mod position;
-pub mod time;
-pub mod event;
-pub mod command;
-pub mod reply;
 pub mod push;
-pub mod error;
-pub mod close;
-pub mod limits;
-pub mod codec;
-pub mod client;
+pub mod reply;
+pub mod time;
 
 pub use channel::{Alias, ChannelName};
 pub use client::ClientSession;

@@ -48,11 +48,16 @@ impl FromStr for Position {
     type Err = NotAPosition;
     fn from_str(raw: &str) -> Result<Self, NotAPosition> {
         let mut parts = raw.split('.');
-        let (Some(epoch), Some(offset), Some(tag), None) = (parts.next(), parts.next(), parts.next(), parts.next())
+        let (Some(epoch), Some(offset), Some(tag), None) =
+            (parts.next(), parts.next(), parts.next(), parts.next())
         else {
             return Err(NotAPosition);
         };
-        Ok(Self { epoch: epoch.parse()?, offset: offset.parse().map_err(|_| NotAPosition)?, tag: Tag(decode64(tag)?) })
+        Ok(Self {
+            epoch: epoch.parse()?,
+            offset: offset.parse().map_err(|_| NotAPosition)?,
+            tag: Tag(decode64(tag)?),
+        })
     }
 }
 

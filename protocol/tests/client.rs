@@ -22,14 +22,32 @@ fn connect_carries_the_subscriptions_and_their_outcomes_are_told() {
         wire.session.subscribe(Subscribe::new("a"));
         wire.session.subscribe(Subscribe::new("b"));
         let connect = wire.dial();
-        let channels: Vec<_> = connect.subscriptions.iter().map(|one| one.channel.as_str()).collect();
+        let channels: Vec<_> = connect
+            .subscriptions
+            .iter()
+            .map(|one| one.channel.as_str())
+            .collect();
         assert_eq!(channels, ["a", "b"]);
-        let refused = SubscribeOutcome::Refused { channel: "b".to_owned(), error: ErrorCode::NotPermitted.into() };
-        wire.welcome(vec![SubscribeOutcome::Subscribed(subscribed("a", 7, 3)), refused]);
+        let refused = SubscribeOutcome::Refused {
+            channel: "b".to_owned(),
+            error: ErrorCode::NotPermitted.into(),
+        };
+        wire.welcome(vec![
+            SubscribeOutcome::Subscribed(subscribed("a", 7, 3)),
+            refused,
+        ]);
         let events = wire.events();
         assert!(matches!(events[0], ClientEvent::Connected(_)));
-        assert!(matches!(&events[1], ClientEvent::Subscribed { continuity: Continuity::First, .. }));
-        assert!(matches!(&events[2], ClientEvent::SubscribeRefused { channel, .. } if &**channel == "b"));
+        assert!(matches!(
+            &events[1],
+            ClientEvent::Subscribed {
+                continuity: Continuity::First,
+                ..
+            }
+        ));
+        assert!(
+            matches!(&events[2], ClientEvent::SubscribeRefused { channel, .. } if &**channel == "b")
+        );
         assert!(wire.session.is_live());
     }
 }
@@ -40,11 +58,25 @@ fn a_reconnect_resumes_session_and_position() {
     wire.push(message(7, 4));
     assert_eq!(wire.offsets(), [4]);
     wire.close(Some(1006));
-    assert!(matches!(wire.events()[..], [ClientEvent::Disconnected { retry_in: Some(_), .. }]));
+    assert!(matches!(
+        wire.events()[..],
+        [ClientEvent::Disconnected {
+            retry_in: Some(_),
+            ..
+        }]
+    ));
     let connect = wire.redial();
     assert_eq!(connect.session.expect("kept").id, "s1");
-    assert_eq!(connect.subscriptions[0].recover, Some(Recover::From("p4".to_owned())));
-    let resumed = Subscribed { recovered: Some(true), from: Some(5), to: Some(6), ..subscribed("a", 9, 6) };
+    assert_eq!(
+        connect.subscriptions[0].recover,
+        Some(Recover::From("p4".to_owned()))
+    );
+    let resumed = Subscribed {
+        recovered: Some(true),
+        from: Some(5),
+        to: Some(6),
+        ..subscribed("a", 9, 6)
+    };
     wire.welcome(vec![SubscribeOutcome::Subscribed(resumed)]);
     assert_eq!(wire.continuity(), Continuity::Complete);
     wire.push(message(9, 5));
@@ -59,21 +91,38 @@ fn a_connection_lost_before_the_first_missed_event_resumes_from_the_old_position
     let mut wire = Wire::live_in("a", 3);
     wire.close(None);
     wire.redial();
-    let resumed = Subscribed { recovered: Some(true), from: Some(4), to: Some(6), ..subscribed("a", 7, 6) };
+    let resumed = Subscribed {
+        recovered: Some(true),
+        from: Some(4),
+        to: Some(6),
+        ..subscribed("a", 7, 6)
+    };
     wire.welcome(vec![SubscribeOutcome::Subscribed(resumed)]);
     wire.close(None);
-    assert_eq!(wire.redial().subscriptions[0].recover, Some(Recover::From("p3".to_owned())));
+    assert_eq!(
+        wire.redial().subscriptions[0].recover,
+        Some(Recover::From("p3".to_owned()))
+    );
 }
 
 #[test]
 fn a_wish_for_the_latest_events_is_repeated_until_the_first_came() {
     let mut wire = Wire::with_form(Form::Json);
-    wire.session.subscribe(Subscribe::new("a").recover(Recover::Latest(5)));
+    wire.session
+        .subscribe(Subscribe::new("a").recover(Recover::Latest(5)));
     wire.dial();
-    let recovering = Subscribed { recovered: Some(true), from: Some(6), to: Some(10), ..subscribed("a", 7, 10) };
+    let recovering = Subscribed {
+        recovered: Some(true),
+        from: Some(6),
+        to: Some(10),
+        ..subscribed("a", 7, 10)
+    };
     wire.welcome(vec![SubscribeOutcome::Subscribed(recovering)]);
     wire.close(None);
-    assert_eq!(wire.redial().subscriptions[0].recover, Some(Recover::Latest(5)));
+    assert_eq!(
+        wire.redial().subscriptions[0].recover,
+        Some(Recover::Latest(5))
+    );
 }
 
 #[test]
@@ -81,9 +130,16 @@ fn a_broken_recovery_is_told_with_its_reason() {
     let mut wire = Wire::live_in("a", 3);
     wire.close(None);
     wire.redial();
-    let broken = Subscribed { recovered: Some(false), reason: Some(NotRecovered::Expired), ..subscribed("a", 7, 900) };
+    let broken = Subscribed {
+        recovered: Some(false),
+        reason: Some(NotRecovered::Expired),
+        ..subscribed("a", 7, 900)
+    };
     wire.welcome(vec![SubscribeOutcome::Subscribed(broken)]);
-    assert_eq!(wire.continuity(), Continuity::Broken(Some(NotRecovered::Expired)));
+    assert_eq!(
+        wire.continuity(),
+        Continuity::Broken(Some(NotRecovered::Expired))
+    );
     wire.push(message(7, 901));
     assert_eq!(wire.offsets(), [901]);
 }
@@ -93,7 +149,10 @@ fn a_fresh_start_drops_session_and_position_and_is_told_as_a_break() {
     let mut wire = Wire::live_in("a", 3);
     wire.close(Some(4200));
     let connect = wire.redial();
-    assert_eq!((connect.session, &connect.subscriptions[0].recover), (None, &None));
+    assert_eq!(
+        (connect.session, &connect.subscriptions[0].recover),
+        (None, &None)
+    );
     wire.welcome(vec![SubscribeOutcome::Subscribed(subscribed("a", 7, 8))]);
     assert_eq!(wire.continuity(), Continuity::Broken(None));
 }
@@ -103,22 +162,41 @@ fn closes_that_say_so_stop_the_session_until_it_is_started_again() {
     for code in [1002, 1009, 4400, 4402, 4599] {
         let mut wire = Wire::live_in("a", 3);
         wire.close(Some(code));
-        assert_eq!(wire.events(), [ClientEvent::Disconnected { code: Some(code), retry_in: None }]);
+        assert_eq!(
+            wire.events(),
+            [ClientEvent::Disconnected {
+                code: Some(code),
+                retry_in: None
+            }]
+        );
         assert_eq!(wire.session.deadline(), None);
         assert!(wire.session.is_stopped());
-        assert_eq!(wire.dial().subscriptions[0].recover, Some(Recover::From("p3".to_owned())));
+        assert_eq!(
+            wire.dial().subscriptions[0].recover,
+            Some(Recover::From("p3".to_owned()))
+        );
     }
 }
 
 #[test]
 fn the_farewell_overrides_the_close_code_and_the_backoff() {
     let mut wire = Wire::live_in("a", 3);
-    let farewell =
-        Disconnect { code: 4000, name: "draining".to_owned(), text: String::new(), retry_after_ms: Some(7_000) };
+    let farewell = Disconnect {
+        code: 4000,
+        name: "draining".to_owned(),
+        text: String::new(),
+        retry_after_ms: Some(7_000),
+    };
     wire.push(Push::Disconnect(farewell));
     wire.close(Some(1002));
     let retry_in = Some(7 * SECOND);
-    assert_eq!(wire.events()[1], ClientEvent::Disconnected { code: Some(4000), retry_in });
+    assert_eq!(
+        wire.events()[1],
+        ClientEvent::Disconnected {
+            code: Some(4000),
+            retry_in
+        }
+    );
     assert_eq!(wire.session.deadline(), Some(wire.now + 7 * SECOND));
     wire.tick(7 * SECOND - MS);
     assert_eq!(wire.session.poll(), None);
@@ -130,15 +208,30 @@ fn the_farewell_overrides_the_close_code_and_the_backoff() {
 fn a_hole_is_told_and_closed_by_subscribing_again() {
     let mut wire = Wire::live_in("a", 3);
     wire.push(message(7, 5));
-    let gap = ClientEvent::Gap { channel: "a".into(), expected: 4, got: 5 };
+    let gap = ClientEvent::Gap {
+        channel: "a".into(),
+        expected: 4,
+        got: 5,
+    };
     assert_eq!(wire.events(), [gap]);
     wire.push(message(7, 6));
-    assert_eq!(wire.offsets(), [0_u64; 0], "what comes of the old subscription is passed over");
+    assert_eq!(
+        wire.offsets(),
+        [0_u64; 0],
+        "what comes of the old subscription is passed over"
+    );
     let commands = wire.commands();
     assert!(matches!(&commands[0].command, Command::Unsubscribe(_)));
-    let Command::Subscribe(subscribe) = &commands[1].command else { panic!("{commands:?}") };
+    let Command::Subscribe(subscribe) = &commands[1].command else {
+        panic!("{commands:?}")
+    };
     assert_eq!(subscribe.recover, Some(Recover::From("p3".to_owned())));
-    let resumed = Subscribed { recovered: Some(true), from: Some(4), to: Some(6), ..subscribed("a", 7, 6) };
+    let resumed = Subscribed {
+        recovered: Some(true),
+        from: Some(4),
+        to: Some(6),
+        ..subscribed("a", 7, 6)
+    };
     wire.reply(commands[1].id, Ok(Reply::Subscribe(resumed)));
     for offset in 4..=6 {
         wire.push(message(7, offset));
@@ -153,7 +246,12 @@ fn a_hole_that_stays_is_passed_in_the_end() {
         wire.push(message(7, 9));
         assert!(matches!(wire.events()[..], [ClientEvent::Gap { .. }]));
         let id = wire.commands()[1].id;
-        let resumed = Subscribed { recovered: Some(true), from: Some(4), to: Some(9), ..subscribed("a", 7, 9) };
+        let resumed = Subscribed {
+            recovered: Some(true),
+            from: Some(4),
+            to: Some(9),
+            ..subscribed("a", 7, 9)
+        };
         wire.reply(id, Ok(Reply::Subscribe(resumed)));
         wire.events();
     }
@@ -166,9 +264,18 @@ fn a_complete_recovery_that_starts_too_late_is_told_as_a_hole() {
     let mut wire = Wire::live_in("a", 3);
     wire.close(None);
     wire.redial();
-    let resumed = Subscribed { recovered: Some(true), from: Some(6), to: Some(8), ..subscribed("a", 7, 8) };
+    let resumed = Subscribed {
+        recovered: Some(true),
+        from: Some(6),
+        to: Some(8),
+        ..subscribed("a", 7, 8)
+    };
     wire.welcome(vec![SubscribeOutcome::Subscribed(resumed)]);
-    let gap = ClientEvent::Gap { channel: "a".into(), expected: 4, got: 6 };
+    let gap = ClientEvent::Gap {
+        channel: "a".into(),
+        expected: 4,
+        got: 6,
+    };
     assert_eq!(wire.events().last(), Some(&gap));
 }
 
@@ -180,7 +287,10 @@ fn a_redelivered_event_is_told_once() {
     wire.push(message(7, 2));
     wire.push(message(7, 5));
     let events = wire.events();
-    let duplicate = |offset| ClientEvent::Duplicate { channel: "a".into(), offset };
+    let duplicate = |offset| ClientEvent::Duplicate {
+        channel: "a".into(),
+        offset,
+    };
     assert_eq!(events[1..3], [duplicate(4), duplicate(2)]);
     assert_eq!(wire.session.position("a"), Some("p5"));
 }
@@ -188,7 +298,12 @@ fn a_redelivered_event_is_told_once() {
 #[test]
 fn an_advance_moves_the_position_without_a_hole() {
     let mut wire = Wire::live_in("a", 3);
-    let advance = Advance { alias: Alias(7), offset: 8, position: "p8".to_owned(), reason: "skipped".to_owned() };
+    let advance = Advance {
+        alias: Alias(7),
+        offset: 8,
+        position: "p8".to_owned(),
+        reason: "skipped".to_owned(),
+    };
     wire.push(Push::Advance(advance));
     wire.push(message(7, 9));
     let events = wire.events();
@@ -199,24 +314,39 @@ fn an_advance_moves_the_position_without_a_hole() {
 #[test]
 fn a_publish_with_an_id_is_repeated_after_a_reconnect_and_answered_once() {
     let mut wire = Wire::live_in("a", 3);
-    let first = wire.session.publish(publish("a", Some("m1"))).expect("room");
-    let second = wire.session.publish(publish("a", Some("m2"))).expect("room");
+    let first = wire
+        .session
+        .publish(publish("a", Some("m1")))
+        .expect("room");
+    let second = wire
+        .session
+        .publish(publish("a", Some("m2")))
+        .expect("room");
     let lost = wire.session.publish(publish("a", None)).expect("room");
     wire.commands();
     wire.close(None);
-    let failed = ClientEvent::Reply { request: lost, result: Err(Failure::ConnectionLost) };
+    let failed = ClientEvent::Reply {
+        request: lost,
+        result: Err(Failure::ConnectionLost),
+    };
     assert_eq!(wire.events()[0], failed);
     wire.redial();
     assert!(wire.commands().is_empty(), "not before the connect reply");
     wire.welcome(vec![]);
     let commands = wire.commands();
-    let ids: Vec<_> = commands.iter().map(|envelope| publish_id(&envelope.command)).collect();
+    let ids: Vec<_> = commands
+        .iter()
+        .map(|envelope| publish_id(&envelope.command))
+        .collect();
     assert_eq!(ids, ["m1", "m2"], "in their order");
     wire.events();
     for (envelope, request) in commands.iter().zip([first, second]) {
         let published = published();
         wire.reply(envelope.id, Ok(Reply::Publish(published.clone())));
-        let event = ClientEvent::Reply { request, result: Ok(Reply::Publish(published)) };
+        let event = ClientEvent::Reply {
+            request,
+            result: Ok(Reply::Publish(published)),
+        };
         assert_eq!(wire.events(), [event]);
     }
 }
@@ -224,11 +354,17 @@ fn a_publish_with_an_id_is_repeated_after_a_reconnect_and_answered_once() {
 #[test]
 fn a_publish_is_never_repeated_past_the_dedup_window() {
     let mut wire = Wire::live_in("a", 3);
-    let request = wire.session.publish(publish("a", Some("m1"))).expect("room");
+    let request = wire
+        .session
+        .publish(publish("a", Some("m1")))
+        .expect("room");
     wire.commands();
     wire.close(None);
     wire.events();
-    let expired = ClientEvent::Reply { request, result: Err(Failure::Expired) };
+    let expired = ClientEvent::Reply {
+        request,
+        result: Err(Failure::Expired),
+    };
     let mut told = Vec::new();
     for _ in 0..200 {
         // No socket can be opened for the whole window.
@@ -237,7 +373,11 @@ fn a_publish_is_never_repeated_past_the_dedup_window() {
             wire.close(None);
         }
         told.extend(wire.events().into_iter().filter(|event| *event == expired));
-        told.extend(wire.take_kept().into_iter().filter(|event| *event == expired));
+        told.extend(
+            wire.take_kept()
+                .into_iter()
+                .filter(|event| *event == expired),
+        );
     }
     assert_eq!(told, [expired]);
 }
@@ -268,7 +408,15 @@ fn a_command_larger_than_a_frame_is_refused_here() {
     large.payload.bytes = format!("\"{}\"", "x".repeat(70_000)).into();
     wire.session.publish(large).expect("room");
     let events = wire.events();
-    let [ClientEvent::Reply { result: Err(Failure::Refused(error)), .. }] = &events[..] else { panic!("{events:?}") };
+    let [
+        ClientEvent::Reply {
+            result: Err(Failure::Refused(error)),
+            ..
+        },
+    ] = &events[..]
+    else {
+        panic!("{events:?}")
+    };
     assert_eq!(error.kind(), Some(ErrorCode::TooLarge));
     assert!(wire.commands().is_empty());
 }
@@ -278,7 +426,9 @@ fn silence_longer_than_ping_interval_and_grace_ends_the_connection() {
     let mut wire = Wire::live_in("a", 3);
     wire.tick(20 * SECOND);
     wire.push(Push::Ping);
-    assert!(matches!(wire.commands()[..], [ref pong] if matches!(pong.command, Command::Pong(_)) && pong.id.is_none()));
+    assert!(
+        matches!(wire.commands()[..], [ref pong] if matches!(pong.command, Command::Pong(_)) && pong.id.is_none())
+    );
     wire.tick(35 * SECOND - MS);
     assert_eq!(wire.session.poll(), None);
     wire.tick(MS);
@@ -295,7 +445,11 @@ fn a_connect_without_an_answer_is_given_up() {
 
 #[test]
 fn a_passing_refusal_of_connect_is_tried_again_and_a_lasting_one_is_not() {
-    for (code, stops) in [(ErrorCode::Busy, false), (ErrorCode::BadRequest, true), (ErrorCode::BadToken, true)] {
+    for (code, stops) in [
+        (ErrorCode::Busy, false),
+        (ErrorCode::BadRequest, true),
+        (ErrorCode::BadToken, true),
+    ] {
         let mut wire = Wire::with_form(Form::Json);
         wire.dial();
         wire.reply(Some(1), Err(code.into()));
@@ -310,7 +464,10 @@ fn a_passing_refusal_of_a_subscription_is_asked_again_when_advised() {
     wire.session.subscribe(Subscribe::new("a"));
     wire.dial();
     let error = ErrorCode::StorageUnavailable.with("").retry_after_ms(3_000);
-    wire.welcome(vec![SubscribeOutcome::Refused { channel: "a".to_owned(), error }]);
+    wire.welcome(vec![SubscribeOutcome::Refused {
+        channel: "a".to_owned(),
+        error,
+    }]);
     wire.tick(3 * SECOND - MS);
     assert!(wire.commands().is_empty());
     wire.tick(MS);
@@ -355,7 +512,8 @@ fn the_reply_to_an_outdated_subscribe_is_passed_over() {
     let mut wire = Wire::live_in("a", 3);
     wire.session.subscribe(Subscribe::new("b"));
     wire.session.unsubscribe("b");
-    wire.session.subscribe(Subscribe::new("b").with_presence(true));
+    wire.session
+        .subscribe(Subscribe::new("b").with_presence(true));
     let ids: Vec<_> = wire.commands().iter().map(|envelope| envelope.id).collect();
     wire.reply(ids[0], Ok(Reply::Subscribe(subscribed("b", 8, 1))));
     assert!(wire.events().is_empty());
@@ -368,10 +526,16 @@ fn a_subscription_that_the_server_made_is_adopted_and_resumed() {
     let mut wire = Wire::live_in("a", 3);
     wire.push(Push::Subscribed(subscribed("inbox", 8, 5)));
     wire.push(message(8, 6));
-    assert!(matches!(wire.events()[..], [ClientEvent::Subscribed { .. }, ClientEvent::Event { .. }]));
+    assert!(matches!(
+        wire.events()[..],
+        [ClientEvent::Subscribed { .. }, ClientEvent::Event { .. }]
+    ));
     wire.close(None);
     let subscriptions = wire.redial().subscriptions;
-    assert_eq!(subscriptions[1].recover, Some(Recover::From("p6".to_owned())));
+    assert_eq!(
+        subscriptions[1].recover,
+        Some(Recover::From("p6".to_owned()))
+    );
 }
 
 #[test]
@@ -383,13 +547,23 @@ fn long_lists_of_subscriptions_are_split_by_the_frame_limit() {
             wire.session.subscribe(Subscribe::new(name));
         }
         let connect = wire.dial();
-        let mut asked: Vec<_> = connect.subscriptions.into_iter().map(|one| one.channel).collect();
+        let mut asked: Vec<_> = connect
+            .subscriptions
+            .into_iter()
+            .map(|one| one.channel)
+            .collect();
         for envelope in wire.commands() {
-            let Command::Subscribe(subscribe) = envelope.command else { panic!("{envelope:?}") };
+            let Command::Subscribe(subscribe) = envelope.command else {
+                panic!("{envelope:?}")
+            };
             asked.push(subscribe.channel);
         }
         assert_eq!(asked, names);
-        assert!(wire.longest_frame <= 65_536 && wire.longest_frame > 60_000, "{}", wire.longest_frame);
+        assert!(
+            wire.longest_frame <= 65_536 && wire.longest_frame > 60_000,
+            "{}",
+            wire.longest_frame
+        );
         assert!(wire.most_commands <= 128);
     }
 }
@@ -399,17 +573,29 @@ fn a_frame_that_is_no_frame_drops_the_connection() {
     let mut wire = Wire::live_in("a", 3);
     wire.session.received(b"{", wire.now);
     let effects = wire.events_and_effects();
-    assert!(matches!(effects[..], [Effect::Event(ClientEvent::BadFrame(_)), Effect::Close, _]));
+    assert!(matches!(
+        effects[..],
+        [Effect::Event(ClientEvent::BadFrame(_)), Effect::Close, _]
+    ));
     assert!(!wire.session.is_stopped());
 }
 
 #[test]
 fn the_token_is_replaced_here_and_for_later_connections() {
     let mut wire = Wire::live_in("a", 3);
-    wire.push(Push::TokenExpiring(TokenExpiring { expires_in_ms: 60_000 }));
-    assert_eq!(wire.events(), [ClientEvent::TokenExpiring { expires_in: 60 * SECOND }]);
+    wire.push(Push::TokenExpiring(TokenExpiring {
+        expires_in_ms: 60_000,
+    }));
+    assert_eq!(
+        wire.events(),
+        [ClientEvent::TokenExpiring {
+            expires_in: 60 * SECOND
+        }]
+    );
     wire.session.refresh("new".to_owned()).expect("room");
-    assert!(matches!(&wire.commands()[0].command, Command::Refresh(refresh) if refresh.token == "new"));
+    assert!(
+        matches!(&wire.commands()[0].command, Command::Refresh(refresh) if refresh.token == "new")
+    );
     wire.close(None);
     assert_eq!(wire.redial().token.as_deref(), Some("new"));
 }
@@ -417,12 +603,18 @@ fn the_token_is_replaced_here_and_for_later_connections() {
 #[test]
 fn stopping_fails_what_waits_and_closes() {
     let mut wire = Wire::live_in("a", 3);
-    let request = wire.session.publish(publish("a", Some("m1"))).expect("room");
+    let request = wire
+        .session
+        .publish(publish("a", Some("m1")))
+        .expect("room");
     wire.commands();
     wire.session.stop();
     let effects = wire.events_and_effects();
     assert_eq!(effects[0], Effect::Close);
-    let failed = ClientEvent::Reply { request, result: Err(Failure::Stopped) };
+    let failed = ClientEvent::Reply {
+        request,
+        result: Err(Failure::Stopped),
+    };
     assert_eq!(effects[1], Effect::Event(failed));
     assert!(wire.session.is_stopped());
 }
@@ -435,5 +627,11 @@ fn publish_id(command: &Command) -> &str {
 }
 
 fn published() -> Published {
-    Published { offset: 4, position: "p4".to_owned(), time: Time(1), durability: "disk".to_owned(), duplicate: false }
+    Published {
+        offset: 4,
+        position: "p4".to_owned(),
+        time: Time(1),
+        durability: "disk".to_owned(),
+        duplicate: false,
+    }
 }

@@ -13,7 +13,10 @@ fn a_wrong_type_is_answered_with_the_fields_path() {
             json!({"connect": {"subscriptions": [{"channel": "c"}, {"channel": "d", "presence": 1}]}}),
             "subscriptions[1].presence: ",
         ),
-        (json!({"publish": {"channel": "c", "data": "1", "tags": {"t": 1}}}), "tags.t: "),
+        (
+            json!({"publish": {"channel": "c", "data": "1", "tags": {"t": 1}}}),
+            "tags.t: ",
+        ),
         (json!({"subscribe": {}}), "missing field `channel`"),
         (json!({"history": {"channel": "c", "limit": -1}}), "limit: "),
     ];
@@ -41,20 +44,40 @@ fn an_error_never_quotes_a_long_text() {
             Form::Json => format!("\"{long}\"").into_bytes(),
             Form::MsgPack => write(form, &json!([long])),
         };
-        assert!(decode_commands(form, &frame).expect_err("no object").0.len() < 512);
+        assert!(
+            decode_commands(form, &frame)
+                .expect_err("no object")
+                .0
+                .len()
+                < 512
+        );
     }
 }
 
 #[test]
 fn the_largest_payload_is_taken_and_one_byte_more_is_not() {
     for form in Form::ALL {
-        for (bytes, taken) in [(limits::PAYLOAD_BYTES_MAX, true), (limits::PAYLOAD_BYTES_MAX + 1, false)] {
+        for (bytes, taken) in [
+            (limits::PAYLOAD_BYTES_MAX, true),
+            (limits::PAYLOAD_BYTES_MAX + 1, false),
+        ] {
             let text = format!("\"{}\"", "x".repeat(bytes - 2));
-            let data = if form == Form::Json { serde_json::from_str(&text).expect("json") } else { Value::from(text) };
-            let frame = write(form, &json!({"id": 1, "publish": {"channel": "c", "data": data}}));
+            let data = if form == Form::Json {
+                serde_json::from_str(&text).expect("json")
+            } else {
+                Value::from(text)
+            };
+            let frame = write(
+                form,
+                &json!({"id": 1, "publish": {"channel": "c", "data": data}}),
+            );
             let command = decode_commands(form, &frame).expect("a frame").remove(0);
             let error = command.err().and_then(|refusal| refusal.error.kind());
-            assert_eq!(error, (!taken).then_some(ErrorCode::TooLarge), "{form:?} {bytes}");
+            assert_eq!(
+                error,
+                (!taken).then_some(ErrorCode::TooLarge),
+                "{form:?} {bytes}"
+            );
         }
     }
 }
@@ -63,7 +86,12 @@ fn the_largest_payload_is_taken_and_one_byte_more_is_not() {
 fn deep_frames_are_refused_without_recursion() {
     for levels in [65, 1_000, 1_000_000] {
         let json = format!("{{\"ping\":{{\"a\":{}", "[".repeat(levels));
-        let msgpack = [b"\x81\xa4ping\x81\xa1a".to_vec(), vec![0x91; levels], vec![0xc0]].concat();
+        let msgpack = [
+            b"\x81\xa4ping\x81\xa1a".to_vec(),
+            vec![0x91; levels],
+            vec![0xc0],
+        ]
+        .concat();
         assert!(decode_commands(Form::Json, json.as_bytes()).is_err());
         assert!(decode_commands(Form::MsgPack, &msgpack).is_err());
         assert!(decode_server(Form::Json, json.as_bytes()).is_err());
@@ -76,7 +104,10 @@ fn as_many_commands_as_allowed_are_taken_and_one_more_is_named() {
     for form in Form::ALL {
         let pings = |count: usize| write(form, &Value::from(vec![json!({"ping": {}}); count]));
         let max = limits::COMMANDS_PER_FRAME_MAX;
-        assert_eq!(decode_commands(form, &pings(max)).expect("a frame").len(), max);
+        assert_eq!(
+            decode_commands(form, &pings(max)).expect("a frame").len(),
+            max
+        );
         let error = decode_commands(form, &pings(max + 1)).expect_err("too many");
         assert!(error.0.contains("more than 128 commands"), "{error}");
     }
@@ -85,8 +116,13 @@ fn as_many_commands_as_allowed_are_taken_and_one_more_is_named() {
 #[test]
 fn half_a_surrogate_pair_is_json() {
     let frame = br#"{"publish":{"channel":"c","data":"\ud83e"}}"#;
-    let read = decode_commands(Form::Json, frame).expect("a frame").remove(0).expect("a command");
-    let Command::Publish(publish) = read.command else { panic!("{read:?}") };
+    let read = decode_commands(Form::Json, frame)
+        .expect("a frame")
+        .remove(0)
+        .expect("a command");
+    let Command::Publish(publish) = read.command else {
+        panic!("{read:?}")
+    };
     assert_eq!(&publish.payload.bytes[..], br#""\ud83e""#);
 }
 
@@ -94,16 +130,26 @@ fn half_a_surrogate_pair_is_json() {
 fn a_payload_does_not_keep_the_frame_alive() {
     for form in Form::ALL {
         let frame = write(form, &json!({"publish": {"channel": "c", "data": "1"}}));
-        let read = decode_commands(form, &frame).expect("a frame").remove(0).expect("a command");
-        let Command::Publish(publish) = read.command else { panic!("{read:?}") };
-        let inside = frame.as_ptr_range().contains(&publish.payload.bytes.as_ptr());
+        let read = decode_commands(form, &frame)
+            .expect("a frame")
+            .remove(0)
+            .expect("a command");
+        let Command::Publish(publish) = read.command else {
+            panic!("{read:?}")
+        };
+        let inside = frame
+            .as_ptr_range()
+            .contains(&publish.payload.bytes.as_ptr());
         assert!(!inside);
         assert!(publish.payload.bytes.is_unique(), "its own memory");
     }
 }
 
 fn refusal(form: Form, frame: &[u8]) -> CommandError {
-    decode_commands(form, frame).expect("a frame").remove(0).expect_err("a refusal")
+    decode_commands(form, frame)
+        .expect("a frame")
+        .remove(0)
+        .expect_err("a refusal")
 }
 
 fn write(form: Form, value: &Value) -> Vec<u8> {

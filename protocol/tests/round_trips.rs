@@ -6,7 +6,8 @@ mod random;
 
 use parlor_protocol::Form;
 use parlor_protocol::codec::{
-    ServerMessage, decode_commands, decode_server, encode_command, encode_commands, encode_push, encode_reply,
+    ServerMessage, decode_commands, decode_server, encode_command, encode_commands, encode_push,
+    encode_reply,
 };
 use random::Random;
 
@@ -20,7 +21,13 @@ fn commands_survive_both_forms() {
         for form in Form::ALL {
             let frame = encode_command(form, &envelope);
             let read = decode_commands(form, &frame).expect("one object");
-            assert_eq!(read, vec![Ok(envelope.clone())], "{} {}", random.seed, show(form, &frame));
+            assert_eq!(
+                read,
+                vec![Ok(envelope.clone())],
+                "{} {}",
+                random.seed,
+                show(form, &frame)
+            );
         }
     }
 }
@@ -29,11 +36,16 @@ fn commands_survive_both_forms() {
 fn arrays_of_commands_survive_both_forms() {
     let mut random = Random::from_env();
     for _ in 0..20 {
-        let envelopes: Vec<_> = (0..random.below(8) + 1).map(|_| random.envelope()).collect();
+        let envelopes: Vec<_> = (0..random.below(8) + 1)
+            .map(|_| random.envelope())
+            .collect();
         for form in Form::ALL {
             let frame = encode_commands(form, &envelopes);
-            let read: Vec<_> =
-                decode_commands(form, &frame).expect("an array").into_iter().map(Result::unwrap).collect();
+            let read: Vec<_> = decode_commands(form, &frame)
+                .expect("an array")
+                .into_iter()
+                .map(Result::unwrap)
+                .collect();
             assert_eq!(read, envelopes, "{}", random.seed);
         }
     }
@@ -47,7 +59,10 @@ fn replies_survive_both_forms() {
         for form in Form::ALL {
             let frame = encode_reply(form, id, &result);
             let read = decode_server(form, &frame).expect("one object");
-            let expected = vec![ServerMessage::Reply { id, result: result.clone() }];
+            let expected = vec![ServerMessage::Reply {
+                id,
+                result: result.clone(),
+            }];
             assert_eq!(read, expected, "{} {}", random.seed, show(form, &frame));
         }
     }
@@ -61,7 +76,13 @@ fn pushes_survive_both_forms() {
         for form in Form::ALL {
             let frame = encode_push(form, &push);
             let read = decode_server(form, &frame).expect("one object");
-            assert_eq!(read, vec![ServerMessage::Push(push.clone())], "{} {}", random.seed, show(form, &frame));
+            assert_eq!(
+                read,
+                vec![ServerMessage::Push(push.clone())],
+                "{} {}",
+                random.seed,
+                show(form, &frame)
+            );
         }
     }
 }

@@ -1,18 +1,18 @@
 //! The golden vectors: the files under `vectors/` say what this crate does, and this crate does what they say.
 //! `PARLOR_BLESS=1 cargo test -p parlor-protocol --test vectors` writes them anew.
 
-#[path = "vectors/file.rs"]
-mod file;
 #[path = "vectors/commands.rs"]
 mod commands;
-#[path = "vectors/replies.rs"]
-mod replies;
-#[path = "vectors/pushes.rs"]
-mod pushes;
 #[path = "vectors/compat.rs"]
 mod compat;
+#[path = "vectors/file.rs"]
+mod file;
+#[path = "vectors/pushes.rs"]
+mod pushes;
 #[path = "vectors/refused.rs"]
 mod refused;
+#[path = "vectors/replies.rs"]
+mod replies;
 
 use std::collections::BTreeSet;
 
@@ -35,26 +35,45 @@ fn the_files_are_current() {
 #[test]
 fn commands_read_and_write_as_the_vectors_say() {
     for vector in load::<Vector>("commands.json") {
-        let [json, msgpack] =
-            frames(&vector.json, &vector.msgpack).map(|(form, frame)| (form, frame.clone(), command(form, &frame)));
+        let [json, msgpack] = frames(&vector.json, &vector.msgpack)
+            .map(|(form, frame)| (form, frame.clone(), command(form, &frame)));
         assert_eq!(json.2, msgpack.2, "{}", vector.name);
         for (form, frame, envelope) in [json, msgpack] {
-            assert_eq!(hex(&encode_command(form, &envelope)), hex(&frame), "{} {form:?}", vector.name);
+            assert_eq!(
+                hex(&encode_command(form, &envelope)),
+                hex(&frame),
+                "{} {form:?}",
+                vector.name
+            );
         }
-        assert_eq!(serde_json::from_str::<Value>(&vector.json).expect("json"), vector.value);
+        assert_eq!(
+            serde_json::from_str::<Value>(&vector.json).expect("json"),
+            vector.value
+        );
     }
 }
 
 #[test]
 fn replies_and_pushes_read_and_write_as_the_vectors_say() {
-    for vector in load::<Vector>("replies.json").into_iter().chain(load("pushes.json")) {
+    for vector in load::<Vector>("replies.json")
+        .into_iter()
+        .chain(load("pushes.json"))
+    {
         let both = frames(&vector.json, &vector.msgpack).map(|(form, frame)| {
             let message = server_message(form, &frame);
-            assert_eq!(hex(&encode_message(form, &message)), hex(&frame), "{} {form:?}", vector.name);
+            assert_eq!(
+                hex(&encode_message(form, &message)),
+                hex(&frame),
+                "{} {form:?}",
+                vector.name
+            );
             message
         });
         assert_eq!(both[0], both[1], "{}", vector.name);
-        assert_eq!(serde_json::from_str::<Value>(&vector.json).expect("json"), vector.value);
+        assert_eq!(
+            serde_json::from_str::<Value>(&vector.json).expect("json"),
+            vector.value
+        );
     }
 }
 
@@ -80,33 +99,65 @@ fn what_later_versions_may_add_is_passed_over() {
 #[test]
 fn what_is_refused_is_refused_with_the_documented_error() {
     for vector in load::<Refused>("refused.json") {
-        assert_eq!(refused::answers(vector.form(), &vector.frame()), vector.answers, "{}", vector.name);
+        assert_eq!(
+            refused::answers(vector.form(), &vector.frame()),
+            vector.answers,
+            "{}",
+            vector.name
+        );
     }
 }
 
 #[test]
 fn every_error_close_and_name_has_a_vector() {
     let replies = load::<Vector>("replies.json");
-    let codes: BTreeSet<_> = replies.iter().filter_map(|vector| vector.value["error"]["code"].as_u64()).collect();
-    assert_eq!(codes, parlor_protocol::ErrorCode::ALL.iter().map(|code| u64::from(code.number())).collect());
+    let codes: BTreeSet<_> = replies
+        .iter()
+        .filter_map(|vector| vector.value["error"]["code"].as_u64())
+        .collect();
+    assert_eq!(
+        codes,
+        parlor_protocol::ErrorCode::ALL
+            .iter()
+            .map(|code| u64::from(code.number()))
+            .collect()
+    );
     let pushes = load::<Vector>("pushes.json");
-    let codes: BTreeSet<_> = pushes.iter().filter_map(|vector| vector.value["disconnect"]["code"].as_u64()).collect();
-    assert_eq!(codes, parlor_protocol::CloseCode::ALL.iter().map(|code| u64::from(code.number())).collect());
+    let codes: BTreeSet<_> = pushes
+        .iter()
+        .filter_map(|vector| vector.value["disconnect"]["code"].as_u64())
+        .collect();
+    assert_eq!(
+        codes,
+        parlor_protocol::CloseCode::ALL
+            .iter()
+            .map(|code| u64::from(code.number()))
+            .collect()
+    );
     let names = |vectors: &[Vector]| -> BTreeSet<String> {
-        let keys = vectors.iter().filter_map(|vector| vector.value.as_object()).flat_map(|value| value.keys().cloned());
+        let keys = vectors
+            .iter()
+            .filter_map(|vector| vector.value.as_object())
+            .flat_map(|value| value.keys().cloned());
         keys.filter(|key| key != "id").collect()
     };
     let set = |names: &str| names.split(' ').map(str::to_owned).collect::<BTreeSet<_>>();
     let commands = load::<Vector>("commands.json");
-    const COMMANDS: &str = "connect subscribe unsubscribe publish signal history presence presence_set refresh ping";
+    const COMMANDS: &str =
+        "connect subscribe unsubscribe publish signal history presence presence_set refresh ping";
     assert_eq!(names(&commands), set(&format!("{COMMANDS} pong")));
     assert_eq!(names(&replies), set(&format!("{COMMANDS} error")));
-    assert_eq!(names(&pushes), set("event advance presence subscribed unsubscribed token_expiring disconnect ping"));
+    assert_eq!(
+        names(&pushes),
+        set("event advance presence subscribed unsubscribed token_expiring disconnect ping")
+    );
 }
 
 #[test]
 fn refusals_name_every_error_of_reading() {
-    let codes = load::<Refused>("refused.json").into_iter().flat_map(|vector| vector.answers);
+    let codes = load::<Refused>("refused.json")
+        .into_iter()
+        .flat_map(|vector| vector.answers);
     let names: BTreeSet<String> = codes
         .filter_map(|answer| match answer {
             Answer::Error { error, .. } => Some(error),
@@ -115,12 +166,23 @@ fn refusals_name_every_error_of_reading() {
         .collect();
     assert_eq!(
         names,
-        ["bad_payload", "bad_request", "too_large", "too_many", "unknown_command"].map(str::to_owned).into()
+        [
+            "bad_payload",
+            "bad_request",
+            "too_large",
+            "too_many",
+            "unknown_command"
+        ]
+        .map(str::to_owned)
+        .into()
     );
 }
 
 fn frames(json: &str, msgpack: &str) -> [(Form, Vec<u8>); 2] {
-    [(Form::Json, json.as_bytes().to_vec()), (Form::MsgPack, unhex(msgpack))]
+    [
+        (Form::Json, json.as_bytes().to_vec()),
+        (Form::MsgPack, unhex(msgpack)),
+    ]
 }
 
 fn command(form: Form, frame: &[u8]) -> Envelope {

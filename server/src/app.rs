@@ -57,12 +57,22 @@ pub enum Error {
 ///
 /// # Errors
 /// Nothing was served: keys, storage or addresses are unusable.
-pub async fn run(config: Config, stop: impl Future<Output = ()>, ready: impl FnOnce(Addresses)) -> Result<(), Error> {
+pub async fn run(
+    config: Config,
+    stop: impl Future<Output = ()>,
+    ready: impl FnOnce(Addresses),
+) -> Result<(), Error> {
     let drain_window = config.transport.drain_window;
     let node = build(&config)?;
     let Listeners { address, sockets } = transport::bind(config.listen, config.shards)?;
-    let metrics_listener = config.metrics_listen.map(|address| transport::bind(address, 1)).transpose()?;
-    let addresses = Addresses { http: address, metrics: metrics_listener.as_ref().map(|listener| listener.address) };
+    let metrics_listener = config
+        .metrics_listen
+        .map(|address| transport::bind(address, 1))
+        .transpose()?;
+    let addresses = Addresses {
+        http: address,
+        metrics: metrics_listener.as_ref().map(|listener| listener.address),
+    };
     let mut ended = start_shards(&config, &node, sockets)?;
     let house = tokio::spawn(keep_house(Arc::clone(&node), metrics_listener));
     info!(address = %addresses.http, shards = config.shards, "Listening.");
@@ -74,7 +84,9 @@ pub async fn run(config: Config, stop: impl Future<Output = ()>, ready: impl FnO
     drain(&node, &mut ended, drain_window).await;
     house.abort();
     // Finishes what was accepted; its threads are joined, so nothing that was acknowledged can be lost here.
-    tokio::task::spawn_blocking(move || node.broker.shut_down()).await.map_err(io::Error::other)?;
+    tokio::task::spawn_blocking(move || node.broker.shut_down())
+        .await
+        .map_err(io::Error::other)?;
     info!("Stopped.");
     Ok(())
 }
@@ -137,7 +149,10 @@ fn transport_config(config: &Config) -> TransportConfig {
         frame_bytes_max: settings.frame_bytes_max,
         linger: settings.linger,
         drain_window: settings.drain_window,
-        origins: Origins { allowed: settings.origins.clone(), any: settings.any_origin },
+        origins: Origins {
+            allowed: settings.origins.clone(),
+            any: settings.any_origin,
+        },
     }
 }
 
@@ -156,7 +171,11 @@ fn session_config(config: &Config) -> SessionConfig {
 }
 
 /// Starts one thread per shard. The receiver hears of each that ends.
-fn start_shards(config: &Config, node: &Arc<Node>, sockets: Vec<TcpListener>) -> Result<mpsc::Receiver<ShardId>, Error> {
+fn start_shards(
+    config: &Config,
+    node: &Arc<Node>,
+    sockets: Vec<TcpListener>,
+) -> Result<mpsc::Receiver<ShardId>, Error> {
     let (tell, ended) = mpsc::channel(config.shards);
     let keys = SessionKeys::random().map_err(|_| Error::Randomness)?;
     let router = http::router(Arc::clone(node), config.demo);
@@ -172,13 +191,15 @@ fn start_shards(config: &Config, node: &Arc<Node>, sockets: Vec<TcpListener>) ->
             keys: keys.clone(),
         };
         let tell = tell.clone();
-        thread::Builder::new().name(format!("shard-{index}")).spawn(move || {
-            if let Err(error) = transport::run(setup) {
-                error!(%error, shard = index, "A shard failed.");
-            }
-            // The receiver is gone only when the process ends.
-            let _gone = tell.blocking_send(ShardId(index));
-        })?;
+        thread::Builder::new()
+            .name(format!("shard-{index}"))
+            .spawn(move || {
+                if let Err(error) = transport::run(setup) {
+                    error!(%error, shard = index, "A shard failed.");
+                }
+                // The receiver is gone only when the process ends.
+                let _gone = tell.blocking_send(ShardId(index));
+            })?;
     }
     Ok(ended)
 }
@@ -217,7 +238,10 @@ async fn drain(node: &Node, ended: &mut mpsc::Receiver<ShardId>, window: Duratio
         }
     }
     let all_ended = async { while ended.recv().await.is_some() {} };
-    if tokio::time::timeout(window + DRAIN_GRACE, all_ended).await.is_err() {
+    if tokio::time::timeout(window + DRAIN_GRACE, all_ended)
+        .await
+        .is_err()
+    {
         warn!("Some connections did not end in time.");
     }
 }
@@ -226,12 +250,18 @@ fn read_node_figures(node: &Arc<Node>) {
     // A weak reference: the node owns the metrics that own these closures.
     let read = |metric, figure: fn(&Node) -> u64| {
         let weak = Arc::downgrade(node);
-        node.metrics.read_from(metric, move || weak.upgrade().map_or(0, |node| figure(&node)));
+        node.metrics.read_from(metric, move || {
+            weak.upgrade().map_or(0, |node| figure(&node))
+        });
     };
     read(NodeMetric::Channels, |node| node.hub.len() as u64);
     read(NodeMetric::UsersConnected, |node| node.roll.users() as u64);
-    read(NodeMetric::Draining, |node| u64::from(node.lifecycle.is_draining()));
-    read(NodeMetric::BrokerHealthy, |node| u64::from(node.broker.health().is_ok()));
+    read(NodeMetric::Draining, |node| {
+        u64::from(node.lifecycle.is_draining())
+    });
+    read(NodeMetric::BrokerHealthy, |node| {
+        u64::from(node.broker.health().is_ok())
+    });
 }
 
 fn read_broker_figures(metrics: &Metrics, stats: &Arc<Stats>) {

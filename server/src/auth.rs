@@ -68,7 +68,9 @@ impl Identity {
 
     /// Whether a claim allows it on every channel: what a command about a user, not a channel, needs.
     pub fn may_everywhere(&self, verb: Verb) -> bool {
-        self.grants.iter().any(|grant| grant.verbs.contains(&verb) && grant.channels.as_str() == "*")
+        self.grants
+            .iter()
+            .any(|grant| grant.verbs.contains(&verb) && grant.channels.as_str() == "*")
     }
 
     /// Whose publish ids these are.
@@ -81,7 +83,9 @@ impl Identity {
     }
 
     fn is_granted(&self, verb: Verb, channel: &str) -> bool {
-        self.grants.iter().any(|grant| grant.verbs.contains(&verb) && grant.channels.matches(channel))
+        self.grants
+            .iter()
+            .any(|grant| grant.verbs.contains(&verb) && grant.channels.matches(channel))
     }
 }
 
@@ -121,7 +125,11 @@ impl Auth {
     ///
     /// # Errors
     /// `bad_token`, `token_expired`, `bad_key`.
-    pub fn verify_connect(&self, token: Option<&str>, user: Option<&str>) -> Result<Arc<Identity>, WireError> {
+    pub fn verify_connect(
+        &self,
+        token: Option<&str>,
+        user: Option<&str>,
+    ) -> Result<Arc<Identity>, WireError> {
         match token {
             Some(token) => self.verify_bearer(token),
             None if self.is_dev => self.verify_dev(user),
@@ -163,7 +171,9 @@ impl Auth {
         channel: &ChannelName,
     ) -> Result<Vec<Grant>, WireError> {
         let verified = self.verified(token)?;
-        if verified.channel.as_deref() != Some(channel.as_str()) || verified.identity.user() != identity.user() {
+        if verified.channel.as_deref() != Some(channel.as_str())
+            || verified.identity.user() != identity.user()
+        {
             return Err(refuse(&Refusal::Purpose));
         }
         Ok(verified.identity.grants.clone())
@@ -174,7 +184,9 @@ impl Auth {
     /// # Errors
     /// `bad_key`.
     pub fn verify_key(&self, secret: &str) -> Result<Arc<Identity>, WireError> {
-        self.keys.find(secret).ok_or_else(|| ErrorCode::BadKey.into())
+        self.keys
+            .find(secret)
+            .ok_or_else(|| ErrorCode::BadKey.into())
     }
 
     /// Who somebody says they are: development mode believes it, and lets everybody do everything.
@@ -190,13 +202,25 @@ impl Auth {
             Some(user) if is_user_id(user) => Who::User(user.into()),
             Some(_) => return Err(ErrorCode::BadRequest.with(USER_ID_RULE)),
         };
-        Ok(Arc::new(Identity { who, info: None, grants: all_grants(), expires_at: None }))
+        Ok(Arc::new(Identity {
+            who,
+            info: None,
+            grants: all_grants(),
+            expires_at: None,
+        }))
     }
 
     /// The backend that everybody is in development mode who calls the HTTP API without a key.
     pub fn dev_backend(&self) -> Option<Arc<Identity>> {
         let who = Who::Backend("dev".into());
-        self.is_dev.then(|| Arc::new(Identity { who, info: None, grants: all_grants(), expires_at: None }))
+        self.is_dev.then(|| {
+            Arc::new(Identity {
+                who,
+                info: None,
+                grants: all_grants(),
+                expires_at: None,
+            })
+        })
     }
 
     /// Signs a token.
@@ -213,7 +237,11 @@ impl Auth {
         let found = match self.cache.find(&hash) {
             Some(found) => found,
             None => {
-                let fresh = Arc::new(self.tokens.verify(token, now).map_err(|reason| refuse(&reason))?);
+                let fresh = Arc::new(
+                    self.tokens
+                        .verify(token, now)
+                        .map_err(|reason| refuse(&reason))?,
+                );
                 self.cache.insert(hash, Arc::clone(&fresh));
                 fresh
             }
@@ -235,7 +263,10 @@ struct Verified {
 
 /// Every verb on every channel.
 pub fn all_grants() -> Vec<Grant> {
-    vec![Grant { channels: Pattern::new("*"), verbs: Verb::ALL.to_vec() }]
+    vec![Grant {
+        channels: Pattern::new("*"),
+        verbs: Verb::ALL.to_vec(),
+    }]
 }
 
 /// Whether this can be a user's id: 1 to 128 bytes without control characters.

@@ -27,7 +27,11 @@ pub trait Broker: Debug + Send + Sync + 'static {
     fn append(&self, append: Append) -> BoxFuture<'static, Result<Appended, Error>>;
 
     /// Expresses interest in a channel and tells the log's top. Called after the hub holds the channel.
-    fn join(&self, channel: &ChannelName, kind: &Arc<ChannelKind>) -> BoxFuture<'static, Result<Position, Error>>;
+    fn join(
+        &self,
+        channel: &ChannelName,
+        kind: &Arc<ChannelKind>,
+    ) -> BoxFuture<'static, Result<Position, Error>>;
 
     /// Ends the interest.
     fn leave(&self, channel: &ChannelName);
@@ -115,7 +119,10 @@ pub enum Error {
     Busy { retry_after: Duration },
     /// Nothing was done, or (after a failed commit) the outcome is unknown to the caller but settled: not in the log.
     #[error("the log is unavailable: {reason}")]
-    Unavailable { reason: String, retry_after: Duration },
+    Unavailable {
+        reason: String,
+        retry_after: Duration,
+    },
     #[error("this id was used for other content")]
     IdReused,
     #[error("the broker is shutting down")]

@@ -6,7 +6,9 @@ use parlor_protocol::Time;
 
 /// Now, in event time. Zero before 1970.
 pub fn now() -> Time {
-    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    let since = SystemTime::now()
+        .duration_since(UNIX_EPOCH)
+        .unwrap_or_default();
     Time(u64::try_from(since.as_nanos() / 100).unwrap_or(u64::MAX))
 }
 

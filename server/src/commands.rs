@@ -14,6 +14,8 @@ use crate::kind::{ChannelKind, Verb};
 use crate::node::Node;
 
 pub mod history;
+pub mod info;
+pub mod manage;
 pub mod presence;
 pub mod publish;
 pub mod signal;
@@ -31,11 +33,18 @@ pub struct Caller {
 ///
 /// # Errors
 /// `bad_channel`, `unknown_channel_kind`, `not_permitted`.
-pub fn permitted(node: &Node, caller: &Caller, verb: Verb, channel: &str) -> Result<(ChannelName, Arc<ChannelKind>), WireError> {
+pub fn permitted(
+    node: &Node,
+    caller: &Caller,
+    verb: Verb,
+    channel: &str,
+) -> Result<(ChannelName, Arc<ChannelKind>), WireError> {
     let name = ChannelName::parse(channel)?;
     let kind = node.kinds.of(&name).ok_or(ErrorCode::UnknownChannelKind)?;
     if !caller.identity.may(verb, &name, kind) {
-        return Err(ErrorCode::NotPermitted.with(format!("the identity may not {} here", verb.as_str())));
+        return Err(
+            ErrorCode::NotPermitted.with(format!("the identity may not {} here", verb.as_str()))
+        );
     }
     Ok((name, Arc::clone(kind)))
 }
@@ -44,7 +53,9 @@ impl From<broker::Error> for WireError {
     fn from(error: broker::Error) -> Self {
         let ms = |wait: Duration| u64::try_from(wait.as_millis()).unwrap_or(u64::MAX);
         match error {
-            broker::Error::Busy { retry_after } => Self::from(ErrorCode::Busy).retry_after_ms(ms(retry_after)),
+            broker::Error::Busy { retry_after } => {
+                Self::from(ErrorCode::Busy).retry_after_ms(ms(retry_after))
+            }
             // The reason may name files and devices: it is for the log, not for clients.
             broker::Error::Unavailable { retry_after, .. } => {
                 Self::from(ErrorCode::StorageUnavailable).retry_after_ms(ms(retry_after))

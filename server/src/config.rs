@@ -140,7 +140,10 @@ impl Config {
         use std::sync::Arc;
         self.storage.data_dir = None;
         for kind in &mut self.kinds.0 {
-            *kind = Arc::new(ChannelKind { durability: Durability::Memory, ..(**kind).clone() });
+            *kind = Arc::new(ChannelKind {
+                durability: Durability::Memory,
+                ..(**kind).clone()
+            });
         }
     }
 }
@@ -149,7 +152,10 @@ impl Config {
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
     #[error("unable to read {path}; {source}")]
-    File { path: PathBuf, source: std::io::Error },
+    File {
+        path: PathBuf,
+        source: std::io::Error,
+    },
     #[error("{path} is not TOML; {reason}")]
     Toml { path: PathBuf, reason: String },
     #[error("{key}: there is no such key{hint}")]

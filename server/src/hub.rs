@@ -15,7 +15,7 @@ mod entry;
 mod inbox;
 mod table;
 
-pub use channel::{Channel, Pull, PULL_MAX};
+pub use channel::{Channel, PULL_MAX, Pull};
 pub use entry::{ConnectionId, EntryParts, Ephemeral, EphemeralBody, LogEntry};
 pub use inbox::{Control, Inbox, InboxFull, Letters, ShardId};
 pub use table::{Advanced, Subscriber, SubscriberKey, Table, Tally};
@@ -35,7 +35,9 @@ impl Hub {
         assert!((1..=64).contains(&shards), "a hub serves 1 to 64 shards");
         Self {
             channels: DashMap::new(),
-            inboxes: (0..shards).map(|index| Arc::new(Inbox::new(ShardId(index)))).collect(),
+            inboxes: (0..shards)
+                .map(|index| Arc::new(Inbox::new(ShardId(index))))
+                .collect(),
             next_alias: AtomicU32::new(1),
         }
     }
@@ -66,7 +68,10 @@ impl Hub {
     pub fn enter(&self, name: &ChannelName, shard: ShardId) -> Arc<Channel> {
         // The map's guard is held while the interest is set: `exit` could otherwise remove the channel in between.
         let found = self.channels.entry(name.clone()).or_insert_with(|| {
-            Arc::new(Channel::new(name.clone(), Alias(self.next_alias.fetch_add(1, Ordering::Relaxed))))
+            Arc::new(Channel::new(
+                name.clone(),
+                Alias(self.next_alias.fetch_add(1, Ordering::Relaxed)),
+            ))
         });
         found.add_interest(shard);
         Arc::clone(&found)
@@ -75,7 +80,9 @@ impl Hub {
     /// Takes the mark back. True when the channel died with it, so that the broker may be told.
     pub fn exit(&self, channel: &Channel, shard: ShardId) -> bool {
         self.channels
-            .remove_if(channel.name(), |_, held| std::ptr::eq(&raw const **held, channel) && held.remove_interest(shard))
+            .remove_if(channel.name(), |_, held| {
+                std::ptr::eq(&raw const **held, channel) && held.remove_interest(shard)
+            })
             .is_some()
     }
 
@@ -103,8 +110,15 @@ impl Hub {
     }
 
     fn wake(&self, channel: &Channel, shards: u64) {
-        for inbox in self.inboxes.iter().filter(|inbox| shards & inbox.id().bit() != 0) {
+        for inbox in self
+            .inboxes
+            .iter()
+            .filter(|inbox| shards & inbox.id().bit() != 0)
+        {
             inbox.advanced(channel.alias());
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

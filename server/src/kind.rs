@@ -39,7 +39,14 @@ pub enum Verb {
 }
 
 impl Verb {
-    pub const ALL: [Self; 6] = [Self::Subscribe, Self::Publish, Self::Signal, Self::History, Self::Presence, Self::Manage];
+    pub const ALL: [Self; 6] = [
+        Self::Subscribe,
+        Self::Publish,
+        Self::Signal,
+        Self::History,
+        Self::Presence,
+        Self::Manage,
+    ];
 
     pub fn as_str(self) -> &'static str {
         match self {
@@ -92,7 +99,9 @@ pub struct ChannelKinds(pub Vec<Arc<ChannelKind>>);
 
 /// Two kinds would both match some channel name.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("the patterns of the channel kinds `{one}` and `{other}` overlap: a channel must match only one")]
+#[error(
+    "the patterns of the channel kinds `{one}` and `{other}` overlap: a channel must match only one"
+)]
 pub struct Overlap {
     pub one: String,
     pub other: String,
@@ -103,14 +112,22 @@ impl ChannelKinds {
     /// [`Overlap`] when a channel name could match two of them.
     pub fn new(kinds: Vec<ChannelKind>) -> Result<Self, Overlap> {
         for (place, one) in kinds.iter().enumerate() {
-            if let Some(other) = kinds[place + 1..].iter().find(|other| other.pattern.overlaps(&one.pattern)) {
-                return Err(Overlap { one: one.name.clone(), other: other.name.clone() });
+            if let Some(other) = kinds[place + 1..]
+                .iter()
+                .find(|other| other.pattern.overlaps(&one.pattern))
+            {
+                return Err(Overlap {
+                    one: one.name.clone(),
+                    other: other.name.clone(),
+                });
             }
         }
         Ok(Self(kinds.into_iter().map(Arc::new).collect()))
     }
 
     pub fn of(&self, channel: &ChannelName) -> Option<&Arc<ChannelKind>> {
-        self.0.iter().find(|kind| kind.pattern.matches(channel.as_str()))
+        self.0
+            .iter()
+            .find(|kind| kind.pattern.matches(channel.as_str()))
     }
 }

@@ -226,7 +226,10 @@ impl Metrics {
 
     /// Open WebSocket connections of all shards.
     pub fn connections_open(&self) -> u64 {
-        self.shards.iter().map(|shard| shard.connections_open.load(Ordering::Relaxed)).sum()
+        self.shards
+            .iter()
+            .map(|shard| shard.connections_open.load(Ordering::Relaxed))
+            .sum()
     }
 
     /// Tells where a figure is to be read; a metric without a reader is not shown.
@@ -242,7 +245,9 @@ impl Metrics {
 
 impl std::fmt::Debug for Metrics {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Metrics").field("shards", &self.shards.len()).finish_non_exhaustive()
+        f.debug_struct("Metrics")
+            .field("shards", &self.shards.len())
+            .finish_non_exhaustive()
     }
 }
 
@@ -271,9 +276,17 @@ mod tests {
     #[test]
     fn a_labelled_counter_shows_only_values_that_occurred() {
         let metrics = Arc::new(Metrics::new(1));
-        incr(metrics.shard(ShardId(0)).connections_closed.of(CloseCode::Slow));
+        incr(
+            metrics
+                .shard(ShardId(0))
+                .connections_closed
+                .of(CloseCode::Slow),
+        );
         let text = metrics.encode();
-        assert!(text.contains("parlor_connections_closed_total{code=\"slow\"} 1\n"), "{text}");
+        assert!(
+            text.contains("parlor_connections_closed_total{code=\"slow\"} 1\n"),
+            "{text}"
+        );
         assert!(!text.contains("code=\"no_pong\""), "{text}");
     }
 
@@ -289,7 +302,10 @@ mod tests {
     #[test]
     fn names_are_unique_and_plain() {
         let mut names: Vec<_> = table().map(|row| row.name).collect();
-        assert!(names.iter().all(|name| name.bytes().all(|byte| byte.is_ascii_lowercase() || byte == b'_')));
+        assert!(names.iter().all(|name| {
+            name.bytes()
+                .all(|byte| byte.is_ascii_lowercase() || byte == b'_')
+        }));
         let count = names.len();
         names.sort_unstable();
         names.dedup();

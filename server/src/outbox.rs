@@ -70,7 +70,13 @@ pub enum Pushed {
 
 impl Outbox {
     pub fn new(key: usize, form: Form, bytes_max: usize, dirty: Rc<Dirty>) -> Rc<Self> {
-        Rc::new(Self { key, form, bytes_max, dirty, queue: RefCell::default() })
+        Rc::new(Self {
+            key,
+            form,
+            bytes_max,
+            dirty,
+            queue: RefCell::default(),
+        })
     }
 
     pub fn key(&self) -> usize {
@@ -163,6 +169,15 @@ impl Outbox {
         }
     }
 
+    /// The socket is gone: whoever waits for room need not.
+    pub fn abandon(&self) {
+        let mut queue = self.queue.borrow_mut();
+        queue.entries.clear();
+        queue.bytes = 0;
+        queue.closing.get_or_insert(CloseCode::Internal);
+        queue.wake_all();
+    }
+
     /// Takes back the waiting live events of a channel. A half-sent frame stays.
     pub fn take_back(&self, alias: Alias) {
         let mut queue = self.queue.borrow_mut();
@@ -178,7 +193,10 @@ impl Outbox {
 
     /// Gives at most [`SLICES_MAX`] slices of what waits to `write`, and takes note of how many bytes it sent.
     /// Returns `write`'s answer, or `None` when nothing waits.
-    pub fn write_with<E>(&self, write: impl FnOnce(&[IoSlice<'_>]) -> Result<usize, E>) -> Option<Result<usize, E>> {
+    pub fn write_with<E>(
+        &self,
+        write: impl FnOnce(&[IoSlice<'_>]) -> Result<usize, E>,
+    ) -> Option<Result<usize, E>> {
         let mut queue = self.queue.borrow_mut();
         if queue.entries.is_empty() {
             return None;
@@ -248,7 +266,11 @@ impl Outbox {
         if queue.bytes <= self.bytes_max / 2 || queue.closing.is_some() {
             return Poll::Ready(());
         }
-        if !queue.waiters.iter().any(|waker| waker.will_wake(context.waker())) {
+        if !queue
+            .waiters
+            .iter()
+            .any(|waker| waker.will_wake(context.waker()))
+        {
             queue.waiters.push(context.waker().clone());
         }
         Poll::Pending
@@ -271,7 +293,10 @@ impl Outbox {
 
 impl fmt::Debug for Outbox {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Outbox").field("key", &self.key).field("bytes", &self.bytes()).finish_non_exhaustive()
+        f.debug_struct("Outbox")
+            .field("key", &self.key)
+            .field("bytes", &self.bytes())
+            .finish_non_exhaustive()
     }
 }
 
@@ -301,7 +326,11 @@ impl Queue {
     }
 
     fn recount(&mut self) {
-        self.bytes = self.entries.iter().map(|entry| entry.frame.len() + ENTRY_OVERHEAD).sum();
+        self.bytes = self
+            .entries
+            .iter()
+            .map(|entry| entry.frame.len() + ENTRY_OVERHEAD)
+            .sum();
     }
 
     fn wake_all(&mut self) {

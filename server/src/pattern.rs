@@ -22,7 +22,10 @@ impl Pattern {
     pub fn new(raw: impl Into<String>) -> Self {
         let raw = raw.into();
         let literals = raw.split('*').map(Box::from).collect();
-        Self { raw: raw.into(), literals }
+        Self {
+            raw: raw.into(),
+            literals,
+        }
     }
 
     /// A permission pattern for this user: `{user}` becomes the id, in which a star is only a star.
@@ -32,8 +35,14 @@ impl Pattern {
             return Some(Self::new(raw));
         }
         let user = user?;
-        let literals = raw.split('*').map(|literal| literal.replace(USER, user).into()).collect();
-        Some(Self { raw: raw.into(), literals })
+        let literals = raw
+            .split('*')
+            .map(|literal| literal.replace(USER, user).into())
+            .collect();
+        Some(Self {
+            raw: raw.into(),
+            literals,
+        })
     }
 
     /// As it was written.
@@ -43,9 +52,16 @@ impl Pattern {
 
     /// Whether the whole of `name` matches. Linear: each literal is sought once, leftmost first.
     pub fn matches(&self, name: &str) -> bool {
-        let [first, rest @ ..] = &*self.literals else { return false };
-        let [middle @ .., last] = rest else { return **first == *name };
-        let Some(mut name) = name.strip_prefix(&**first).and_then(|name| name.strip_suffix(&**last)) else {
+        let [first, rest @ ..] = &*self.literals else {
+            return false;
+        };
+        let [middle @ .., last] = rest else {
+            return **first == *name;
+        };
+        let Some(mut name) = name
+            .strip_prefix(&**first)
+            .and_then(|name| name.strip_suffix(&**last))
+        else {
             return false;
         };
         for literal in middle {
@@ -59,7 +75,8 @@ impl Pattern {
 
     /// Whether some channel name matches both.
     pub fn overlaps(&self, other: &Self) -> bool {
-        shortest_common(self.raw.as_bytes(), other.raw.as_bytes()).is_some_and(|bytes| bytes <= CHANNEL_NAME_BYTES_MAX)
+        shortest_common(self.raw.as_bytes(), other.raw.as_bytes())
+            .is_some_and(|bytes| bytes <= CHANNEL_NAME_BYTES_MAX)
     }
 }
 
@@ -113,20 +130,35 @@ mod tests {
             assert!(pattern.matches(name), "{pattern:?} should match {name}");
         }
         for name in others {
-            assert!(!pattern.matches(name), "{pattern:?} should not match {name}");
+            assert!(
+                !pattern.matches(name),
+                "{pattern:?} should not match {name}"
+            );
         }
     }
 
     #[test]
     fn a_literal_matches_itself_alone() {
-        check("room:1", &["room:1"], &["room:", "room:12", "aroom:1", "Room:1", ""]);
+        check(
+            "room:1",
+            &["room:1"],
+            &["room:", "room:12", "aroom:1", "Room:1", ""],
+        );
     }
 
     #[test]
     fn a_star_matches_any_run() {
-        check("room:*", &["room:", "room:1", "room:1:2"], &["room", "aroom:1"]);
+        check(
+            "room:*",
+            &["room:", "room:1", "room:1:2"],
+            &["room", "aroom:1"],
+        );
         check("*", &["a", "a:b"], &[]);
-        check("a*b*c", &["abc", "axbxc", "abbc", "abcbc"], &["ab", "acb", "abcd"]);
+        check(
+            "a*b*c",
+            &["abc", "axbxc", "abbc", "abcbc"],
+            &["ab", "acb", "abcd"],
+        );
         check("*ab*ab*", &["abab", "xabyabz"], &["ab", "aab"]);
         check("a*a", &["aa", "aba"], &["a"]);
     }
@@ -136,7 +168,11 @@ mod tests {
         let pattern = Pattern::for_user("inbox:{user}:*", Some("ann")).expect("there is a user");
         assert!(pattern.matches("inbox:ann:1") && !pattern.matches("inbox:bob:1"));
         assert_eq!(Pattern::for_user("inbox:{user}", None), None);
-        assert!(Pattern::for_user("news", None).expect("names no user").matches("news"));
+        assert!(
+            Pattern::for_user("news", None)
+                .expect("names no user")
+                .matches("news")
+        );
     }
 
     #[test]
@@ -150,8 +186,16 @@ mod tests {
 
     #[track_caller]
     fn check_overlap(one: &str, other: &str, expected: bool) {
-        assert_eq!(Pattern::new(one).overlaps(&Pattern::new(other)), expected, "{one} and {other}");
-        assert_eq!(Pattern::new(other).overlaps(&Pattern::new(one)), expected, "{other} and {one}");
+        assert_eq!(
+            Pattern::new(one).overlaps(&Pattern::new(other)),
+            expected,
+            "{one} and {other}"
+        );
+        assert_eq!(
+            Pattern::new(other).overlaps(&Pattern::new(one)),
+            expected,
+            "{other} and {one}"
+        );
     }
 
     #[test]

@@ -24,11 +24,11 @@ use parlor_protocol::{ChannelName, ErrorCode, Payload, WireError};
 
 use crate::hub::{ConnectionId, EphemeralBody, Hub};
 
-mod leases;
-mod roster;
-mod changes;
-mod page;
 mod agenda;
+mod changes;
+mod leases;
+mod page;
+mod roster;
 
 #[cfg(test)]
 mod tests;
@@ -149,8 +149,16 @@ impl Presence {
     }
 
     /// Leaves a channel at once.
-    pub fn leave(&self, channel: &ChannelName, owner: ConnectionId, session: &Arc<str>, now: Instant) {
-        let Some(mut held) = self.sessions.get_mut(session) else { return };
+    pub fn leave(
+        &self,
+        channel: &ChannelName,
+        owner: ConnectionId,
+        session: &Arc<str>,
+        now: Instant,
+    ) {
+        let Some(mut held) = self.sessions.get_mut(session) else {
+            return;
+        };
         if held.obeys(owner) && held.leave(channel) {
             self.exit(channel, &held, session, now);
         }
@@ -159,7 +167,9 @@ impl Presence {
     /// The socket is lost: everything the session holds lives on for the grace.
     pub fn detach(&self, session: &Arc<str>, owner: ConnectionId, now: Instant) {
         {
-            let Some(mut held) = self.sessions.get_mut(session) else { return };
+            let Some(mut held) = self.sessions.get_mut(session) else {
+                return;
+            };
             if !held.obeys(owner) {
                 return;
             }
@@ -175,7 +185,9 @@ impl Presence {
     /// The session ends in good order: it leaves everywhere at once.
     pub fn end(&self, session: &Arc<str>, owner: ConnectionId, now: Instant) {
         {
-            let Some(mut held) = self.sessions.get_mut(session) else { return };
+            let Some(mut held) = self.sessions.get_mut(session) else {
+                return;
+            };
             if !held.obeys(owner) {
                 return;
             }
@@ -191,7 +203,12 @@ impl Presence {
     ///
     /// # Errors
     /// `not_present`.
-    pub fn set_state(&self, channel: &ChannelName, user: &Arc<str>, state: Option<Payload>) -> Result<(), WireError> {
+    pub fn set_state(
+        &self,
+        channel: &ChannelName,
+        user: &Arc<str>,
+        state: Option<Payload>,
+    ) -> Result<(), WireError> {
         let found = self.rosters.get(channel).ok_or(ErrorCode::NotPresent)?;
         let mut roster = found.lock();
         roster.set_state(user, state, &self.config)?;
@@ -206,20 +223,33 @@ impl Presence {
     ///
     /// # Errors
     /// `bad_request` for a cursor that no page gave.
-    pub fn snapshot(&self, channel: &ChannelName, limit: usize, cursor: Option<&str>) -> Result<Members, WireError> {
+    pub fn snapshot(
+        &self,
+        channel: &ChannelName,
+        limit: usize,
+        cursor: Option<&str>,
+    ) -> Result<Members, WireError> {
         let after = cursor.map(page::user_of_cursor).transpose()?;
         // Read before the roster is looked for: if one comes and goes in between, the version is too low (a gap), not
         // too high (a missed diff).
         let version = self.versions_used.load(Ordering::Acquire);
         Ok(match self.rosters.get(channel) {
             Some(found) => found.lock().snapshot(limit, after.as_deref()),
-            None => Members { members: Vec::new(), users: 0, connections: 0, version, next: None },
+            None => Members {
+                members: Vec::new(),
+                users: 0,
+                connections: 0,
+                version,
+                next: None,
+            },
         })
     }
 
     /// How many users and connections are in the channel.
     pub fn counts(&self, channel: &ChannelName) -> (u64, u64) {
-        self.rosters.get(channel).map_or((0, 0), |found| found.lock().counts())
+        self.rosters
+            .get(channel)
+            .map_or((0, 0), |found| found.lock().counts())
     }
 
     /// When the next tick has something to do; in the past if it is overdue.
@@ -239,9 +269,12 @@ impl Presence {
         let _in_order = self.ticking.lock();
         self.expire(now);
         for _ in 0..DIFFS_PER_TICK_MAX {
-            let Some(channel) = self.agenda.pop_flush(now) else { return };
+            let Some(channel) = self.agenda.pop_flush(now) else {
+                return;
+            };
             if let Some(diff) = self.flush(&channel, now) {
-                self.hub.deliver_ephemeral(&channel, EphemeralBody::Presence(diff));
+                self.hub
+                    .deliver_ephemeral(&channel, EphemeralBody::Presence(diff));
             }
         }
     }
@@ -257,7 +290,8 @@ impl Presence {
                     looked_at += 1;
                     self.exit(&channel, &held, &session, now);
                 }
-                self.agenda.move_lease(&session, held.queued, held.next_deadline());
+                self.agenda
+                    .move_lease(&session, held.queued, held.next_deadline());
                 held.queued = held.next_deadline();
             }
             self.forget(&session);
@@ -276,7 +310,8 @@ impl Presence {
                 let roster = roster.lock();
                 // Inside the map's guard: whoever makes the channel's next roster reads the new value.
                 roster.is_spent() && {
-                    self.versions_used.fetch_max(roster.version(), Ordering::AcqRel);
+                    self.versions_used
+                        .fetch_max(roster.version(), Ordering::AcqRel);
                     true
                 }
             });
@@ -288,8 +323,12 @@ impl Presence {
         let found = match self.rosters.get(channel) {
             Some(found) => found,
             None => {
-                let made = || Mutex::new(Roster::new(self.versions_used.load(Ordering::Acquire), now));
-                self.rosters.entry(channel.clone()).or_insert_with(made).downgrade()
+                let made =
+                    || Mutex::new(Roster::new(self.versions_used.load(Ordering::Acquire), now));
+                self.rosters
+                    .entry(channel.clone())
+                    .or_insert_with(made)
+                    .downgrade()
             }
         };
         let mut roster = found.lock();
@@ -303,7 +342,9 @@ impl Presence {
     }
 
     fn exit(&self, channel: &ChannelName, held: &Session, session: &Arc<str>, now: Instant) {
-        let (Some(found), Some(user)) = (self.rosters.get(channel), held.user()) else { return };
+        let (Some(found), Some(user)) = (self.rosters.get(channel), held.user()) else {
+            return;
+        };
         let mut roster = found.lock();
         roster.leave(user, session, &self.config);
         let at = now + self.pace(&roster);
@@ -312,7 +353,11 @@ impl Presence {
 
     /// How long this channel's changes are gathered.
     fn pace(&self, roster: &Roster) -> Duration {
-        if roster.names_are_pushed(&self.config) { self.config.tick } else { self.config.tick * COUNTS_TICKS }
+        if roster.names_are_pushed(&self.config) {
+            self.config.tick
+        } else {
+            self.config.tick * COUNTS_TICKS
+        }
     }
 
     /// Puts a changed roster on the agenda, once.

@@ -11,9 +11,9 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use futures_util::future::LocalBoxFuture;
+use parlor_protocol::codec::CommandError;
 use parlor_protocol::command::{Command, Envelope};
 use parlor_protocol::reply::{Pinged, Reply};
-use parlor_protocol::codec::CommandError;
 use parlor_protocol::{ChannelName, CloseCode, ErrorCode, WireError, codec};
 
 use crate::auth::Identity;
@@ -53,6 +53,8 @@ struct State {
     ping_interval: Duration,
     /// `token_expiring` was sent for the present token.
     expiry_announced: bool,
+    /// Pings or expiry begin anew: whoever looks after the connection must plan again.
+    plan_changed: bool,
 }
 
 #[derive(Clone)]
@@ -65,7 +67,12 @@ struct Connected {
 pub type Publishing = LocalBoxFuture<'static, (Option<u32>, Result<Reply, WireError>)>;
 
 impl Session {
-    pub fn new(shard: Rc<ShardState>, connection: ConnectionId, outbox: Rc<Outbox>, now: Instant) -> Rc<Self> {
+    pub fn new(
+        shard: Rc<ShardState>,
+        connection: ConnectionId,
+        outbox: Rc<Outbox>,
+        now: Instant,
+    ) -> Rc<Self> {
         let state = State {
             connected: None,
             subscriptions: HashMap::new(),
@@ -73,8 +80,14 @@ impl Session {
             publishes: Publishes::default(),
             ping_interval: shard.config.ping_interval,
             expiry_announced: false,
+            plan_changed: false,
         };
-        Rc::new(Self { shard, connection, outbox, state: RefCell::new(state) })
+        Rc::new(Self {
+            shard,
+            connection,
+            outbox,
+            state: RefCell::new(state),
+        })
     }
 
     pub fn connection(&self) -> ConnectionId {
@@ -94,19 +107,39 @@ impl Session {
         self.state.borrow().ping_interval
     }
 
+    /// True once after each change of ping interval or expiry.
+    pub fn take_plan_changed(&self) -> bool {
+        std::mem::take(&mut self.state.borrow_mut().plan_changed)
+    }
+
     /// Queues a publish at once and returns its outcome to come, so that a client's publishes keep their order
     /// and need not wait for each other. Any other command is given back: it must wait for the publishes.
-    pub fn publish(&self, envelope: Envelope, now: Instant) -> Result<Option<Publishing>, Envelope> {
-        let Envelope { id, command: Command::Publish(publish) } = envelope else { return Err(envelope) };
+    pub fn publish(
+        &self,
+        envelope: Envelope,
+        now: Instant,
+    ) -> Result<Option<Publishing>, Envelope> {
+        let Envelope {
+            id,
+            command: Command::Publish(publish),
+        } = envelope
+        else {
+            return Err(envelope);
+        };
         let queued = self.admit(now).and_then(|caller| {
             self.take_publish(&publish.channel, now)?;
             self.shard.counters().command("publish");
             commands::publish::publish(&self.shard.node, &caller, publish)
         });
         match queued {
-            Ok(outcome) => Ok(Some(Box::pin(async move { (id, outcome.await.map(Reply::Publish)) }))),
+            Ok(outcome) => Ok(Some(Box::pin(async move {
+                (id, outcome.await.map(Reply::Publish))
+            }))),
             Err(error) => {
                 self.reply(id, &Err(error));
+                if !self.is_connected() {
+                    self.outbox.close(CloseCode::ConnectRefused, None);
+                }
                 Ok(None)
             }
         }
@@ -118,9 +151,9 @@ impl Session {
         self.shard.counters().command(command.name());
         let result = match command {
             Command::Pong(_) => return,
-            Command::Connect(command) => {
-                Box::pin(self.connect(command)).await.map(|connected| Reply::Connect(Box::new(connected)))
-            }
+            Command::Connect(command) => Box::pin(self.connect(command))
+                .await
+                .map(|connected| Reply::Connect(Box::new(connected))),
             command => match self.admit(now) {
                 Ok(caller) => Box::pin(self.run(caller, command, now)).await,
                 Err(error) => Err(error),
@@ -129,28 +162,48 @@ impl Session {
         let was_refused = !self.is_connected();
         self.reply(id, &result);
         if was_refused {
-            self.outbox.close(refusal(result.as_ref().err()), result.err().and_then(|error| error.retry_after_ms));
+            self.outbox.close(
+                refusal(result.as_ref().err()),
+                result.err().and_then(|error| error.retry_after_ms),
+            );
         } else {
             self.start_catching_up();
         }
     }
 
-    async fn run(self: &Rc<Self>, caller: Caller, command: Command, now: Instant) -> Result<Reply, WireError> {
+    async fn run(
+        self: &Rc<Self>,
+        caller: Caller,
+        command: Command,
+        now: Instant,
+    ) -> Result<Reply, WireError> {
         let node = &self.shard.node;
         Ok(match command {
             Command::Signal(signal) => {
                 self.take_publish(&signal.channel, now)?;
                 Reply::Signal(commands::signal::signal(node, &caller, signal)?)
             }
-            Command::Subscribe(subscribe) => Reply::Subscribe(self.subscribe(&caller, subscribe).await?),
-            Command::Unsubscribe(unsubscribe) => Reply::Unsubscribe(self.unsubscribe(&unsubscribe.channel)?),
-            Command::History(history) => Reply::History(commands::history::history(node, &caller, history).await?),
-            Command::Presence(presence) => Reply::Presence(commands::presence::presence(node, &caller, presence)?),
-            Command::PresenceSet(set) => Reply::PresenceSet(commands::presence::presence_set(node, &caller, set)?),
+            Command::Subscribe(subscribe) => {
+                Reply::Subscribe(self.subscribe(&caller, subscribe).await?)
+            }
+            Command::Unsubscribe(unsubscribe) => {
+                Reply::Unsubscribe(self.unsubscribe(&unsubscribe.channel)?)
+            }
+            Command::History(history) => {
+                Reply::History(commands::history::history(node, &caller, history).await?)
+            }
+            Command::Presence(presence) => {
+                Reply::Presence(commands::presence::presence(node, &caller, presence)?)
+            }
+            Command::PresenceSet(set) => {
+                Reply::PresenceSet(commands::presence::presence_set(node, &caller, set)?)
+            }
             Command::Refresh(refresh) => Reply::Refresh(self.refresh(&refresh.token)?),
             Command::Ping(_) => Reply::Ping(Pinged { time: clock::now() }),
             // Handled by their own paths above.
-            Command::Connect(_) | Command::Publish(_) | Command::Pong(_) => return Err(ErrorCode::BadRequest.into()),
+            Command::Connect(_) | Command::Publish(_) | Command::Pong(_) => {
+                return Err(ErrorCode::BadRequest.into());
+            }
         })
     }
 
@@ -161,7 +214,10 @@ impl Session {
         }
         if let Some(id) = id {
             let form = self.outbox.form();
-            self.outbox.push_reply(Frame::of_payload(form, &codec::encode_reply(form, id, result)));
+            self.outbox.push_reply(Frame::of_payload(
+                form,
+                &codec::encode_reply(form, id, result),
+            ));
         }
     }
 
@@ -174,8 +230,13 @@ impl Session {
     /// Who asks, if it may ask anything now.
     fn admit(&self, now: Instant) -> Result<Caller, WireError> {
         let mut state = self.state.borrow_mut();
-        let Some(Connected { identity, .. }) = &state.connected else { return Err(ErrorCode::NotConnected.into()) };
-        let caller = Caller { identity: Arc::clone(identity), connection: Some(self.connection) };
+        let Some(Connected { identity, .. }) = &state.connected else {
+            return Err(ErrorCode::NotConnected.into());
+        };
+        let caller = Caller {
+            identity: Arc::clone(identity),
+            connection: Some(self.connection),
+        };
         if let Err(wait) = state.commands.take(now) {
             if state.commands.is_abused() {
                 self.outbox.close(CloseCode::Flooding, None);
@@ -187,15 +248,25 @@ impl Session {
 
     /// The rate of the channel's kind, counted per connection.
     fn take_publish(&self, channel: &str, now: Instant) -> Result<(), WireError> {
-        let Ok(name) = ChannelName::parse(channel) else { return Ok(()) };
-        let Some(kind) = self.shard.node.kinds.of(&name) else { return Ok(()) };
-        self.state.borrow_mut().publishes.take(kind, now).map_err(rate_limited)
+        let Ok(name) = ChannelName::parse(channel) else {
+            return Ok(());
+        };
+        let Some(kind) = self.shard.node.kinds.of(&name) else {
+            return Ok(());
+        };
+        self.state
+            .borrow_mut()
+            .publishes
+            .take(kind, now)
+            .map_err(rate_limited)
     }
 }
 
 impl fmt::Debug for Session {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Session").field("connection", &self.connection).finish_non_exhaustive()
+        f.debug_struct("Session")
+            .field("connection", &self.connection)
+            .finish_non_exhaustive()
     }
 }
 

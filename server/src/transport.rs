@@ -7,8 +7,8 @@ mod accept;
 mod http1;
 mod listen;
 mod shard;
-mod wheel;
 pub mod websocket;
+mod wheel;
 
 pub use listen::{BindError, Listeners, bind};
 pub use shard::{Shard, ShardSetup, run};

@@ -15,6 +15,8 @@ import { Server } from "./server.js";
 
 const TURNS = 15;
 const UNANSWERED_MIN = 20;
+/** The server dies at a random moment of the first so many ms of a burst. */
+const BURST_MS = 100;
 
 const { seed, seeds } = parseArgs({ options: { seed: { type: "string" }, seeds: { type: "string", default: "3" } } }).values;
 const chosen = seed === undefined ? Array.from({ length: Number(seeds) }, (_, index) => index + 1) : [Number(seed)];
@@ -66,11 +68,13 @@ async function talk(server, seed) {
 
   const sent = Array.from({ length: 40 + pick(random, 40) }, () => write("Burst"));
   const half = pick(random, sent.length);
-  await Promise.all([ann.sayAtOnce(sent.slice(0, half)), bob.sayAtOnce(sent.slice(half))]);
   const fromBackend = Array.from({ length: 3 }, (_, index) => backend.publishUntilKept(channel, `burst-${index}`, write("Backend")));
-  await new Promise((resolve) => setTimeout(resolve, random() * 30));
-  // What is sent to a frozen server is certainly unanswered at its death; what was sent before may be in any state.
+  const bursts = [ann.sayAtOnce(sent.slice(0, half)), bob.sayAtOnce(sent.slice(half))];
+  await new Promise((resolve) => setTimeout(resolve, random() * BURST_MS));
+  // What is sent to a frozen server is certainly unanswered at its death; what was sent before may be in any state:
+  // on its way, in the log and not acknowledged, acknowledged.
   server.freeze();
+  await Promise.all(bursts);
   await Promise.all(people.map((person) => person.sayAtOnce(Array.from({ length: UNANSWERED_MIN / 2 }, () => write(person.name)))));
   await server.kill();
   for (const person of people) await person.waitForBanner(/Connection lost/);

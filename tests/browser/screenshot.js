@@ -12,7 +12,7 @@ const browser = await launchBrowser();
 try {
   await mkdir(docs, { recursive: true });
   const backend = new Backend(server);
-  const mira = await Person.arrive(browser, "Mira", `${server.url}/#launch`, { viewport: { width: 1080, height: 680 }, deviceScaleFactor: 2 });
+  const mira = await Person.arrive(browser, "Mira", `${server.url}/#launch`, { viewport: { width: 1080, height: 740 }, deviceScaleFactor: 2 });
   const jonas = await Person.arrive(browser, "Jonas", `${server.url}/#launch`, { viewport: { width: 390, height: 780 }, deviceScaleFactor: 2, isMobile: true, hasTouch: true, colorScheme: "dark" });
   const lines = [];
   const say = async (person, text) => {
@@ -28,7 +28,10 @@ try {
   for (const each of [mira, jonas]) await each.waitFor(lines);
   await say(mira, "Looks good to me 🎉");
   await say(mira, "Shall we ship it after lunch?");
-  await say(jonas, "I pulled the plug on the server twice while we were talking. You didn't notice, did you?");
+  await server.kill();
+  await server.start();
+  await say(jonas, "By the way, I just killed the server and started it again. Did you notice?");
+  for (const each of [mira, jonas]) await each.waitForBanner(/^$/);
   await say(mira, "Not a word lost. Two o'clock, then!");
   await jonas.page.locator("#text").pressSequentially("See you");
   await mira.page.waitForFunction(() => document.querySelector("#typing").textContent !== "");

@@ -41,7 +41,8 @@ export class Server {
     this.#process.stderr.on("data", keep);
     await until("the server is ready", async () => {
       if (this.#process.exitCode !== null) throw new Error(`the server ended with ${this.#process.exitCode}: ${this.output}`);
-      return (await fetch(`${this.url}/readyz`).catch(() => undefined))?.ok;
+      const answer = await fetch(`${this.url}/readyz`).catch(() => undefined);
+      return answer !== undefined && answer.status !== 503;
     });
   }
 

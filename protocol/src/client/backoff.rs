@@ -11,7 +11,10 @@ pub(super) struct Backoff {
 
 impl Backoff {
     pub(super) fn new(seed: u64) -> Self {
-        Self { attempts: 0, random: seed }
+        Self {
+            attempts: 0,
+            random: seed,
+        }
     }
 
     /// A connection ended after this long. A short life does not count as success: a server that accepts
@@ -24,7 +27,9 @@ impl Backoff {
 
     /// How long to wait now.
     pub(super) fn next(&mut self, advice: Option<Duration>) -> Duration {
-        let ceiling = FIRST.saturating_mul(1 << self.attempts.min(16)).min(LONGEST);
+        let ceiling = FIRST
+            .saturating_mul(1 << self.attempts.min(16))
+            .min(LONGEST);
         self.attempts = self.attempts.saturating_add(1);
         let jittered = ceiling.mul_f64(self.unit());
         advice.unwrap_or(jittered)
@@ -65,7 +70,10 @@ mod tests {
         }
         for (attempt, mean) in sums.into_iter().enumerate() {
             let half = LONGEST.min(FIRST * (1 << attempt)).as_secs_f64() / 2.0;
-            assert!((mean - half).abs() < half * 0.1, "attempt {attempt}: {mean}");
+            assert!(
+                (mean - half).abs() < half * 0.1,
+                "attempt {attempt}: {mean}"
+            );
         }
     }
 
@@ -83,6 +91,9 @@ mod tests {
 
     #[test]
     fn the_servers_advice_is_followed() {
-        assert_eq!(Backoff::new(1).next(Some(Duration::from_secs(90))), Duration::from_secs(90));
+        assert_eq!(
+            Backoff::new(1).next(Some(Duration::from_secs(90))),
+            Duration::from_secs(90)
+        );
     }
 }

@@ -23,7 +23,14 @@ pub struct ClientConfig {
 
 impl Default for ClientConfig {
     fn default() -> Self {
-        Self { form: Form::Json, token: None, user: None, client: None, features: Vec::new(), ping_interval_ms: None }
+        Self {
+            form: Form::Json,
+            token: None,
+            user: None,
+            client: None,
+            features: Vec::new(),
+            ping_interval_ms: None,
+        }
     }
 }
 

@@ -32,30 +32,54 @@ pub enum ClientEvent {
     /// The server accepted `connect`. The outcomes of its subscriptions follow as events of their own.
     Connected(Box<Connected>),
     /// The connection ended. Without `retry_in` the session is stopped.
-    Disconnected { code: Option<u16>, retry_in: Option<Duration> },
+    Disconnected {
+        code: Option<u16>,
+        retry_in: Option<Duration>,
+    },
     /// The server refused `connect`; the session is stopped unless the error is a passing one.
     ConnectRefused(WireError),
     /// The server said why it is about to close.
     Farewell(Disconnect),
     /// A channel is subscribed: at first, after each reconnect, or because the server wanted it.
-    Subscribed { subscribed: Box<Subscribed>, continuity: Continuity },
+    Subscribed {
+        subscribed: Box<Subscribed>,
+        continuity: Continuity,
+    },
     /// A channel cannot be subscribed; the session asks no more for it.
     SubscribeRefused { channel: Arc<str>, error: WireError },
     /// The server ended a subscription for good.
-    Unsubscribed { channel: Arc<str>, code: u16, reason: String },
+    Unsubscribed {
+        channel: Arc<str>,
+        code: u16,
+        reason: String,
+    },
     /// An event of a channel: logged ones once and in order.
     Event { channel: Arc<str>, event: Event },
     /// The server passed over events up to this offset, and says so.
-    Advanced { channel: Arc<str>, offset: u64, reason: String },
+    Advanced {
+        channel: Arc<str>,
+        offset: u64,
+        reason: String,
+    },
     /// The roster changed. After a skipped version, ask for a new snapshot.
-    Presence { channel: Arc<str>, diff: PresenceDiff },
+    Presence {
+        channel: Arc<str>,
+        diff: PresenceDiff,
+    },
     /// Events are missing without a word: a fault of the server. The session subscribes again from the
     /// last position, so they still come if they can.
-    Gap { channel: Arc<str>, expected: u64, got: u64 },
+    Gap {
+        channel: Arc<str>,
+        expected: u64,
+        got: u64,
+    },
     /// An event that was told before came again; it is not told twice.
     Duplicate { channel: Arc<str>, offset: u64 },
     /// The answer to a request.
-    Reply { request: RequestId, result: Result<Reply, Failure> },
+    Reply {
+        request: RequestId,
+        result: Result<Reply, Failure>,
+    },
     /// The token ends soon: get another and call `refresh`.
     TokenExpiring { expires_in: Duration },
     /// The server sent what is not of this protocol; the connection is dropped.

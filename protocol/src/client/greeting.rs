@@ -12,17 +12,24 @@ impl ClientSession {
     pub(super) fn greet(&mut self) {
         let id = self.requests.wire_id();
         let mut connect = self.bare_connect();
-        let mut envelope = Envelope { id: Some(id), command: Command::Connect(connect.clone()) };
+        let mut envelope = Envelope {
+            id: Some(id),
+            command: Command::Connect(connect.clone()),
+        };
         let mut room = self.frame_room(&envelope);
         let mut channels = Vec::new();
         let wanted: Vec<Arc<str>> = self.subscriptions.keys().cloned().collect();
         let mut rest = wanted.iter().peekable();
         while let Some(channel) = rest.peek() {
-            let Some(subscription) = self.subscriptions.get_mut(*channel) else { break };
+            let Some(subscription) = self.subscriptions.get_mut(*channel) else {
+                break;
+            };
             let body = subscription.asked(id);
             let command = Command::Subscribe(body.clone());
             let len = encode_command(self.config.form, &Envelope { id: None, command }).len();
-            let Some(left) = room.checked_sub(len) else { break };
+            let Some(left) = room.checked_sub(len) else {
+                break;
+            };
             room = left;
             connect.subscriptions.push(body);
             channels.push((*channel).clone());
@@ -30,7 +37,8 @@ impl ClientSession {
         }
         self.requests.fly(id, Flight::Connect(channels));
         envelope.command = Command::Connect(connect);
-        self.effects.push_back(Effect::Send(encode_command(self.config.form, &envelope)));
+        self.effects
+            .push_back(Effect::Send(encode_command(self.config.form, &envelope)));
         let rest: Vec<_> = rest.cloned().collect();
         self.send_subscriptions(&rest);
     }
@@ -44,14 +52,19 @@ impl ClientSession {
 
     pub(super) fn retry_subscriptions(&mut self) {
         let now = self.now;
-        let due = self.subscriptions.iter().filter(|(_, one)| one.retry_at().is_some_and(|at| at <= now));
+        let due = self
+            .subscriptions
+            .iter()
+            .filter(|(_, one)| one.retry_at().is_some_and(|at| at <= now));
         let due: Vec<_> = due.map(|(channel, _)| channel.clone()).collect();
         self.send_subscriptions(&due);
     }
 
     /// Forgets a subscription here and, where it knows of it, at the server.
     pub(super) fn forget(&mut self, channel: &Arc<str>) {
-        let Some(subscription) = self.subscriptions.remove(channel) else { return };
+        let Some(subscription) = self.subscriptions.remove(channel) else {
+            return;
+        };
         if subscription.is_known_to_server() {
             self.send_unsubscribe(channel);
         }
@@ -60,7 +73,12 @@ impl ClientSession {
     pub(super) fn send_unsubscribe(&mut self, channel: &Arc<str>) {
         let id = self.requests.wire_id();
         self.requests.fly(id, Flight::Unsubscribe);
-        self.send(Some(id), Command::Unsubscribe(Unsubscribe { channel: channel.as_ref().to_owned() }));
+        self.send(
+            Some(id),
+            Command::Unsubscribe(Unsubscribe {
+                channel: channel.as_ref().to_owned(),
+            }),
+        );
     }
 
     /// In as few frames as the limits allow.
@@ -71,10 +89,15 @@ impl ClientSession {
         let mut bytes = 0;
         for channel in channels {
             let id = self.requests.wire_id();
-            let Some(subscription) = self.subscriptions.get_mut(channel) else { continue };
+            let Some(subscription) = self.subscriptions.get_mut(channel) else {
+                continue;
+            };
             let command = Command::Subscribe(subscription.asked(id));
             self.requests.fly(id, Flight::Subscribe(channel.clone()));
-            let envelope = Envelope { id: Some(id), command };
+            let envelope = Envelope {
+                id: Some(id),
+                command,
+            };
             let len = encode_command(self.config.form, &envelope).len() + 1;
             if bytes + len > bytes_max || batch.len() == commands_max {
                 self.send_batch(&mut batch);

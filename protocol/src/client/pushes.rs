@@ -38,8 +38,12 @@ impl ClientSession {
     }
 
     fn take_event(&mut self, alias: Alias, event: Event) {
-        let Some(channel) = self.live_channel(alias) else { return };
-        let (Some(offset), Some(subscription)) = (event.offset, self.subscriptions.get_mut(&channel)) else {
+        let Some(channel) = self.live_channel(alias) else {
+            return;
+        };
+        let (Some(offset), Some(subscription)) =
+            (event.offset, self.subscriptions.get_mut(&channel))
+        else {
             return self.tell(ClientEvent::Event { channel, event });
         };
         match subscription.step(offset, event.position.as_deref()) {
@@ -47,7 +51,11 @@ impl ClientSession {
             Step::Duplicate => self.tell(ClientEvent::Duplicate { channel, offset }),
             Step::Gap { expected } => {
                 subscription.repair();
-                self.tell(ClientEvent::Gap { channel: channel.clone(), expected, got: offset });
+                self.tell(ClientEvent::Gap {
+                    channel: channel.clone(),
+                    expected,
+                    got: offset,
+                });
                 // What still comes of the old subscription is passed over until the new one's reply.
                 self.send_unsubscribe(&channel);
                 self.ask_subscription(&channel);
@@ -56,31 +64,55 @@ impl ClientSession {
     }
 
     fn take_advance(&mut self, advance: Advance) {
-        let Some(channel) = self.live_channel(advance.alias) else { return };
-        let Some(subscription) = self.subscriptions.get_mut(&channel) else { return };
+        let Some(channel) = self.live_channel(advance.alias) else {
+            return;
+        };
+        let Some(subscription) = self.subscriptions.get_mut(&channel) else {
+            return;
+        };
         if advance.offset <= subscription.offset() {
             return;
         }
         subscription.jump(advance.offset, Some(&advance.position));
-        self.tell(ClientEvent::Advanced { channel, offset: advance.offset, reason: advance.reason });
+        self.tell(ClientEvent::Advanced {
+            channel,
+            offset: advance.offset,
+            reason: advance.reason,
+        });
     }
 
     /// The server subscribed this connection by itself.
     fn adopt(&mut self, subscribed: Subscribed) {
         let channel: Arc<str> = Arc::from(subscribed.channel.as_str());
-        let wish = || Subscription::new(Subscribe::new(&subscribed.channel).with_presence(subscribed.presence));
-        let subscription = self.subscriptions.entry(channel.clone()).or_insert_with(wish);
+        let wish = || {
+            Subscription::new(
+                Subscribe::new(&subscribed.channel).with_presence(subscribed.presence),
+            )
+        };
+        let subscription = self
+            .subscriptions
+            .entry(channel.clone())
+            .or_insert_with(wish);
         let (continuity, _) = subscription.placed(&subscribed);
         self.aliases.insert(subscribed.alias.0, channel);
-        self.tell(ClientEvent::Subscribed { subscribed: Box::new(subscribed), continuity });
+        self.tell(ClientEvent::Subscribed {
+            subscribed: Box::new(subscribed),
+            continuity,
+        });
     }
 
     fn take_unsubscribed(&mut self, ended: Unsubscribed) {
-        let Some(channel) = self.live_channel(ended.alias) else { return };
+        let Some(channel) = self.live_channel(ended.alias) else {
+            return;
+        };
         self.aliases.remove(&ended.alias.0);
         if !ended.resubscribe {
             self.subscriptions.remove(&channel);
-            return self.tell(ClientEvent::Unsubscribed { channel, code: ended.code, reason: ended.reason });
+            return self.tell(ClientEvent::Unsubscribed {
+                channel,
+                code: ended.code,
+                reason: ended.reason,
+            });
         }
         if let Some(subscription) = self.subscriptions.get_mut(&channel) {
             subscription.lost();
@@ -91,6 +123,9 @@ impl ClientSession {
     /// The channel of a push, if its subscription is not just being ended or made anew.
     fn live_channel(&self, alias: Alias) -> Option<Arc<str>> {
         let channel = self.aliases.get(&alias.0)?;
-        self.subscriptions.get(channel)?.is_live().then(|| channel.clone())
+        self.subscriptions
+            .get(channel)?
+            .is_live()
+            .then(|| channel.clone())
     }
 }

@@ -65,7 +65,9 @@ impl Requests {
         let mut failed = Vec::new();
         // From the newest to the oldest, so that the oldest ends up in front.
         for (_, flight) in std::mem::take(&mut self.in_flight).into_iter().rev() {
-            let Flight::Request(request) = flight else { continue };
+            let Flight::Request(request) = flight else {
+                continue;
+            };
             if request.is_repeatable() {
                 self.waiting.push_front(*request);
             } else {
@@ -109,7 +111,11 @@ impl ClientSession {
         self.requests.last_request += 1;
         let handle = RequestId(self.requests.last_request);
         let envelope = Envelope { id: None, command };
-        let request = Request { handle, envelope, first_sent: None };
+        let request = Request {
+            handle,
+            envelope,
+            first_sent: None,
+        };
         self.requests.waiting.push_back(request);
         if self.is_live() {
             self.send_waiting();
@@ -129,7 +135,10 @@ impl ClientSession {
                 // The server would close the connection for it.
                 let error = ErrorCode::TooLarge.with("the command is larger than a frame may be");
                 let result = Err(Failure::Refused(error));
-                self.tell(ClientEvent::Reply { request: request.handle, result });
+                self.tell(ClientEvent::Reply {
+                    request: request.handle,
+                    result,
+                });
                 continue;
             }
             self.requests.fly(id, Flight::Request(Box::new(request)));
@@ -139,9 +148,16 @@ impl ClientSession {
 
     /// Gives up those whose repetition might be taken for a new publish.
     pub(super) fn expire_requests(&mut self) {
-        while self.requests.next_expiry(self.dedup_window()).is_some_and(|expiry| expiry <= self.now) {
+        while self
+            .requests
+            .next_expiry(self.dedup_window())
+            .is_some_and(|expiry| expiry <= self.now)
+        {
             if let Some(request) = self.requests.waiting.pop_front() {
-                self.tell(ClientEvent::Reply { request: request.handle, result: Err(Failure::Expired) });
+                self.tell(ClientEvent::Reply {
+                    request: request.handle,
+                    result: Err(Failure::Expired),
+                });
             }
         }
     }

@@ -49,7 +49,13 @@ pub(super) enum Step {
 
 impl Subscription {
     pub(super) fn new(wish: Subscribe) -> Self {
-        Self { wish, cursor: None, was_placed: false, stage: WANTED, repairs: 0 }
+        Self {
+            wish,
+            cursor: None,
+            was_placed: false,
+            stage: WANTED,
+            repairs: 0,
+        }
     }
 
     /// The command's body for now.
@@ -114,13 +120,29 @@ impl Subscription {
         };
         self.was_placed = true;
         let before = self.cursor.take();
-        let Some(first) = subscribed.from.filter(|_| subscribed.recovered == Some(true)) else {
-            self.cursor = Some(Cursor { position: Some(subscribed.position.clone()), offset: subscribed.offset });
-            return (continuity, hole(continuity, before.as_ref(), subscribed.offset + 1));
+        let Some(first) = subscribed
+            .from
+            .filter(|_| subscribed.recovered == Some(true))
+        else {
+            self.cursor = Some(Cursor {
+                position: Some(subscribed.position.clone()),
+                offset: subscribed.offset,
+            });
+            return (
+                continuity,
+                hole(
+                    continuity,
+                    before.as_ref(),
+                    subscribed.offset.saturating_add(1),
+                ),
+            );
         };
         let hole = hole(continuity, before.as_ref(), first);
         let position = before.and_then(|cursor| cursor.position);
-        self.cursor = Some(Cursor { position, offset: first.saturating_sub(1) });
+        self.cursor = Some(Cursor {
+            position,
+            offset: first.saturating_sub(1),
+        });
         (continuity, hole)
     }
 
@@ -130,8 +152,10 @@ impl Subscription {
         if offset <= last {
             return Step::Duplicate;
         }
-        if offset > last + 1 && self.repairs < REPAIRS_MAX {
-            return Step::Gap { expected: last + 1 };
+        if offset > last.saturating_add(1) && self.repairs < REPAIRS_MAX {
+            return Step::Gap {
+                expected: last.saturating_add(1),
+            };
         }
         self.jump(offset, position);
         Step::Next
@@ -140,7 +164,10 @@ impl Subscription {
     /// Everything up to `offset` is dealt with.
     pub(super) fn jump(&mut self, offset: u64, position: Option<&str>) {
         self.repairs = 0;
-        self.cursor = Some(Cursor { position: position.map(str::to_owned), offset });
+        self.cursor = Some(Cursor {
+            position: position.map(str::to_owned),
+            offset,
+        });
     }
 
     pub(super) fn offset(&self) -> u64 {
@@ -155,11 +182,14 @@ impl Subscription {
 
 /// A hole between the last event that was read and the first that follows, in a complete recovery.
 fn hole(continuity: Continuity, before: Option<&Cursor>, first: u64) -> Option<(u64, u64)> {
-    let before = before.filter(|cursor| continuity == Continuity::Complete && cursor.position.is_some())?;
-    (first > before.offset + 1).then_some((before.offset + 1, first))
+    let before =
+        before.filter(|cursor| continuity == Continuity::Complete && cursor.position.is_some())?;
+    (first > before.offset.saturating_add(1)).then_some((before.offset.saturating_add(1), first))
 }
 
-const WANTED: Stage = Stage::Wanted { not_before: Duration::ZERO };
+const WANTED: Stage = Stage::Wanted {
+    not_before: Duration::ZERO,
+};
 
 /// After this many vain attempts to close one hole, reading goes on behind it.
 const REPAIRS_MAX: u32 = 3;

@@ -34,9 +34,8 @@ impl Body<'_> {
     /// As [`Self::parse_object`].
     pub(super) fn parse<T: DeserializeOwned>(self) -> Result<T, WireError> {
         match self {
-            Self::Json(text) => {
-                serde_json::from_str(text).map_err(|_| explain::<T, _>(&mut serde_json::Deserializer::from_str(text)))
-            }
+            Self::Json(text) => serde_json::from_str(text)
+                .map_err(|_| explain::<T, _>(&mut serde_json::Deserializer::from_str(text))),
             Self::MsgPack { bytes, utf8: true } => rmp_serde::from_slice(bytes)
                 .map_err(|_| explain::<T, _>(&mut rmp_serde::Deserializer::from_read_ref(bytes))),
             Self::MsgPack { bytes, utf8: false } => Err(not_utf8(bytes)),
@@ -74,8 +73,12 @@ where
 
 fn not_utf8(body: &[u8]) -> WireError {
     match field_that_is_not_utf8(body) {
-        Some(field @ ("data" | "state")) => ErrorCode::BadPayload.with(format!("{field}: not utf-8")),
-        Some(field) => ErrorCode::BadRequest.with(shorten(format!("{field}: a string is not utf-8"))),
+        Some(field @ ("data" | "state")) => {
+            ErrorCode::BadPayload.with(format!("{field}: not utf-8"))
+        }
+        Some(field) => {
+            ErrorCode::BadRequest.with(shorten(format!("{field}: a string is not utf-8")))
+        }
         None => ErrorCode::BadRequest.with("a string is not utf-8"),
     }
 }

@@ -7,8 +7,8 @@ use crate::command::{Connect, PresenceSet, Publish, Signal, Subscribe};
 use crate::command::{Presence, Recover, Refresh};
 use crate::error::{ErrorCode, WireError};
 use crate::limits::{
-    PAYLOAD_BYTES_MAX, PAYLOAD_DEPTH_MAX, POSITION_BYTES_MAX, PRESENCE_STATE_BYTES_MAX, PUBLISH_ID_BYTES_MAX,
-    TAG_BYTES_MAX, TAGS_MAX, TOKEN_BYTES_MAX, USER_BYTES_MAX,
+    PAYLOAD_BYTES_MAX, PAYLOAD_DEPTH_MAX, POSITION_BYTES_MAX, PRESENCE_STATE_BYTES_MAX,
+    PUBLISH_ID_BYTES_MAX, TAG_BYTES_MAX, TAGS_MAX, TOKEN_BYTES_MAX, USER_BYTES_MAX,
 };
 use crate::payload::{Format, Payload};
 
@@ -30,7 +30,8 @@ impl Payload {
 fn check_json(bytes: &[u8]) -> Result<(), WireError> {
     // First, because the parser recurses.
     if json_depth(bytes) > PAYLOAD_DEPTH_MAX {
-        return Err(ErrorCode::BadPayload.with(format!("the payload nests deeper than {PAYLOAD_DEPTH_MAX}")));
+        return Err(ErrorCode::BadPayload
+            .with(format!("the payload nests deeper than {PAYLOAD_DEPTH_MAX}")));
     }
     match serde_json::from_slice::<IgnoredAny>(bytes) {
         Ok(_) if str::from_utf8(bytes).is_ok() => Ok(()),
@@ -77,7 +78,9 @@ impl PresenceSet {
     /// # Errors
     /// `too_large` or `bad_payload`.
     pub fn check(&self) -> Result<(), WireError> {
-        let Some(state) = &self.state else { return Ok(()) };
+        let Some(state) = &self.state else {
+            return Ok(());
+        };
         at_most("state", state.bytes.len(), PRESENCE_STATE_BYTES_MAX)?;
         check_json(&state.bytes)
     }
@@ -85,20 +88,30 @@ impl PresenceSet {
 
 pub(super) fn check_connect(connect: &Connect) -> Result<(), WireError> {
     check_token(connect.token.as_deref())?;
-    at_most("user", connect.user.as_deref().map_or(0, str::len), USER_BYTES_MAX)?;
+    at_most(
+        "user",
+        connect.user.as_deref().map_or(0, str::len),
+        USER_BYTES_MAX,
+    )?;
     connect.subscriptions.iter().try_for_each(check_subscribe)
 }
 
 pub(super) fn check_subscribe(subscribe: &Subscribe) -> Result<(), WireError> {
     check_token(subscribe.token.as_deref())?;
     match &subscribe.recover {
-        Some(Recover::From(position)) => at_most("recover.from", position.len(), POSITION_BYTES_MAX),
+        Some(Recover::From(position)) => {
+            at_most("recover.from", position.len(), POSITION_BYTES_MAX)
+        }
         Some(Recover::Latest(_)) | None => Ok(()),
     }
 }
 
 pub(super) fn check_presence(presence: &Presence) -> Result<(), WireError> {
-    at_most("cursor", presence.cursor.as_deref().map_or(0, str::len), CURSOR_BYTES_MAX)
+    at_most(
+        "cursor",
+        presence.cursor.as_deref().map_or(0, str::len),
+        CURSOR_BYTES_MAX,
+    )
 }
 
 pub(super) fn check_refresh(refresh: &Refresh) -> Result<(), WireError> {

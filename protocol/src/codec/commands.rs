@@ -13,7 +13,10 @@ use crate::limits::COMMANDS_PER_FRAME_MAX;
 ///
 /// # Errors
 /// [`FrameError`] when the frame is not an object or a flat array of objects of the documented form.
-pub fn decode_commands(form: Form, frame: &[u8]) -> Result<Vec<Result<Envelope, CommandError>>, FrameError> {
+pub fn decode_commands(
+    form: Form,
+    frame: &[u8],
+) -> Result<Vec<Result<Envelope, CommandError>>, FrameError> {
     let objects = split(form, frame, COMMANDS_PER_FRAME_MAX)?;
     Ok(objects.into_iter().map(envelope).collect())
 }
@@ -43,8 +46,14 @@ fn command(name: &str, body: Body<'_>) -> Result<Command, WireError> {
         "connect" => Command::Connect(checked(body.parse_object()?, check::check_connect)?),
         "subscribe" => Command::Subscribe(checked(body.parse_object()?, check::check_subscribe)?),
         "unsubscribe" => Command::Unsubscribe(body.parse_object()?),
-        "publish" => Command::Publish(checked(body.parse_object::<RawPublish>()?.try_into()?, Publish::check)?),
-        "signal" => Command::Signal(checked(body.parse_object::<RawSignal>()?.try_into()?, Signal::check)?),
+        "publish" => Command::Publish(checked(
+            body.parse_object::<RawPublish>()?.try_into()?,
+            Publish::check,
+        )?),
+        "signal" => Command::Signal(checked(
+            body.parse_object::<RawSignal>()?.try_into()?,
+            Signal::check,
+        )?),
         "history" => Command::History(body.parse_object()?),
         "presence" => Command::Presence(checked(body.parse_object()?, check::check_presence)?),
         "presence_set" => Command::PresenceSet(checked(body.parse_object()?, PresenceSet::check)?),

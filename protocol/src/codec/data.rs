@@ -18,7 +18,8 @@ pub(super) struct Data(pub(super) Payload);
 impl<'de> Deserialize<'de> for Data {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         if deserializer.is_human_readable() {
-            Box::<RawValue>::deserialize(deserializer).map(|raw| json(String::from(Box::<str>::from(raw))))
+            Box::<RawValue>::deserialize(deserializer)
+                .map(|raw| json(String::from(Box::<str>::from(raw))))
         } else {
             deserializer.deserialize_any(DataVisitor)
         }
@@ -40,30 +41,44 @@ impl Visitor<'_> for DataVisitor {
     }
 
     fn visit_bytes<E: de::Error>(self, bytes: &[u8]) -> Result<Data, E> {
-        Ok(Data(Payload { format: Format::Binary, bytes: Bytes::copy_from_slice(bytes) }))
+        Ok(Data(Payload {
+            format: Format::Binary,
+            bytes: Bytes::copy_from_slice(bytes),
+        }))
     }
 }
 
 fn json(text: String) -> Data {
-    Data(Payload { format: Format::Json, bytes: Bytes::from(text) })
+    Data(Payload {
+        format: Format::Json,
+        bytes: Bytes::from(text),
+    })
 }
 
 /// For `data`: `null` is a payload like any other, not an absent one.
-pub(super) fn present<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Data>, D::Error> {
+pub(super) fn present<'de, D: Deserializer<'de>>(
+    deserializer: D,
+) -> Result<Option<Data>, D::Error> {
     Data::deserialize(deserializer).map(Some)
 }
 
 /// For `info` and `state`: JSON always, and `null` is an absent one.
-pub(super) fn json_or_null<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Payload>, D::Error> {
+pub(super) fn json_or_null<'de, D: Deserializer<'de>>(
+    deserializer: D,
+) -> Result<Option<Payload>, D::Error> {
     match Option::<Data>::deserialize(deserializer)? {
-        Some(Data(payload)) if payload.format == Format::Binary => Err(de::Error::custom("bytes where json is needed")),
+        Some(Data(payload)) if payload.format == Format::Binary => {
+            Err(de::Error::custom("bytes where json is needed"))
+        }
         Some(Data(payload)) if payload.bytes == "null" => Ok(None),
         data => Ok(data.map(|Data(payload)| payload)),
     }
 }
 
 /// For `data_b64`: it exists in JSON alone, and is an unknown field elsewhere.
-pub(super) fn base64_text<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<String>, D::Error> {
+pub(super) fn base64_text<'de, D: Deserializer<'de>>(
+    deserializer: D,
+) -> Result<Option<String>, D::Error> {
     if deserializer.is_human_readable() {
         Option::deserialize(deserializer)
     } else {
@@ -75,12 +90,20 @@ pub(super) fn base64_text<'de, D: Deserializer<'de>>(deserializer: D) -> Result<
 ///
 /// # Errors
 /// `bad_request` when both are there, `bad_payload` when the base64 is none.
-pub(super) fn one_of(data: Option<Data>, data_b64: Option<String>) -> Result<Option<Payload>, WireError> {
+pub(super) fn one_of(
+    data: Option<Data>,
+    data_b64: Option<String>,
+) -> Result<Option<Payload>, WireError> {
     match (data, data_b64) {
-        (Some(_), Some(_)) => Err(ErrorCode::BadRequest.with("data and data_b64 exclude each other")),
+        (Some(_), Some(_)) => {
+            Err(ErrorCode::BadRequest.with("data and data_b64 exclude each other"))
+        }
         (Some(Data(payload)), None) => Ok(Some(payload)),
         (None, Some(text)) => match STANDARD.decode(text) {
-            Ok(bytes) => Ok(Some(Payload { format: Format::Binary, bytes: bytes.into() })),
+            Ok(bytes) => Ok(Some(Payload {
+                format: Format::Binary,
+                bytes: bytes.into(),
+            })),
             Err(error) => Err(ErrorCode::BadPayload.with(format!("data_b64: {error}"))),
         },
         (None, None) => Ok(None),
@@ -89,7 +112,11 @@ pub(super) fn one_of(data: Option<Data>, data_b64: Option<String>) -> Result<Opt
 
 /// Writes a payload as `data` or `data_b64`. One that is not what its format says goes as bytes: it must
 /// never break the frame around it.
-pub(super) fn put_payload<M: SerializeMap>(map: &mut M, payload: &Payload, human: bool) -> Result<(), M::Error> {
+pub(super) fn put_payload<M: SerializeMap>(
+    map: &mut M,
+    payload: &Payload,
+    human: bool,
+) -> Result<(), M::Error> {
     match json_text(payload, human) {
         Some(text) => map.serialize_entry("data", &text),
         None if human => map.serialize_entry("data_b64", &STANDARD.encode(&payload.bytes)),
@@ -121,7 +148,9 @@ enum JsonText<'a> {
 fn json_text(payload: &Payload, human: bool) -> Option<JsonText<'_>> {
     match (payload.format, human) {
         (Format::Binary, _) => None,
-        (Format::Json, true) => serde_json::from_slice(&payload.bytes).ok().map(JsonText::Raw),
+        (Format::Json, true) => serde_json::from_slice(&payload.bytes)
+            .ok()
+            .map(JsonText::Raw),
         (Format::Json, false) => str::from_utf8(&payload.bytes).ok().map(JsonText::Str),
     }
 }

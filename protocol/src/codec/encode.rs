@@ -31,8 +31,10 @@ pub fn encode_commands(form: Form, envelopes: &[Envelope]) -> Vec<u8> {
 
 fn encode<T: Serialize + ?Sized>(form: Form, value: &T) -> Vec<u8> {
     match form {
-        Form::Json => serde_json::to_vec(value).expect("keys are strings, and payloads were checked to be json"),
-        Form::MsgPack => rmp_serde::to_vec_named(value).expect("a vec takes all bytes, and every length is known"),
+        Form::Json => serde_json::to_vec(value)
+            .expect("keys are strings, and payloads were checked to be json"),
+        Form::MsgPack => rmp_serde::to_vec_named(value)
+            .expect("a vec takes all bytes, and every length is known"),
     }
 }
 
@@ -63,7 +65,15 @@ impl Serialize for Answer<'_> {
 impl Serialize for Push {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         match self {
-            Self::Event { alias, event } => tagged(serializer, None, "event", &AliasedEvent { alias: *alias, event }),
+            Self::Event { alias, event } => tagged(
+                serializer,
+                None,
+                "event",
+                &AliasedEvent {
+                    alias: *alias,
+                    event,
+                },
+            ),
             Self::Advance(body) => tagged(serializer, None, "advance", body),
             Self::Presence(body) => tagged(serializer, None, "presence", body),
             Self::Subscribed(body) => tagged(serializer, None, "subscribed", body),

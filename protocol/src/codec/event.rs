@@ -63,7 +63,9 @@ impl TryFrom<RawEvent> for Event {
 
 impl<'de> Deserialize<'de> for Event {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        RawEvent::deserialize(deserializer)?.try_into().map_err(de::Error::custom)
+        RawEvent::deserialize(deserializer)?
+            .try_into()
+            .map_err(de::Error::custom)
     }
 }
 
@@ -109,14 +111,22 @@ fn put_event<M: SerializeMap>(map: &mut M, event: &Event, human: bool) -> Result
     map.serialize_entry("time", &event.time)?;
     put(map, "id", event.id.as_ref())?;
     put(map, "user", event.user.as_ref())?;
-    put(map, "tags", Some(&event.tags).filter(|tags| !tags.is_empty()))?;
+    put(
+        map,
+        "tags",
+        Some(&event.tags).filter(|tags| !tags.is_empty()),
+    )?;
     if let Some(payload) = &event.payload {
         put_payload(map, payload, human)?;
     }
     put(map, "own", Some(&true).filter(|_| event.own))
 }
 
-fn put<M: SerializeMap, T: Serialize>(map: &mut M, key: &'static str, value: Option<&T>) -> Result<(), M::Error> {
+fn put<M: SerializeMap, T: Serialize>(
+    map: &mut M,
+    key: &'static str,
+    value: Option<&T>,
+) -> Result<(), M::Error> {
     match value {
         Some(value) => map.serialize_entry(key, value),
         None => Ok(()),

@@ -21,7 +21,12 @@ struct RawMember {
 impl<'de> Deserialize<'de> for Member {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         let raw = RawMember::deserialize(deserializer)?;
-        Ok(Self { user: raw.user, info: raw.info, state: raw.state, sessions: raw.sessions })
+        Ok(Self {
+            user: raw.user,
+            info: raw.info,
+            state: raw.state,
+            sessions: raw.sessions,
+        })
     }
 }
 

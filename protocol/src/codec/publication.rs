@@ -52,7 +52,13 @@ impl TryFrom<RawPublish> for Publish {
 
     fn try_from(raw: RawPublish) -> Result<Self, WireError> {
         let payload = required(one_of(raw.data, raw.data_b64)?)?;
-        Ok(Self { channel: raw.channel, id: raw.id, echo: raw.echo, tags: raw.tags, payload })
+        Ok(Self {
+            channel: raw.channel,
+            id: raw.id,
+            echo: raw.echo,
+            tags: raw.tags,
+            payload,
+        })
     }
 }
 
@@ -61,7 +67,10 @@ impl TryFrom<RawSignal> for Signal {
 
     fn try_from(raw: RawSignal) -> Result<Self, WireError> {
         let payload = required(one_of(raw.data, raw.data_b64)?)?;
-        Ok(Self { channel: raw.channel, payload })
+        Ok(Self {
+            channel: raw.channel,
+            payload,
+        })
     }
 }
 
@@ -71,27 +80,37 @@ fn required(payload: Option<Payload>) -> Result<Payload, WireError> {
 
 impl<'de> Deserialize<'de> for Publish {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        RawPublish::deserialize(deserializer)?.try_into().map_err(de::Error::custom)
+        RawPublish::deserialize(deserializer)?
+            .try_into()
+            .map_err(de::Error::custom)
     }
 }
 
 impl<'de> Deserialize<'de> for Signal {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        RawSignal::deserialize(deserializer)?.try_into().map_err(de::Error::custom)
+        RawSignal::deserialize(deserializer)?
+            .try_into()
+            .map_err(de::Error::custom)
     }
 }
 
 impl<'de> Deserialize<'de> for PresenceSet {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         let raw = RawPresenceSet::deserialize(deserializer)?;
-        Ok(Self { channel: raw.channel, state: raw.state })
+        Ok(Self {
+            channel: raw.channel,
+            state: raw.state,
+        })
     }
 }
 
 impl Serialize for Publish {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         let human = serializer.is_human_readable();
-        let fields = 2 + usize::from(self.id.is_some()) + usize::from(!self.echo) + usize::from(!self.tags.is_empty());
+        let fields = 2
+            + usize::from(self.id.is_some())
+            + usize::from(!self.echo)
+            + usize::from(!self.tags.is_empty());
         let mut map = serializer.serialize_map(Some(fields))?;
         map.serialize_entry("channel", &self.channel)?;
         if let Some(id) = &self.id {

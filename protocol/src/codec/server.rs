@@ -16,19 +16,28 @@ use crate::reply::Reply;
 /// [`FrameError`] when the frame is not of the documented form.
 pub fn decode_server(form: Form, frame: &[u8]) -> Result<Vec<ServerMessage>, FrameError> {
     let objects = split(form, frame, usize::MAX)?;
-    objects.iter().map(message).collect::<Result<_, _>>().map_err(|error| FrameError(error.text))
+    objects
+        .iter()
+        .map(message)
+        .collect::<Result<_, _>>()
+        .map_err(|error| FrameError(error.text))
 }
 
 fn message(object: &Object<'_>) -> Result<ServerMessage, WireError> {
     let mut entries = object.entries.iter();
     match object.id {
-        Id::Bad => Err(ErrorCode::BadRequest.with("a reply's id is not a number of 0 to 4294967295")),
+        Id::Bad => {
+            Err(ErrorCode::BadRequest.with("a reply's id is not a number of 0 to 4294967295"))
+        }
         Id::Absent => {
             let known = entries.find_map(|(name, body)| push(name, *body));
             known.unwrap_or(Ok(Push::Unknown)).map(ServerMessage::Push)
         }
         Id::Is(id) => match entries.find_map(|(name, body)| reply(name, *body)) {
-            Some(result) => Ok(ServerMessage::Reply { id, result: result? }),
+            Some(result) => Ok(ServerMessage::Reply {
+                id,
+                result: result?,
+            }),
             // An answer to nothing that this build can ask.
             None => Ok(ServerMessage::Push(Push::Unknown)),
         },
@@ -52,8 +61,13 @@ fn push(name: &str, body: Body<'_>) -> Option<Result<Push, WireError>> {
 
 fn event(body: Body<'_>) -> Result<Push, WireError> {
     let raw: RawEvent = body.parse_object()?;
-    let alias = raw.alias.ok_or_else(|| ErrorCode::BadRequest.with("missing field `alias`"))?;
-    Ok(Push::Event { alias, event: raw.try_into()? })
+    let alias = raw
+        .alias
+        .ok_or_else(|| ErrorCode::BadRequest.with("missing field `alias`"))?;
+    Ok(Push::Event {
+        alias,
+        event: raw.try_into()?,
+    })
 }
 
 /// `None` when this build does not know the name.

@@ -26,7 +26,10 @@ pub(super) enum Id {
 
 impl<'a> Object<'a> {
     pub(super) fn new() -> Self {
-        Self { id: Id::Absent, entries: Vec::with_capacity(1) }
+        Self {
+            id: Id::Absent,
+            entries: Vec::with_capacity(1),
+        }
     }
 
     pub(super) fn push(&mut self, key: Cow<'a, str>, body: Body<'a>) {
@@ -47,7 +50,11 @@ pub(super) const FRAME_DEPTH_MAX: usize = 64;
 ///
 /// # Errors
 /// The frame is not well-formed, is neither an object nor an array of 1 to `objects_max` objects, or nests too deeply.
-pub(super) fn split(form: Form, frame: &[u8], objects_max: usize) -> Result<Vec<Object<'_>>, FrameError> {
+pub(super) fn split(
+    form: Form,
+    frame: &[u8],
+    objects_max: usize,
+) -> Result<Vec<Object<'_>>, FrameError> {
     match form {
         Form::Json => split_json::split(frame, objects_max),
         Form::MsgPack => split_msgpack::split(frame, objects_max),

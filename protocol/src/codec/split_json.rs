@@ -20,7 +20,9 @@ pub(super) fn split(frame: &[u8], objects_max: usize) -> Result<Vec<Object<'_>>,
     let mut deserializer = serde_json::Deserializer::from_str(text);
     let objects = deserializer.deserialize_any(FrameVisitor { objects_max });
     let ended = |objects| deserializer.end().map(|()| objects);
-    objects.and_then(ended).map_err(|error| FrameError(shorten(format!("not a json frame: {error}"))))
+    objects
+        .and_then(ended)
+        .map_err(|error| FrameError(shorten(format!("not a json frame: {error}"))))
 }
 
 /// An object, or an array of objects.
@@ -47,7 +49,11 @@ impl<'de> Visitor<'de> for FrameVisitor {
             }
             objects.push(object);
         }
-        if objects.is_empty() { Err(de::Error::custom(EMPTY)) } else { Ok(objects) }
+        if objects.is_empty() {
+            Err(de::Error::custom(EMPTY))
+        } else {
+            Ok(objects)
+        }
     }
 }
 

@@ -14,10 +14,18 @@ pub(super) fn split(frame: &[u8], objects_max: usize) -> Result<Vec<Object<'_>>,
         Header::Array(len) => array(&mut reader, len, objects_max)?,
         _ => return Err(malformed("neither an object nor an array of objects")),
     };
-    if reader.rest.is_empty() { Ok(objects) } else { Err(malformed("bytes behind its end")) }
+    if reader.rest.is_empty() {
+        Ok(objects)
+    } else {
+        Err(malformed("bytes behind its end"))
+    }
 }
 
-fn array<'a>(reader: &mut Reader<'a>, len: usize, objects_max: usize) -> Result<Vec<Object<'a>>, FrameError> {
+fn array<'a>(
+    reader: &mut Reader<'a>,
+    len: usize,
+    objects_max: usize,
+) -> Result<Vec<Object<'a>>, FrameError> {
     if len == 0 {
         return Err(FrameError(EMPTY.to_owned()));
     }
@@ -40,7 +48,8 @@ fn object<'a>(reader: &mut Reader<'a>, len: usize, depth: usize) -> Result<Objec
         let Header::Str(name) = reader.header()? else {
             return Err(malformed("a key is not a string"));
         };
-        let name = str::from_utf8(reader.take(name)?).map_err(|_| malformed("a key is not utf-8"))?;
+        let name =
+            str::from_utf8(reader.take(name)?).map_err(|_| malformed("a key is not utf-8"))?;
         let body = reader.span(depth)?;
         object.push(Cow::Borrowed(name), body);
     }
@@ -50,9 +59,13 @@ fn object<'a>(reader: &mut Reader<'a>, len: usize, depth: usize) -> Result<Objec
 /// The path of the first string in a body's own fields that is not UTF-8; the body is known to be well-formed.
 pub(super) fn field_that_is_not_utf8(body: &[u8]) -> Option<&str> {
     let mut reader = Reader { rest: body };
-    let Ok(Header::Map(len)) = reader.header() else { return None };
+    let Ok(Header::Map(len)) = reader.header() else {
+        return None;
+    };
     for _ in 0..len {
-        let Ok(Header::Str(name)) = reader.header() else { return None };
+        let Ok(Header::Str(name)) = reader.header() else {
+            return None;
+        };
         let name = str::from_utf8(reader.take(name).ok()?).ok()?;
         if let Body::MsgPack { utf8: false, .. } = reader.span(0).ok()? {
             return Some(name);
@@ -77,7 +90,10 @@ enum Header {
 
 impl<'a> Reader<'a> {
     fn take(&mut self, len: usize) -> Result<&'a [u8], FrameError> {
-        let (taken, rest) = self.rest.split_at_checked(len).ok_or_else(|| malformed("it ends too early"))?;
+        let (taken, rest) = self
+            .rest
+            .split_at_checked(len)
+            .ok_or_else(|| malformed("it ends too early"))?;
         self.rest = rest;
         Ok(taken)
     }
@@ -85,7 +101,9 @@ impl<'a> Reader<'a> {
     /// A big-endian number of 1, 2 or 4 bytes.
     fn number(&mut self, width: usize) -> Result<usize, FrameError> {
         let bytes = self.take(width)?;
-        Ok(bytes.iter().fold(0, |number, byte| number << 8 | usize::from(*byte)))
+        Ok(bytes
+            .iter()
+            .fold(0, |number, byte| number << 8 | usize::from(*byte)))
     }
 
     fn header(&mut self) -> Result<Header, FrameError> {
@@ -113,7 +131,11 @@ impl<'a> Reader<'a> {
             Header::Scalar(len) | Header::Str(len) | Header::Bytes(len) | Header::Array(len) => len,
             Header::Map(len) => len.saturating_mul(2),
         };
-        if least > self.rest.len() { Err(malformed("a declared length exceeds the frame")) } else { Ok(header) }
+        if least > self.rest.len() {
+            Err(malformed("a declared length exceeds the frame"))
+        } else {
+            Ok(header)
+        }
     }
 
     /// Passes over one value that stands `depth` containers deep.
@@ -146,13 +168,20 @@ impl<'a> Reader<'a> {
             }
             open[level - 1] -= 1;
         }
-        Ok(Body::MsgPack { bytes: &start[..start.len() - self.rest.len()], utf8 })
+        Ok(Body::MsgPack {
+            bytes: &start[..start.len() - self.rest.len()],
+            utf8,
+        })
     }
 }
 
 /// `values`, if one more container fits into `depth` others.
 fn deeper(depth: usize, values: usize) -> Result<usize, FrameError> {
-    if depth < FRAME_DEPTH_MAX { Ok(values) } else { Err(FrameError(too_deep())) }
+    if depth < FRAME_DEPTH_MAX {
+        Ok(values)
+    } else {
+        Err(FrameError(too_deep()))
+    }
 }
 
 fn malformed(what: &str) -> FrameError {

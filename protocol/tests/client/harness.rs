@@ -8,7 +8,8 @@ use parlor_protocol::codec::{decode_commands, encode_push, encode_reply};
 use parlor_protocol::command::{Connect, Publish, SessionKey, Subscribe};
 use parlor_protocol::reply::{Connected, ConnectionLimits, SubscribeOutcome, Subscribed};
 use parlor_protocol::{
-    Alias, Command, Envelope, Event, EventKind, Form, Format, Payload, Push, Reply, Tags, Time, WireError,
+    Alias, Command, Envelope, Event, EventKind, Form, Format, Payload, Push, Reply, Tags, Time,
+    WireError,
 };
 
 pub(crate) struct Wire {
@@ -25,7 +26,10 @@ pub(crate) struct Wire {
 
 impl Wire {
     pub(crate) fn with_form(form: Form) -> Self {
-        let config = ClientConfig { form, ..ClientConfig::default() };
+        let config = ClientConfig {
+            form,
+            ..ClientConfig::default()
+        };
         Self {
             session: ClientSession::new(config, 1),
             now: Duration::from_secs(1_000),
@@ -43,7 +47,9 @@ impl Wire {
         let mut wire = Self::with_form(Form::MsgPack);
         wire.session.subscribe(Subscribe::new(channel));
         wire.dial();
-        wire.welcome(vec![SubscribeOutcome::Subscribed(subscribed(channel, 7, offset))]);
+        wire.welcome(vec![SubscribeOutcome::Subscribed(subscribed(
+            channel, 7, offset,
+        ))]);
         wire.events();
         wire
     }
@@ -77,7 +83,10 @@ impl Wire {
     pub(crate) fn welcome(&mut self, subscriptions: Vec<SubscribeOutcome>) {
         let connected = Connected {
             connection: "c1".to_owned(),
-            session: SessionKey { id: "s1".to_owned(), secret: "x".to_owned() },
+            session: SessionKey {
+                id: "s1".to_owned(),
+                secret: "x".to_owned(),
+            },
             user: None,
             server: "test".to_owned(),
             time: Time(1),
@@ -103,7 +112,8 @@ impl Wire {
     }
 
     pub(crate) fn push(&mut self, push: Push) {
-        self.session.received(&encode_push(self.form, &push), self.now);
+        self.session
+            .received(&encode_push(self.form, &push), self.now);
     }
 
     pub(crate) fn close(&mut self, code: Option<u16>) {
@@ -137,7 +147,12 @@ impl Wire {
     /// The offsets of the events told since the last look; holes and duplicates fail the test.
     pub(crate) fn offsets(&mut self) -> Vec<u64> {
         let events = self.events();
-        let faults = |event: &ClientEvent| matches!(event, ClientEvent::Gap { .. } | ClientEvent::Duplicate { .. });
+        let faults = |event: &ClientEvent| {
+            matches!(
+                event,
+                ClientEvent::Gap { .. } | ClientEvent::Duplicate { .. }
+            )
+        };
         assert!(!events.iter().any(faults), "{events:?}");
         let offset = |event| match event {
             ClientEvent::Event { event, .. } => event.offset,
@@ -151,7 +166,10 @@ impl Wire {
             ClientEvent::Subscribed { continuity, .. } => Some(continuity),
             _ => None,
         };
-        self.events().into_iter().find_map(continuity).expect("subscribed")
+        self.events()
+            .into_iter()
+            .find_map(continuity)
+            .expect("subscribed")
     }
 
     fn drain(&mut self) -> Vec<Effect> {
@@ -171,7 +189,11 @@ impl Wire {
         let commands = decode_commands(self.form, frame).expect("a frame");
         self.longest_frame = self.longest_frame.max(frame.len());
         self.most_commands = self.most_commands.max(commands.len());
-        self.commands.extend(commands.into_iter().map(|command| command.expect("a command")));
+        self.commands.extend(
+            commands
+                .into_iter()
+                .map(|command| command.expect("a command")),
+        );
     }
 }
 
@@ -204,10 +226,22 @@ pub(crate) fn message(alias: u32, offset: u64) -> Push {
         payload: None,
         own: false,
     };
-    Push::Event { alias: Alias(alias), event }
+    Push::Event {
+        alias: Alias(alias),
+        event,
+    }
 }
 
 pub(crate) fn publish(channel: &str, id: Option<&str>) -> Publish {
-    let payload = Payload { format: Format::Json, bytes: Bytes::from_static(b"1") };
-    Publish { channel: channel.to_owned(), id: id.map(str::to_owned), echo: true, tags: Tags::new(), payload }
+    let payload = Payload {
+        format: Format::Json,
+        bytes: Bytes::from_static(b"1"),
+    };
+    Publish {
+        channel: channel.to_owned(),
+        id: id.map(str::to_owned),
+        echo: true,
+        tags: Tags::new(),
+        payload,
+    }
 }

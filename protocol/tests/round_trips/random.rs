@@ -2,16 +2,19 @@
 
 use bytes::Bytes;
 use parlor_protocol::command::{
-    ClientInfo, Connect, Direction, History, Ping, Pong, Presence, PresenceSet, Publish, Recover, Refresh, SessionKey,
-    Signal, Subscribe, Unsubscribe,
+    ClientInfo, Connect, Direction, History, Ping, Pong, Presence, PresenceSet, Publish, Recover,
+    Refresh, SessionKey, Signal, Subscribe, Unsubscribe,
 };
-use parlor_protocol::push::{Advance, Disconnect, PresenceDiff, TokenExpiring, Unsubscribed as Ended};
+use parlor_protocol::push::{
+    Advance, Disconnect, PresenceDiff, TokenExpiring, Unsubscribed as Ended,
+};
 use parlor_protocol::reply::{
-    Connected, ConnectionLimits, Member, Members, NotRecovered, Page, Pinged, PresenceWasSet, Published, Refreshed,
-    Signalled, SubscribeOutcome, Subscribed, Unsubscribed,
+    Connected, ConnectionLimits, Member, Members, NotRecovered, Page, Pinged, PresenceWasSet,
+    Published, Refreshed, Signalled, SubscribeOutcome, Subscribed, Unsubscribed,
 };
 use parlor_protocol::{
-    Alias, Command, Envelope, ErrorCode, Event, EventKind, Format, Payload, Push, Reply, Tags, Time, WireError,
+    Alias, Command, Envelope, ErrorCode, Event, EventKind, Format, Payload, Push, Reply, Tags,
+    Time, WireError,
 };
 use rand::rngs::SmallRng;
 use rand::{Rng as _, SeedableRng as _};
@@ -25,12 +28,20 @@ pub(crate) struct Random {
 const EXACT_MAX: u64 = (1 << 53) - 1;
 
 impl Random {
-    #[expect(clippy::print_stdout, reason = "the test harness shows it when the test fails")]
+    #[expect(
+        clippy::print_stdout,
+        reason = "the test harness shows it when the test fails"
+    )]
     pub(crate) fn from_env() -> Self {
-        let seed = std::env::var("PARLOR_SEED").ok().and_then(|seed| seed.parse().ok());
+        let seed = std::env::var("PARLOR_SEED")
+            .ok()
+            .and_then(|seed| seed.parse().ok());
         let seed = seed.unwrap_or_else(|| rand::rng().random());
         println!("PARLOR_SEED={seed}");
-        Self { seed, rng: SmallRng::seed_from_u64(seed) }
+        Self {
+            seed,
+            rng: SmallRng::seed_from_u64(seed),
+        }
     }
 
     pub(crate) fn u32(&mut self) -> u32 {
@@ -66,8 +77,12 @@ impl Random {
     }
 
     fn text(&mut self) -> String {
-        const LETTERS: &[char] = &['a', 'Z', '0', '"', '\\', '\n', '\u{0}', 'é', '語', '🦜', ' ', '{', ']', '\u{2028}'];
-        (0..self.below(12) + 1).map(|_| self.pick(LETTERS)).collect()
+        const LETTERS: &[char] = &[
+            'a', 'Z', '0', '"', '\\', '\n', '\u{0}', 'é', '語', '🦜', ' ', '{', ']', '\u{2028}',
+        ];
+        (0..self.below(12) + 1)
+            .map(|_| self.pick(LETTERS))
+            .collect()
     }
 
     fn json(&mut self) -> Payload {
@@ -85,19 +100,28 @@ impl Random {
             "\"🦜\"",
         ];
         let bytes = Bytes::from_static(self.pick(TEXTS).as_bytes());
-        Payload { format: Format::Json, bytes }
+        Payload {
+            format: Format::Json,
+            bytes,
+        }
     }
 
     fn payload(&mut self) -> Payload {
         if self.coin() {
             return if self.below(8) == 0 {
-                Payload { format: Format::Json, bytes: "null".into() }
+                Payload {
+                    format: Format::Json,
+                    bytes: "null".into(),
+                }
             } else {
                 self.json()
             };
         }
         let bytes: Vec<u8> = (0..self.below(40)).map(|_| self.rng.random()).collect();
-        Payload { format: Format::Binary, bytes: bytes.into() }
+        Payload {
+            format: Format::Binary,
+            bytes: bytes.into(),
+        }
     }
 
     fn tags(&mut self) -> Tags {
@@ -105,14 +129,19 @@ impl Random {
     }
 
     pub(crate) fn envelope(&mut self) -> Envelope {
-        Envelope { id: self.maybe(Self::u32), command: self.command() }
+        Envelope {
+            id: self.maybe(Self::u32),
+            command: self.command(),
+        }
     }
 
     fn command(&mut self) -> Command {
         match self.below(11) {
             0 => Command::Connect(self.connect()),
             1 => Command::Subscribe(self.subscribe()),
-            2 => Command::Unsubscribe(Unsubscribe { channel: self.text() }),
+            2 => Command::Unsubscribe(Unsubscribe {
+                channel: self.text(),
+            }),
             3 => Command::Publish(Publish {
                 channel: self.text(),
                 id: self.maybe(Self::text),
@@ -120,7 +149,10 @@ impl Random {
                 tags: self.tags(),
                 payload: self.payload(),
             }),
-            4 => Command::Signal(Signal { channel: self.text(), payload: self.payload() }),
+            4 => Command::Signal(Signal {
+                channel: self.text(),
+                payload: self.payload(),
+            }),
             5 => Command::History(History {
                 channel: self.text(),
                 direction: self.pick(&[Direction::Backward, Direction::Forward]),
@@ -133,7 +165,10 @@ impl Random {
                 limit: self.maybe(Self::u32),
                 cursor: self.maybe(Self::text),
             }),
-            7 => Command::PresenceSet(PresenceSet { channel: self.text(), state: self.maybe(Self::json) }),
+            7 => Command::PresenceSet(PresenceSet {
+                channel: self.text(),
+                state: self.maybe(Self::json),
+            }),
             8 => Command::Refresh(Refresh { token: self.text() }),
             9 => Command::Ping(Ping {}),
             _ => Command::Pong(Pong {}),
@@ -144,7 +179,10 @@ impl Random {
         Connect {
             token: self.maybe(Self::text),
             user: self.maybe(Self::text),
-            client: self.maybe(|r| ClientInfo { name: r.text(), version: r.text() }),
+            client: self.maybe(|r| ClientInfo {
+                name: r.text(),
+                version: r.text(),
+            }),
             session: self.maybe(Self::session),
             features: self.several(Self::text),
             ping_interval_ms: self.maybe(Self::u32),
@@ -153,11 +191,18 @@ impl Random {
     }
 
     fn session(&mut self) -> SessionKey {
-        SessionKey { id: self.text(), secret: self.text() }
+        SessionKey {
+            id: self.text(),
+            secret: self.text(),
+        }
     }
 
     fn subscribe(&mut self) -> Subscribe {
-        let recover = if self.coin() { Recover::From(self.text()) } else { Recover::Latest(self.u32()) };
+        let recover = if self.coin() {
+            Recover::From(self.text())
+        } else {
+            Recover::Latest(self.u32())
+        };
         Subscribe {
             channel: self.text(),
             token: self.maybe(Self::text),
@@ -167,12 +212,20 @@ impl Random {
     }
 
     pub(crate) fn answer(&mut self) -> Result<Reply, WireError> {
-        if self.below(5) == 0 { Err(self.error()) } else { Ok(self.reply()) }
+        if self.below(5) == 0 {
+            Err(self.error())
+        } else {
+            Ok(self.reply())
+        }
     }
 
     fn error(&mut self) -> WireError {
         let error = self.pick(ErrorCode::ALL).with(self.text());
-        if self.coin() { error.retry_after_ms(self.exact()) } else { error }
+        if self.coin() {
+            error.retry_after_ms(self.exact())
+        } else {
+            error
+        }
     }
 
     fn reply(&mut self) -> Reply {
@@ -203,7 +256,9 @@ impl Random {
                 next: self.maybe(Self::text),
             }),
             7 => Reply::PresenceSet(PresenceWasSet {}),
-            8 => Reply::Refresh(Refreshed { expires_in_ms: self.maybe(Self::exact) }),
+            8 => Reply::Refresh(Refreshed {
+                expires_in_ms: self.maybe(Self::exact),
+            }),
             _ => Reply::Ping(Pinged { time: self.time() }),
         }
     }
@@ -234,7 +289,10 @@ impl Random {
         if self.coin() {
             return SubscribeOutcome::Subscribed(self.subscribed());
         }
-        SubscribeOutcome::Refused { channel: self.text(), error: self.error() }
+        SubscribeOutcome::Refused {
+            channel: self.text(),
+            error: self.error(),
+        }
     }
 
     fn subscribed(&mut self) -> Subscribed {
@@ -271,7 +329,11 @@ impl Random {
 
     fn event(&mut self) -> Event {
         Event {
-            kind: self.pick(&[EventKind::Message, EventKind::Signal, EventKind::Other("reaction".to_owned())]),
+            kind: self.pick(&[
+                EventKind::Message,
+                EventKind::Signal,
+                EventKind::Other("reaction".to_owned()),
+            ]),
             offset: self.maybe(Self::exact),
             seq: self.maybe(Self::exact),
             position: self.maybe(Self::text),
@@ -286,7 +348,10 @@ impl Random {
 
     pub(crate) fn push(&mut self) -> Push {
         match self.below(9) {
-            0 => Push::Event { alias: Alias(self.u32()), event: self.event() },
+            0 => Push::Event {
+                alias: Alias(self.u32()),
+                event: self.event(),
+            },
             1 => Push::Advance(Advance {
                 alias: Alias(self.u32()),
                 offset: self.exact(),
@@ -310,7 +375,9 @@ impl Random {
                 reason: self.text(),
                 resubscribe: self.coin(),
             }),
-            5 => Push::TokenExpiring(TokenExpiring { expires_in_ms: self.exact() }),
+            5 => Push::TokenExpiring(TokenExpiring {
+                expires_in_ms: self.exact(),
+            }),
             6 => Push::Disconnect(Disconnect {
                 code: self.u32() as u16,
                 name: self.text(),

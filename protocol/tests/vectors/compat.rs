@@ -44,15 +44,30 @@ fn to_server() -> Vec<Compat> {
             &json!({"id": 1, "history": {"channel": "c", "direction": "backward"}}),
             &json!({"id": 1, "history": {"channel": "c", "direction": "backward"}}),
         ),
-        json_only("server", "an escaped name", r#"{"\u0069d":1,"\u0070ing":{}}"#, &json!({"id": 1, "ping": {}})),
+        json_only(
+            "server",
+            "an escaped name",
+            r#"{"\u0069d":1,"\u0070ing":{}}"#,
+            &json!({"id": 1, "ping": {}}),
+        ),
         json_only(
             "server",
             "blanks around everything",
             " \r\n\t{ \"id\" : 1 , \"ping\" : { } } \n",
             &json!({"id": 1, "ping": {}}),
         ),
-        json_only("server", "the id behind the command", r#"{"ping":{},"id":1}"#, &json!({"id": 1, "ping": {}})),
-        json_only("server", "an array of one", r#"[{"id":1,"ping":{}}]"#, &json!({"id": 1, "ping": {}})),
+        json_only(
+            "server",
+            "the id behind the command",
+            r#"{"ping":{},"id":1}"#,
+            &json!({"id": 1, "ping": {}}),
+        ),
+        json_only(
+            "server",
+            "an array of one",
+            r#"[{"id":1,"ping":{}}]"#,
+            &json!({"id": 1, "ping": {}}),
+        ),
         json_only(
             "server",
             "blanks around a payload",
@@ -78,9 +93,19 @@ fn to_client() -> Vec<Compat> {
     let unknown = json!({});
     let pinged = json!({"id": 1, "signal": {"time": "1"}});
     vec![
-        both("client", "an unknown push", &json!({"later": {"alias": 7}}), &unknown),
+        both(
+            "client",
+            "an unknown push",
+            &json!({"later": {"alias": 7}}),
+            &unknown,
+        ),
         both("client", "a push without a name", &json!({}), &unknown),
-        both("client", "a reply to an unknown command", &json!({"id": 1, "later": {}}), &unknown),
+        both(
+            "client",
+            "a reply to an unknown command",
+            &json!({"id": 1, "later": {}}),
+            &unknown,
+        ),
         both(
             "client",
             "an unknown error code",
@@ -99,7 +124,12 @@ fn to_client() -> Vec<Compat> {
             &json!({"advance": {"alias": 7, "offset": 3, "position": "p", "reason": "later"}}),
             &json!({"advance": {"alias": 7, "offset": 3, "position": "p", "reason": "later"}}),
         ),
-        both("client", "an unknown field in the ping push", &json!({"ping": {"later": 1}}), &json!({"ping": {}})),
+        both(
+            "client",
+            "an unknown field in the ping push",
+            &json!({"ping": {"later": 1}}),
+            &json!({"ping": {}}),
+        ),
         json_only(
             "client",
             "an unknown kind of event, with unknown fields",
@@ -131,11 +161,20 @@ fn to_client() -> Vec<Compat> {
 fn other_writings() -> Vec<Compat> {
     let ping = json!({"id": 1, "ping": {}});
     let writings = [
-        ("wide lengths", "df00000002db000000026964ce00000001da000470696e67de0000"),
+        (
+            "wide lengths",
+            "df00000002db000000026964ce00000001da000470696e67de0000",
+        ),
         ("the id as int64", "82a26964d30000000000000001a470696e6780"),
         ("the id as uint64", "82a26964cf0000000000000001a470696e6780"),
-        ("an extension in an unknown field", "82a26964 01 a470696e67 81 a178 d6ff00000000"),
-        ("a float in an unknown field", "82a26964 01 a470696e67 81 a178 cb3ff0000000000000"),
+        (
+            "an extension in an unknown field",
+            "82a26964 01 a470696e67 81 a178 d6ff00000000",
+        ),
+        (
+            "a float in an unknown field",
+            "82a26964 01 a470696e67 81 a178 cb3ff0000000000000",
+        ),
     ];
     let vector = |(name, writing): (&str, &str)| Compat {
         name: name.to_owned(),
@@ -148,7 +187,10 @@ fn other_writings() -> Vec<Compat> {
 }
 
 fn both(to: &str, name: &str, written: &Value, value: &Value) -> Compat {
-    Compat { json: Some(written.to_string()), ..msgpack_only(to, name, written, value) }
+    Compat {
+        json: Some(written.to_string()),
+        ..msgpack_only(to, name, written, value)
+    }
 }
 
 fn json_only(to: &str, name: &str, written: &str, value: &Value) -> Compat {
@@ -163,5 +205,11 @@ fn json_only(to: &str, name: &str, written: &str, value: &Value) -> Compat {
 
 fn msgpack_only(to: &str, name: &str, written: &Value, value: &Value) -> Compat {
     let msgpack = Some(hex(&rmp_serde::to_vec(written).expect("a value")));
-    Compat { name: name.to_owned(), to: to.to_owned(), value: value.clone(), json: None, msgpack }
+    Compat {
+        name: name.to_owned(),
+        to: to.to_owned(),
+        value: value.clone(),
+        json: None,
+        msgpack,
+    }
 }

@@ -62,25 +62,41 @@ pub(crate) enum Answer {
 
 impl Refused {
     pub(crate) fn form(&self) -> Form {
-        if self.msgpack.is_some() { Form::MsgPack } else { Form::Json }
+        if self.msgpack.is_some() {
+            Form::MsgPack
+        } else {
+            Form::Json
+        }
     }
 
     pub(crate) fn frame(&self) -> Vec<u8> {
         let text = self.json.as_ref().map(|text| text.clone().into_bytes());
-        text.or_else(|| self.json_hex.as_deref().or(self.msgpack.as_deref()).map(unhex)).expect("a frame")
+        text.or_else(|| {
+            self.json_hex
+                .as_deref()
+                .or(self.msgpack.as_deref())
+                .map(unhex)
+        })
+        .expect("a frame")
     }
 }
 
 /// Compares a file with what it should hold, or writes it when blessed.
 pub(crate) fn check_file<T: Serialize>(name: &str, vectors: &[T]) {
-    let lines: Vec<_> = vectors.iter().map(|vector| serde_json::to_string_pretty(vector).expect("json")).collect();
+    let lines: Vec<_> = vectors
+        .iter()
+        .map(|vector| serde_json::to_string_pretty(vector).expect("json"))
+        .collect();
     let text = format!("[\n{}\n]\n", lines.join(",\n"));
     let path = path(name);
     if std::env::var_os("PARLOR_BLESS").is_some() {
         return std::fs::write(path, text).expect("writable");
     }
     let found = std::fs::read_to_string(path).expect("the file is committed");
-    assert!(found == text, "vectors/{name} is stale; PARLOR_BLESS=1 writes it anew");
+    assert!(
+        found == text,
+        "vectors/{name} is stale; PARLOR_BLESS=1 writes it anew"
+    );
 }
 
 pub(crate) fn load<T: DeserializeOwned>(name: &str) -> Vec<T> {
@@ -98,5 +114,7 @@ pub(crate) fn unhex(text: &str) -> Vec<u8> {
 }
 
 fn path(name: &str) -> PathBuf {
-    PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("vectors").join(name)
+    PathBuf::from(env!("CARGO_MANIFEST_DIR"))
+        .join("vectors")
+        .join(name)
 }

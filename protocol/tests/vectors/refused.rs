@@ -8,7 +8,11 @@ use crate::file::{Answer, Refused, hex, unhex};
 
 pub(crate) fn all() -> Vec<Refused> {
     let mut vectors = Vec::new();
-    vectors.extend(bad_json_frames().into_iter().map(|(name, frame)| text(name, &frame)));
+    vectors.extend(
+        bad_json_frames()
+            .into_iter()
+            .map(|(name, frame)| text(name, &frame)),
+    );
     vectors.push(refused("not utf-8", Form::Json, b"{\"ping\":{\"\xff\":1}}"));
     vectors.extend(
         bad_msgpack_frames()
@@ -17,9 +21,17 @@ pub(crate) fn all() -> Vec<Refused> {
     );
     for (name, frame) in bad_commands() {
         vectors.push(refused(name, Form::Json, frame.to_string().as_bytes()));
-        vectors.push(refused(name, Form::MsgPack, &rmp_serde::to_vec(&frame).expect("a value")));
+        vectors.push(refused(
+            name,
+            Form::MsgPack,
+            &rmp_serde::to_vec(&frame).expect("a value"),
+        ));
     }
-    vectors.extend(bad_json_commands().into_iter().map(|(name, frame)| text(name, &frame)));
+    vectors.extend(
+        bad_json_commands()
+            .into_iter()
+            .map(|(name, frame)| text(name, &frame)),
+    );
     vectors.extend(
         bad_msgpack_commands()
             .into_iter()
@@ -31,7 +43,11 @@ pub(crate) fn all() -> Vec<Refused> {
 /// Each ends the connection with `bad_frame`.
 fn bad_json_frames() -> Vec<(&'static str, String)> {
     let pings = vec!["{\"ping\":{}}"; limits::COMMANDS_PER_FRAME_MAX + 1].join(",");
-    let deep = format!("{{\"publish\":{{\"channel\":\"c\",\"data\":{}{}}}}}", "[".repeat(63), "]".repeat(63));
+    let deep = format!(
+        "{{\"publish\":{{\"channel\":\"c\",\"data\":{}{}}}}}",
+        "[".repeat(63),
+        "]".repeat(63)
+    );
     [
         ("nothing", ""),
         ("blanks", " \n"),
@@ -49,10 +65,16 @@ fn bad_json_frames() -> Vec<(&'static str, String)> {
         ("a comma too many", "[{\"ping\":{}},]"),
         ("not a json number", "{\"id\":01,\"ping\":{}}"),
         ("single quotes", "{'ping':{}}"),
-        ("a control character in a string", "{\"ping\":{\"a\":\"\n\"}}"),
+        (
+            "a control character in a string",
+            "{\"ping\":{\"a\":\"\n\"}}",
+        ),
         ("129 commands", &format!("[{pings}]")),
         ("65 levels", &deep),
-        ("65 levels of arrays", &format!("{}{}", "[".repeat(65), "]".repeat(65))),
+        (
+            "65 levels of arrays",
+            &format!("{}{}", "[".repeat(65), "]".repeat(65)),
+        ),
     ]
     .map(|(name, frame)| (name, frame.to_owned()))
     .into()
@@ -78,12 +100,21 @@ fn bad_msgpack_frames() -> Vec<(&'static str, String)> {
         ("an array of 2^32-1 elements", "ddffffffff"),
         ("a str of 2^32-1 bytes", "81dbffffffff"),
         ("a bin of 2^32-1 bytes", "81a470696e6781a178c6ffffffff"),
-        ("an extension of 2^32-1 bytes", "81a470696e6781a178c9ffffffff00"),
-        ("an inner map longer than the frame", "81a470696e67df7fffffff"),
+        (
+            "an extension of 2^32-1 bytes",
+            "81a470696e6781a178c9ffffffff00",
+        ),
+        (
+            "an inner map longer than the frame",
+            "81a470696e67df7fffffff",
+        ),
         ("a key that is a number", "810180"),
         ("a key that is not utf-8", "81a1ff80"),
         ("129 commands", &format!("dc0081{pings}")),
-        ("65 levels", &format!("81a470696e6781a178{}c0", "91".repeat(63))),
+        (
+            "65 levels",
+            &format!("81a470696e6781a178{}c0", "91".repeat(63)),
+        ),
     ]
     .map(|(name, frame)| (name, frame.to_owned()))
     .into()
@@ -92,7 +123,11 @@ fn bad_msgpack_frames() -> Vec<(&'static str, String)> {
 /// Each is answered with an error, in both forms.
 fn bad_commands() -> Vec<(&'static str, Value)> {
     let long = |bytes: usize| "x".repeat(bytes);
-    let tags = |count: usize| (0..count).map(|tag| (format!("t{tag}"), json!(""))).collect::<serde_json::Map<_, _>>();
+    let tags = |count: usize| {
+        (0..count)
+            .map(|tag| (format!("t{tag}"), json!("")))
+            .collect::<serde_json::Map<_, _>>()
+    };
     let publish = |more: Value| {
         let mut body = json!({"channel": "c", "data": "1"});
         if let (Some(body), Value::Object(more)) = (body.as_object_mut(), more) {
@@ -105,41 +140,94 @@ fn bad_commands() -> Vec<(&'static str, Value)> {
         ("an unknown command without an id", json!({"dance": 5})),
         ("no command", json!({"id": 1})),
         ("an empty object", json!({})),
-        ("two commands", json!({"id": 1, "ping": {}, "refresh": {"token": "t"}})),
+        (
+            "two commands",
+            json!({"id": 1, "ping": {}, "refresh": {"token": "t"}}),
+        ),
         ("a negative id", json!({"id": -1, "ping": {}})),
-        ("an id of 2^32", json!({"id": 4_294_967_296_u64, "ping": {}})),
+        (
+            "an id of 2^32",
+            json!({"id": 4_294_967_296_u64, "ping": {}}),
+        ),
         ("an id with a fraction", json!({"id": 1.5, "ping": {}})),
         ("an id that is a string", json!({"id": "1", "ping": {}})),
         ("an id that is null", json!({"id": null, "ping": {}})),
         ("a body that is an array", json!({"id": 1, "ping": []})),
         ("a body that is null", json!({"id": 1, "ping": null})),
-        ("a required field is missing", json!({"id": 1, "subscribe": {}})),
-        ("a field of a wrong type", json!({"id": 1, "subscribe": {"channel": 5}})),
+        (
+            "a required field is missing",
+            json!({"id": 1, "subscribe": {}}),
+        ),
+        (
+            "a field of a wrong type",
+            json!({"id": 1, "subscribe": {"channel": 5}}),
+        ),
         (
             "a wrong type deep inside",
             json!({"id": 1, "connect": {"subscriptions": [{"channel": "c"}, {"channel": "d", "presence": "yes"}]}}),
         ),
-        ("an unknown kind of recover", json!({"id": 1, "subscribe": {"channel": "c", "recover": {"all": true}}})),
+        (
+            "a subscription that is an array",
+            json!({"id": 1, "connect": {"subscriptions": [["c"]]}}),
+        ),
+        (
+            "a session that is an array",
+            json!({"id": 1, "connect": {"session": ["s1", "hush"]}}),
+        ),
+        (
+            "an unknown kind of recover",
+            json!({"id": 1, "subscribe": {"channel": "c", "recover": {"all": true}}}),
+        ),
         (
             "two kinds of recover",
             json!({"id": 1, "subscribe": {"channel": "c", "recover": {"from": "p", "latest": 1}}}),
         ),
-        ("a negative limit", json!({"id": 1, "history": {"channel": "c", "limit": -1}})),
-        ("a fraction of an offset", json!({"id": 1, "history": {"channel": "c", "offset": 1.5}})),
-        ("an unknown direction", json!({"id": 1, "history": {"channel": "c", "direction": "sideways"}})),
-        ("a publish without data", json!({"id": 1, "publish": {"channel": "c"}})),
+        (
+            "a negative limit",
+            json!({"id": 1, "history": {"channel": "c", "limit": -1}}),
+        ),
+        (
+            "a fraction of an offset",
+            json!({"id": 1, "history": {"channel": "c", "offset": 1.5}}),
+        ),
+        (
+            "an unknown direction",
+            json!({"id": 1, "history": {"channel": "c", "direction": "sideways"}}),
+        ),
+        (
+            "a publish without data",
+            json!({"id": 1, "publish": {"channel": "c"}}),
+        ),
         ("an empty publish id", publish(json!({"id": ""}))),
-        ("a publish id of 129 bytes", publish(json!({"id": long(limits::PUBLISH_ID_BYTES_MAX + 1)}))),
-        ("nine tags", publish(json!({"tags": tags(limits::TAGS_MAX + 1)}))),
-        ("a tag's name of 129 bytes", publish(json!({"tags": {long(limits::TAG_BYTES_MAX + 1): ""}}))),
-        ("a tag's value of 129 bytes", publish(json!({"tags": {"t": long(limits::TAG_BYTES_MAX + 1)}}))),
+        (
+            "a publish id of 129 bytes",
+            publish(json!({"id": long(limits::PUBLISH_ID_BYTES_MAX + 1)})),
+        ),
+        (
+            "nine tags",
+            publish(json!({"tags": tags(limits::TAGS_MAX + 1)})),
+        ),
+        (
+            "a tag's name of 129 bytes",
+            publish(json!({"tags": {long(limits::TAG_BYTES_MAX + 1): ""}})),
+        ),
+        (
+            "a tag's value of 129 bytes",
+            publish(json!({"tags": {"t": long(limits::TAG_BYTES_MAX + 1)}})),
+        ),
         ("a tag that is a number", publish(json!({"tags": {"t": 1}}))),
         (
             "a position of 129 bytes",
             json!({"id": 1, "subscribe": {"channel": "c", "recover": {"from": long(limits::POSITION_BYTES_MAX + 1)}}}),
         ),
-        ("a token of 8193 bytes", json!({"id": 1, "refresh": {"token": long(limits::TOKEN_BYTES_MAX + 1)}})),
-        ("a user of 129 bytes", json!({"id": 1, "connect": {"user": long(limits::USER_BYTES_MAX + 1)}})),
+        (
+            "a token of 8193 bytes",
+            json!({"id": 1, "refresh": {"token": long(limits::TOKEN_BYTES_MAX + 1)}}),
+        ),
+        (
+            "a user of 129 bytes",
+            json!({"id": 1, "connect": {"user": long(limits::USER_BYTES_MAX + 1)}}),
+        ),
         (
             "its neighbours live",
             json!([{"id": 1, "ping": {}}, {"id": 2, "dance": {}}, {"id": 3, "refresh": {}}, {"id": 4, "pong": {}}]),
@@ -151,11 +239,23 @@ fn bad_json_commands() -> Vec<(&'static str, String)> {
     let deep = |levels: usize| format!("{}{}", "[".repeat(levels), "]".repeat(levels));
     let publish = |body: &str| format!("{{\"id\":1,\"publish\":{{\"channel\":\"c\",{body}}}}}");
     vec![
-        ("a payload of 33 levels", publish(&format!("\"data\":{}", deep(limits::PAYLOAD_DEPTH_MAX + 1)))),
-        ("a payload of 32 levels is taken", publish(&format!("\"data\":{}", deep(limits::PAYLOAD_DEPTH_MAX)))),
-        ("data and data_b64", publish("\"data\":1,\"data_b64\":\"AA==\"")),
+        (
+            "a payload of 33 levels",
+            publish(&format!("\"data\":{}", deep(limits::PAYLOAD_DEPTH_MAX + 1))),
+        ),
+        (
+            "a payload of 32 levels is taken",
+            publish(&format!("\"data\":{}", deep(limits::PAYLOAD_DEPTH_MAX))),
+        ),
+        (
+            "data and data_b64",
+            publish("\"data\":1,\"data_b64\":\"AA==\""),
+        ),
         ("data_b64 that is none", publish("\"data_b64\":\"A\"")),
-        ("data_b64 without its padding", publish("\"data_b64\":\"AA\"")),
+        (
+            "data_b64 without its padding",
+            publish("\"data_b64\":\"AA\""),
+        ),
         ("data_b64 that is a number", publish("\"data_b64\":1")),
         (
             "a state of 1025 bytes",
@@ -171,22 +271,43 @@ fn bad_json_commands() -> Vec<(&'static str, String)> {
                 deep(limits::PAYLOAD_DEPTH_MAX + 1)
             ),
         ),
-        ("the same id twice", "{\"id\":1,\"id\":2,\"ping\":{}}".to_owned()),
-        ("the same command twice", "{\"id\":1,\"ping\":{},\"ping\":{}}".to_owned()),
-        ("the same field twice", "{\"id\":1,\"subscribe\":{\"channel\":\"c\",\"channel\":\"d\"}}".to_owned()),
-        ("the same tag twice", publish("\"data\":1,\"tags\":{\"t\":\"a\",\"t\":\"b\"}")),
-        ("a time that is a number", "{\"id\":1,\"history\":{\"channel\":\"c\",\"time\":17}}".to_owned()),
+        (
+            "the same id twice",
+            "{\"id\":1,\"id\":2,\"ping\":{}}".to_owned(),
+        ),
+        (
+            "the same command twice",
+            "{\"id\":1,\"ping\":{},\"ping\":{}}".to_owned(),
+        ),
+        (
+            "the same field twice",
+            "{\"id\":1,\"subscribe\":{\"channel\":\"c\",\"channel\":\"d\"}}".to_owned(),
+        ),
+        (
+            "the same tag twice",
+            publish("\"data\":1,\"tags\":{\"t\":\"a\",\"t\":\"b\"}"),
+        ),
+        (
+            "a time that is a number",
+            "{\"id\":1,\"history\":{\"channel\":\"c\",\"time\":17}}".to_owned(),
+        ),
         (
             "a time beyond 64 bits",
-            "{\"id\":1,\"history\":{\"channel\":\"c\",\"time\":\"18446744073709551616\"}}".to_owned(),
+            "{\"id\":1,\"history\":{\"channel\":\"c\",\"time\":\"18446744073709551616\"}}"
+                .to_owned(),
         ),
-        ("an id with an exponent", "{\"id\":1e0,\"ping\":{}}".to_owned()),
+        (
+            "an id with an exponent",
+            "{\"id\":1e0,\"ping\":{}}".to_owned(),
+        ),
     ]
 }
 
 fn bad_msgpack_commands() -> Vec<(&'static str, String)> {
     // {"id":1,"publish":{"channel":"c","data":…}}
-    let publish = |data: &str| format!("82 a26964 01 a77075626c697368 82 a76368616e6e656c a163 a464617461 {data}");
+    let publish = |data: &str| {
+        format!("82 a26964 01 a77075626c697368 82 a76368616e6e656c a163 a464617461 {data}")
+    };
     let str = |text: &str| hex(&rmp_serde::to_vec(text).expect("a str"));
     let deep = |levels: usize| str(&format!("{}{}", "[".repeat(levels), "]".repeat(levels)));
     vec![
@@ -197,32 +318,61 @@ fn bad_msgpack_commands() -> Vec<(&'static str, String)> {
         ("data that is an empty str", publish(&str(""))),
         ("data with two values", publish(&str("1 2"))),
         ("data that is not utf-8", publish("a4 22 ff ff 22")),
-        ("data of 33 levels", publish(&deep(limits::PAYLOAD_DEPTH_MAX + 1))),
-        ("data of 32 levels is taken", publish(&deep(limits::PAYLOAD_DEPTH_MAX))),
-        ("a channel that is not utf-8", "82 a26964 01 a9737562736372696265 81 a76368616e6e656c a1ff".to_owned()),
+        (
+            "data of 33 levels",
+            publish(&deep(limits::PAYLOAD_DEPTH_MAX + 1)),
+        ),
+        (
+            "data of 32 levels is taken",
+            publish(&deep(limits::PAYLOAD_DEPTH_MAX)),
+        ),
+        (
+            "a channel that is not utf-8",
+            "82 a26964 01 a9737562736372696265 81 a76368616e6e656c a1ff".to_owned(),
+        ),
         (
             "a state of bytes",
-            "82 a26964 01 ac70726573656e63655f736574 82 a76368616e6e656c a163 a57374617465 c40131".to_owned(),
+            "82 a26964 01 ac70726573656e63655f736574 82 a76368616e6e656c a163 a57374617465 c40131"
+                .to_owned(),
         ),
-        ("the same id twice", "83 a26964 01 a26964 02 a470696e67 80".to_owned()),
+        (
+            "the same id twice",
+            "83 a26964 01 a26964 02 a470696e67 80".to_owned(),
+        ),
         (
             "the same field twice",
-            "82 a26964 01 a9737562736372696265 82 a76368616e6e656c a163 a76368616e6e656c a164".to_owned(),
+            "82 a26964 01 a9737562736372696265 82 a76368616e6e656c a163 a76368616e6e656c a164"
+                .to_owned(),
         ),
-        ("a time that is a str", "82 a26964 01 a7686973746f7279 82 a76368616e6e656c a163 a474696d65 a13 1".to_owned()),
+        (
+            "a time that is a str",
+            "82 a26964 01 a7686973746f7279 82 a76368616e6e656c a163 a474696d65 a13 1".to_owned(),
+        ),
     ]
 }
 
 /// What a server says to a frame.
 pub(crate) fn answers(form: Form, frame: &[u8]) -> Vec<Answer> {
-    let Ok(commands) = decode_commands(form, frame) else { return vec![Answer::BadFrame] };
+    let Ok(commands) = decode_commands(form, frame) else {
+        return vec![Answer::BadFrame];
+    };
     let answer = |command: Result<_, parlor_protocol::codec::CommandError>| match command {
         Ok(envelope) => {
-            let value: Value = serde_json::from_slice(&encode_command(Form::Json, &envelope)).expect("json");
-            let name = value.as_object().and_then(|value| value.keys().find(|key| *key != "id")).expect("a name");
-            Answer::Command { id: envelope.id, command: name.clone() }
+            let value: Value =
+                serde_json::from_slice(&encode_command(Form::Json, &envelope)).expect("json");
+            let name = value
+                .as_object()
+                .and_then(|value| value.keys().find(|key| *key != "id"))
+                .expect("a name");
+            Answer::Command {
+                id: envelope.id,
+                command: name.clone(),
+            }
         }
-        Err(refusal) => Answer::Error { id: refusal.id, error: refusal.error.name },
+        Err(refusal) => Answer::Error {
+            id: refusal.id,
+            error: refusal.error.name,
+        },
     };
     commands.into_iter().map(answer).collect()
 }
@@ -238,5 +388,11 @@ fn refused(name: &str, form: Form, frame: &[u8]) -> Refused {
         (Form::Json, Some(text)) => (Some(text), None, None),
         (Form::Json, None) => (None, Some(hex(frame)), None),
     };
-    Refused { name: name.to_owned(), json, json_hex, msgpack, answers: answers(form, frame) }
+    Refused {
+        name: name.to_owned(),
+        json,
+        json_hex,
+        msgpack,
+        answers: answers(form, frame),
+    }
 }

@@ -3,8 +3,8 @@
 use parlor_protocol::codec::encode_reply;
 use parlor_protocol::command::SessionKey;
 use parlor_protocol::reply::{
-    Connected, ConnectionLimits, Member, Members, NotRecovered, Page, Pinged, PresenceWasSet, Published, Refreshed,
-    Signalled, SubscribeOutcome, Subscribed, Unsubscribed,
+    Connected, ConnectionLimits, Member, Members, NotRecovered, Page, Pinged, PresenceWasSet,
+    Published, Refreshed, Signalled, SubscribeOutcome, Subscribed, Unsubscribed,
 };
 use parlor_protocol::{Alias, ErrorCode, Form, Reply, Time, WireError};
 
@@ -18,9 +18,14 @@ pub(crate) fn all() -> Vec<Vector> {
     vectors.extend(publications());
     vectors.extend(pages());
     for code in ErrorCode::ALL {
-        vectors.push(vector(&format!("error {}", code.name()), Err((*code).into())));
+        vectors.push(vector(
+            &format!("error {}", code.name()),
+            Err((*code).into()),
+        ));
     }
-    let advised = ErrorCode::RateLimited.with("slow down").retry_after_ms(1_500);
+    let advised = ErrorCode::RateLimited
+        .with("slow down")
+        .retry_after_ms(1_500);
     vectors.push(vector("an error with advice", Err(advised)));
     vectors
 }
@@ -28,7 +33,10 @@ pub(crate) fn all() -> Vec<Vector> {
 fn connected() -> Vec<Vector> {
     let sparse = Connected {
         connection: "c1".to_owned(),
-        session: SessionKey { id: "s1".to_owned(), secret: "hush".to_owned() },
+        session: SessionKey {
+            id: "s1".to_owned(),
+            secret: "hush".to_owned(),
+        },
         user: None,
         server: "parlor/0.1.0".to_owned(),
         time: TIME,
@@ -56,13 +64,19 @@ fn connected() -> Vec<Vector> {
                 to: Some(43),
                 ..subscribed()
             }),
-            SubscribeOutcome::Refused { channel: "room:attic".to_owned(), error: ErrorCode::NotPermitted.into() },
+            SubscribeOutcome::Refused {
+                channel: "room:attic".to_owned(),
+                error: ErrorCode::NotPermitted.into(),
+            },
         ],
         ..sparse.clone()
     };
     vec![
         vector("connect", Ok(Reply::Connect(Box::new(sparse)))),
-        vector("connect with everything", Ok(Reply::Connect(Box::new(full)))),
+        vector(
+            "connect with everything",
+            Ok(Reply::Connect(Box::new(full))),
+        ),
     ]
 }
 
@@ -70,18 +84,45 @@ fn subscriptions() -> Vec<Vector> {
     let reply = |name: &str, subscribed| vector(name, Ok(Reply::Subscribe(subscribed)));
     let mut vectors = vec![
         reply("subscribe", subscribed()),
-        reply("subscribe with presence", Subscribed { presence: true, ..subscribed() }),
-        reply("subscribe, recovered, nothing missed", Subscribed { recovered: Some(true), ..subscribed() }),
+        reply(
+            "subscribe with presence",
+            Subscribed {
+                presence: true,
+                ..subscribed()
+            },
+        ),
+        reply(
+            "subscribe, recovered, nothing missed",
+            Subscribed {
+                recovered: Some(true),
+                ..subscribed()
+            },
+        ),
         reply(
             "subscribe, recovered, two events follow",
-            Subscribed { recovered: Some(true), from: Some(42), to: Some(43), ..subscribed() },
+            Subscribed {
+                recovered: Some(true),
+                from: Some(42),
+                to: Some(43),
+                ..subscribed()
+            },
         ),
     ];
     for reason in NOT_RECOVERED {
-        let subscribed = Subscribed { recovered: Some(false), reason: Some(*reason), ..subscribed() };
-        vectors.push(reply(&format!("subscribe, not recovered: {reason:?}"), subscribed));
+        let subscribed = Subscribed {
+            recovered: Some(false),
+            reason: Some(*reason),
+            ..subscribed()
+        };
+        vectors.push(reply(
+            &format!("subscribe, not recovered: {reason:?}"),
+            subscribed,
+        ));
     }
-    vectors.push(vector("unsubscribe", Ok(Reply::Unsubscribe(Unsubscribed {}))));
+    vectors.push(vector(
+        "unsubscribe",
+        Ok(Reply::Unsubscribe(Unsubscribed {})),
+    ));
     vectors
 }
 
@@ -95,13 +136,40 @@ fn publications() -> Vec<Vector> {
     };
     vec![
         vector("publish", Ok(Reply::Publish(published.clone()))),
-        vector("publish, a duplicate", Ok(Reply::Publish(Published { duplicate: true, ..published.clone() }))),
-        vector("publish, the largest offset", Ok(Reply::Publish(Published { offset: (1 << 53) - 1, ..published }))),
+        vector(
+            "publish, a duplicate",
+            Ok(Reply::Publish(Published {
+                duplicate: true,
+                ..published.clone()
+            })),
+        ),
+        vector(
+            "publish, the largest offset",
+            Ok(Reply::Publish(Published {
+                offset: (1 << 53) - 1,
+                ..published
+            })),
+        ),
         vector("signal", Ok(Reply::Signal(Signalled { time: TIME }))),
-        vector("signal, the largest time", Ok(Reply::Signal(Signalled { time: Time(u64::MAX) }))),
+        vector(
+            "signal, the largest time",
+            Ok(Reply::Signal(Signalled {
+                time: Time(u64::MAX),
+            })),
+        ),
         vector("presence_set", Ok(Reply::PresenceSet(PresenceWasSet {}))),
-        vector("refresh", Ok(Reply::Refresh(Refreshed { expires_in_ms: Some(3_600_000) }))),
-        vector("refresh, never ends", Ok(Reply::Refresh(Refreshed { expires_in_ms: None }))),
+        vector(
+            "refresh",
+            Ok(Reply::Refresh(Refreshed {
+                expires_in_ms: Some(3_600_000),
+            })),
+        ),
+        vector(
+            "refresh, never ends",
+            Ok(Reply::Refresh(Refreshed {
+                expires_in_ms: None,
+            })),
+        ),
         vector("ping", Ok(Reply::Ping(Pinged { time: TIME }))),
     ]
 }
@@ -114,10 +182,27 @@ fn pages() -> Vec<Vector> {
         position: "AAAAAAAAAAE.44.AAAAAAAAAAM".to_owned(),
         offset: 44,
     };
-    let members = Members { members: members(), users: 2, connections: 3, version: 17, next: Some("YWRh".to_owned()) };
-    let counts = Members { members: vec![], next: None, ..members };
+    let members = Members {
+        members: members(),
+        users: 2,
+        connections: 3,
+        version: 17,
+        next: Some("YWRh".to_owned()),
+    };
+    let counts = Members {
+        members: vec![],
+        next: None,
+        ..members
+    };
     vec![
-        vector("history, empty", Ok(Reply::History(Page { events: vec![], more: false, ..page.clone() }))),
+        vector(
+            "history, empty",
+            Ok(Reply::History(Page {
+                events: vec![],
+                more: false,
+                ..page.clone()
+            })),
+        ),
         vector("history", Ok(Reply::History(page))),
         vector("presence", Ok(Reply::Presence(members))),
         vector("presence, counts alone", Ok(Reply::Presence(counts))),
@@ -132,7 +217,12 @@ pub(crate) fn members() -> Vec<Member> {
             state: Some(json("\"busy\"")),
             sessions: vec!["s1".to_owned(), "s2".to_owned()],
         },
-        Member { user: "bob".to_owned(), info: None, state: None, sessions: vec!["s3".to_owned()] },
+        Member {
+            user: "bob".to_owned(),
+            info: None,
+            state: None,
+            sessions: vec!["s3".to_owned()],
+        },
     ]
 }
 
@@ -155,7 +245,12 @@ fn vector(name: &str, result: Result<Reply, WireError>) -> Vector {
     let json = String::from_utf8(encode_reply(Form::Json, 1, &result)).expect("utf-8");
     let msgpack = hex(&encode_reply(Form::MsgPack, 1, &result));
     let value = serde_json::from_str(&json).expect("json");
-    Vector { name: name.to_owned(), value, json, msgpack }
+    Vector {
+        name: name.to_owned(),
+        value,
+        json,
+        msgpack,
+    }
 }
 
 pub(crate) const TIME: Time = Time(17_000_000_000_000_001);

@@ -26,6 +26,9 @@ export class Room {
   /** The offset of the oldest message that there is, as far as one knows. */
   #first = 1;
 
+  /** What stood in the log already when one came in. */
+  #joinedAt: number | undefined;
+
   /** `me` is known for certain only once connected. */
   constructor(client: Client, me: () => string) {
     this.#client = client;
@@ -37,6 +40,7 @@ export class Room {
     this.#subscription?.unsubscribe();
     const subscription = this.#client.subscribe(channel, { recover: { latest: PAGE_EVENTS }, presence: true });
     this.#subscription = subscription;
+    this.#joinedAt = undefined;
     this.#clear();
     this.#people.clear();
     this.#typing.clear();
@@ -48,7 +52,10 @@ export class Room {
       void this.#loadOlder();
     });
     subscription.on("state", (state) => {
-      if (state.name === "subscribed") this.#drawBeginning();
+      if (state.name === "subscribed") {
+        this.#joinedAt ??= state.offset;
+        this.#drawBeginning();
+      }
       if (state.name === "unsubscribed" && this.#subscription === subscription) this.#list.say(`You are not in this room: ${state.reason.message}`);
     });
     this.#composer.focus();
@@ -62,7 +69,8 @@ export class Room {
     this.#list.add(item);
     this.#typing.stopped(user);
     this.#drawBeginning();
-    if (!item.message.isMine) this.#announcer.announce(item.message.user, item.message.text);
+    const { isMine, offset } = item.message;
+    if (!isMine && offset > (this.#joinedAt ?? 0)) this.#announcer.announce(item.message.user, item.message.text);
   }
 
   #send(text: string): void {

@@ -29,7 +29,8 @@ export interface SubscribeOptions {
 export type SubscriptionState =
   /** Waits for the connection or for the server's answer. */
   | { readonly name: "subscribing" }
-  | { readonly name: "subscribed"; readonly durability: Durability }
+  /** `offset` is the log's top at that moment: later events are live, earlier ones are caught up with. */
+  | { readonly name: "subscribed"; readonly durability: Durability; readonly offset: number }
   /** Over: subscribe again for another try. */
   | { readonly name: "unsubscribed"; readonly reason: ParlorError };
 
@@ -166,7 +167,7 @@ export class Subscription extends Emitter<SubscriptionEvents> {
     const reset = this.#resetReason(reply);
     this.#isFresh = false;
     this.#cursor.subscribed(reply);
-    this.#change({ name: "subscribed", durability: reply.durability });
+    this.#change({ name: "subscribed", durability: reply.durability, offset: reply.offset });
     if (reply.presence) this.roster?.load();
     if (reset !== undefined) this.emit("reset", reset);
   }

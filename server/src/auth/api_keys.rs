@@ -20,7 +20,15 @@ impl ApiKeys {
                 return Err(Error::DuplicateName(name));
             }
             let hash = from_hex(&hash).ok_or(Error::BadHash(name))?;
-            found.push((hash, Arc::new(Identity { who, info: None, grants, expires_at: None })));
+            found.push((
+                hash,
+                Arc::new(Identity {
+                    who,
+                    info: None,
+                    grants,
+                    expires_at: None,
+                }),
+            ));
         }
         Ok(Self(found))
     }
@@ -38,7 +46,9 @@ impl ApiKeys {
             let same: Choice = known.ct_eq(&hash);
             found.conditional_assign(&place, same);
         }
-        self.0.get(usize::try_from(found).ok()?).map(|(_, identity)| Arc::clone(identity))
+        self.0
+            .get(usize::try_from(found).ok()?)
+            .map(|(_, identity)| Arc::clone(identity))
     }
 }
 

@@ -58,8 +58,16 @@ mod tests {
     use super::*;
 
     fn verified() -> Arc<Verified> {
-        let identity = Identity { who: Who::Anonymous, info: None, grants: Vec::new(), expires_at: None };
-        Arc::new(Verified { identity: Arc::new(identity), channel: None })
+        let identity = Identity {
+            who: Who::Anonymous,
+            info: None,
+            grants: Vec::new(),
+            expires_at: None,
+        };
+        Arc::new(Verified {
+            identity: Arc::new(identity),
+            channel: None,
+        })
     }
 
     #[test]

@@ -101,7 +101,10 @@ impl Claims {
             return Err(IssueError::TooLong);
         }
         let now = now.as_unix_ms() / 1000;
-        let info = token.info.as_ref().and_then(|info| serde_json::from_slice(&info.bytes).ok());
+        let info = token
+            .info
+            .as_ref()
+            .and_then(|info| serde_json::from_slice(&info.bytes).ok());
         Ok(Self {
             sub: token.user.clone(),
             exp: now + token.expires_in.as_secs(),
@@ -121,7 +124,9 @@ impl Claims {
         if times.into_iter().flatten().any(|time| time > SECONDS_MAX) {
             return Err(Refusal::Time);
         }
-        if self.nbf.is_some_and(|nbf| nbf > now + leeway) || self.iat.is_some_and(|iat| iat > now + leeway) {
+        if self.nbf.is_some_and(|nbf| nbf > now + leeway)
+            || self.iat.is_some_and(|iat| iat > now + leeway)
+        {
             return Err(Refusal::Time);
         }
         let is_issuer = |issuer: &String| expected.issuers.contains(issuer);
@@ -130,11 +135,19 @@ impl Claims {
         }
         match &self.aud {
             None if expected.audiences.is_empty() => {}
-            Some(aud) if aud.as_slice().iter().any(|name| expected.audiences.contains(name)) => {}
+            Some(aud)
+                if aud
+                    .as_slice()
+                    .iter()
+                    .any(|name| expected.audiences.contains(name)) => {}
             _ => return Err(Refusal::Audience),
         }
         // Last: "expired" must not be said of a token that would be refused anyway.
-        if self.exp.saturating_add(leeway) <= now { Err(Refusal::Expired) } else { Ok(()) }
+        if self.exp.saturating_add(leeway) <= now {
+            Err(Refusal::Expired)
+        } else {
+            Ok(())
+        }
     }
 
     /// What the checked claims mean.
@@ -151,7 +164,15 @@ impl Claims {
         let info = self.info.map(payload).transpose()?;
         // The leeway forgives a slow clock of the issuer: until its end the token is as good as before.
         let expires_at = Some(Time::from_unix_ms((self.exp + leeway.as_secs()) * 1000));
-        Ok(Verified { identity: Arc::new(Identity { who, info, grants, expires_at }), channel: self.channel })
+        Ok(Verified {
+            identity: Arc::new(Identity {
+                who,
+                info,
+                grants,
+                expires_at,
+            }),
+            channel: self.channel,
+        })
     }
 }
 
@@ -168,8 +189,15 @@ fn granted(caps: &[Capability], user: Option<&str>) -> Result<Vec<Grant>, Refusa
     for capability in caps {
         let verbs = verbs(&capability.allow)?;
         // A pattern for the user's own channels grants nothing to nobody.
-        let patterns = capability.channels.as_slice().iter().filter_map(|raw| Pattern::for_user(raw, user));
-        grants.extend(patterns.map(|channels| Grant { channels, verbs: verbs.clone() }));
+        let patterns = capability
+            .channels
+            .as_slice()
+            .iter()
+            .filter_map(|raw| Pattern::for_user(raw, user));
+        grants.extend(patterns.map(|channels| Grant {
+            channels,
+            verbs: verbs.clone(),
+        }));
     }
     Ok(grants)
 }
@@ -181,16 +209,25 @@ fn subscription_grant(channel: &str, allow: Option<&[String]>) -> Result<Grant, 
         Some(names) => verbs(names)?,
         None => vec![Verb::Subscribe, Verb::History, Verb::Presence],
     };
-    Ok(Grant { channels: Pattern::new(name.as_str()), verbs })
+    Ok(Grant {
+        channels: Pattern::new(name.as_str()),
+        verbs,
+    })
 }
 
 fn verbs(names: &[String]) -> Result<Vec<Verb>, Refusal> {
-    names.iter().map(|name| Verb::parse(name).ok_or(Refusal::Claim("allow"))).collect()
+    names
+        .iter()
+        .map(|name| Verb::parse(name).ok_or(Refusal::Claim("allow")))
+        .collect()
 }
 
 fn payload(info: Box<RawValue>) -> Result<Payload, Refusal> {
     let text = String::from(Box::<str>::from(info));
-    let payload = Payload { format: Format::Json, bytes: Bytes::from(text) };
+    let payload = Payload {
+        format: Format::Json,
+        bytes: Bytes::from(text),
+    };
     if !payload.bytes.starts_with(b"{") || payload.check().is_err() {
         return Err(Refusal::Claim("info"));
     }

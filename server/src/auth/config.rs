@@ -53,7 +53,14 @@ pub enum Algorithm {
 }
 
 impl Algorithm {
-    pub const ALL: [Self; 6] = [Self::Hs256, Self::Hs384, Self::Hs512, Self::Rs256, Self::Es256, Self::EdDsa];
+    pub const ALL: [Self; 6] = [
+        Self::Hs256,
+        Self::Hs384,
+        Self::Hs512,
+        Self::Rs256,
+        Self::Es256,
+        Self::EdDsa,
+    ];
 
     /// The name in a token's header.
     pub fn as_str(self) -> &'static str {
@@ -68,7 +75,9 @@ impl Algorithm {
     }
 
     pub fn parse(name: &str) -> Option<Self> {
-        Self::ALL.into_iter().find(|algorithm| algorithm.as_str() == name)
+        Self::ALL
+            .into_iter()
+            .find(|algorithm| algorithm.as_str() == name)
     }
 }
 

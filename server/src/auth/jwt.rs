@@ -39,7 +39,10 @@ struct Key {
 
 impl fmt::Debug for Key {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Key").field("kid", &self.kid).field("algorithm", &self.algorithm).finish_non_exhaustive()
+        f.debug_struct("Key")
+            .field("kid", &self.kid)
+            .field("algorithm", &self.algorithm)
+            .finish_non_exhaustive()
     }
 }
 
@@ -77,18 +80,38 @@ impl Tokens {
         if config.leeway.as_secs() > LEEWAY_MAX_S {
             return Err(Error::Leeway);
         }
-        let keys = config.token_keys.iter().map(Key::new).collect::<Result<Vec<_>, _>>()?;
+        let keys = config
+            .token_keys
+            .iter()
+            .map(Key::new)
+            .collect::<Result<Vec<_>, _>>()?;
         for (place, key) in keys.iter().enumerate() {
             match &key.kid {
                 None if keys.len() > 1 => return Err(Error::KidMissing),
-                Some(kid) if keys[..place].iter().any(|other| other.kid.as_ref() == Some(kid)) => {
+                Some(kid)
+                    if keys[..place]
+                        .iter()
+                        .any(|other| other.kid.as_ref() == Some(kid)) =>
+                {
                     return Err(Error::DuplicateKid(kid.clone()));
                 }
                 _ => {}
             }
         }
-        let AuthConfig { issuers, audiences, leeway, .. } = config;
-        Ok(Self { keys, expected: Expected { issuers, audiences, leeway } })
+        let AuthConfig {
+            issuers,
+            audiences,
+            leeway,
+            ..
+        } = config;
+        Ok(Self {
+            keys,
+            expected: Expected {
+                issuers,
+                audiences,
+                leeway,
+            },
+        })
     }
 
     pub(super) fn is_empty(&self) -> bool {
@@ -117,15 +140,30 @@ impl Tokens {
 
     /// Signs with the first key that can.
     pub(super) fn sign(&self, token: &NewToken, now: Time) -> Result<String, IssueError> {
-        let signer = self.keys.iter().find_map(|key| key.signing.as_ref().map(|signing| (key, signing)));
+        let signer = self
+            .keys
+            .iter()
+            .find_map(|key| key.signing.as_ref().map(|signing| (key, signing)));
         let (key, signing) = signer.ok_or(IssueError::NoSigningKey)?;
         let mut claims = Claims::of(token, now)?;
         claims.iss = self.expected.issuers.first().cloned();
-        claims.aud = self.expected.audiences.first().cloned().map(super::OneOrMany::One);
-        let header = Header { kid: key.kid.clone(), ..Header::new(key.algorithm) };
-        let signed =
-            jsonwebtoken::encode(&header, &claims, signing).map_err(|error| IssueError::Signing(error.to_string()))?;
-        if signed.len() > TOKEN_BYTES_MAX { Err(IssueError::TooLarge) } else { Ok(signed) }
+        claims.aud = self
+            .expected
+            .audiences
+            .first()
+            .cloned()
+            .map(super::OneOrMany::One);
+        let header = Header {
+            kid: key.kid.clone(),
+            ..Header::new(key.algorithm)
+        };
+        let signed = jsonwebtoken::encode(&header, &claims, signing)
+            .map_err(|error| IssueError::Signing(error.to_string()))?;
+        if signed.len() > TOKEN_BYTES_MAX {
+            Err(IssueError::TooLarge)
+        } else {
+            Ok(signed)
+        }
     }
 
     /// A token without `kid` means the only key; one with it means that key, or the only one if that has no name.
@@ -142,40 +180,71 @@ impl Tokens {
 /// Three parts, none empty, of base64url without padding: what more lenient decoders might let pass ends here.
 fn check_form(token: &str) -> Result<(), Refusal> {
     let is_base64url = |part: &str| {
-        !part.is_empty() && part.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'-' || byte == b'_')
+        !part.is_empty()
+            && part
+                .bytes()
+                .all(|byte| byte.is_ascii_alphanumeric() || byte == b'-' || byte == b'_')
     };
     let parts = token.split('.');
-    if parts.clone().count() == 3 && parts.into_iter().all(is_base64url) { Ok(()) } else { Err(Refusal::Form) }
+    if parts.clone().count() == 3 && parts.into_iter().all(is_base64url) {
+        Ok(())
+    } else {
+        Err(Refusal::Form)
+    }
 }
 
 fn check_header(header: &Header) -> Result<(), Refusal> {
-    let is_jwt = header.typ.as_deref().is_none_or(|typ| typ.eq_ignore_ascii_case("JWT"));
+    let is_jwt = header
+        .typ
+        .as_deref()
+        .is_none_or(|typ| typ.eq_ignore_ascii_case("JWT"));
     let is_extended = header.crit.is_some() || header.enc.is_some() || header.zip.is_some();
     let is_unencoded = header.extras.inner().contains_key("b64");
-    if is_jwt && !is_extended && !is_unencoded { Ok(()) } else { Err(Refusal::Header) }
+    if is_jwt && !is_extended && !is_unencoded {
+        Ok(())
+    } else {
+        Err(Refusal::Header)
+    }
 }
 
 impl Key {
     fn new(config: &TokenKey) -> Result<Self, Error> {
-        let name = || config.kid.clone().unwrap_or_else(|| config.algorithm.as_str().to_owned());
-        let bad = |reason: &str| Error::BadKey { name: name(), reason: reason.to_owned() };
+        let name = || {
+            config
+                .kid
+                .clone()
+                .unwrap_or_else(|| config.algorithm.as_str().to_owned())
+        };
+        let bad = |reason: &str| Error::BadKey {
+            name: name(),
+            reason: reason.to_owned(),
+        };
         let library = |error: jsonwebtoken::errors::Error| bad(&error.to_string());
         let verifying = match &config.material {
             KeyMaterial::Secret(secret) if config.algorithm.is_hmac() => {
                 DecodingKey::from_secret(secret.expose().as_bytes())
             }
-            KeyMaterial::Secret(_) => return Err(bad("a secret is for HS256, HS384 and HS512 only")),
+            KeyMaterial::Secret(_) => {
+                return Err(bad("a secret is for HS256, HS384 and HS512 only"));
+            }
             KeyMaterial::Pem(pem) => from_pem(config.algorithm, pem.as_bytes())
                 .ok_or_else(|| bad("a PEM file is for RS256, ES256 and EdDSA only"))?
                 .map_err(library)?,
-            KeyMaterial::Jwk(jwk) => from_jwk(config.algorithm, jwk.expose()).map_err(|reason| bad(&reason))?,
+            KeyMaterial::Jwk(jwk) => {
+                from_jwk(config.algorithm, jwk.expose()).map_err(|reason| bad(&reason))?
+            }
         };
         check_strength(config.algorithm, &verifying).map_err(|reason| match reason {
             Weak::Secret => Error::ShortSecret(name()),
             Weak::Key(reason) => bad(reason),
         })?;
         let signing = signing_key(config, &verifying).map_err(library)?;
-        Ok(Self { kid: config.kid.clone(), algorithm: config.algorithm.into(), verifying, signing })
+        Ok(Self {
+            kid: config.kid.clone(),
+            algorithm: config.algorithm.into(),
+            verifying,
+            signing,
+        })
     }
 }
 
@@ -189,7 +258,8 @@ fn from_pem(algorithm: Algorithm, pem: &[u8]) -> Option<jsonwebtoken::errors::Re
 }
 
 fn from_jwk(algorithm: Algorithm, text: &str) -> Result<DecodingKey, String> {
-    let jwk: Jwk = serde_json::from_str(text).map_err(|error| format!("not a JSON Web Key: {error}"))?;
+    let jwk: Jwk =
+        serde_json::from_str(text).map_err(|error| format!("not a JSON Web Key: {error}"))?;
     let fits = match &jwk.algorithm {
         AlgorithmParameters::OctetKey(_) => algorithm.is_hmac(),
         AlgorithmParameters::RSA(_) => algorithm == Algorithm::Rs256,
@@ -198,7 +268,10 @@ fn from_jwk(algorithm: Algorithm, text: &str) -> Result<DecodingKey, String> {
         _ => false,
     };
     if !fits {
-        return Err(format!("the JSON Web Key is not one for {}", algorithm.as_str()));
+        return Err(format!(
+            "the JSON Web Key is not one for {}",
+            algorithm.as_str()
+        ));
     }
     DecodingKey::from_jwk(&jwk).map_err(|error| error.to_string())
 }
@@ -215,19 +288,30 @@ fn check_strength(algorithm: Algorithm, key: &DecodingKey) -> Result<(), Weak> {
         DecodingKeyKind::RsaModulusExponent { n, .. } => n.len(),
     };
     match algorithm {
-        Algorithm::Hs256 | Algorithm::Hs384 | Algorithm::Hs512 if bytes < SECRET_BYTES_MIN => Err(Weak::Secret),
-        Algorithm::Rs256 if bytes < RSA_BYTES_MIN => Err(Weak::Key("an RSA key needs at least 2048 bits")),
+        Algorithm::Hs256 | Algorithm::Hs384 | Algorithm::Hs512 if bytes < SECRET_BYTES_MIN => {
+            Err(Weak::Secret)
+        }
+        Algorithm::Rs256 if bytes < RSA_BYTES_MIN => {
+            Err(Weak::Key("an RSA key needs at least 2048 bits"))
+        }
         Algorithm::Es256 if bytes != 65 => Err(Weak::Key("ES256 needs a key on the curve P-256")),
         Algorithm::EdDsa if bytes != 32 => Err(Weak::Key("EdDSA needs an Ed25519 key")),
         _ => Ok(()),
     }
 }
 
-fn signing_key(config: &TokenKey, verifying: &DecodingKey) -> jsonwebtoken::errors::Result<Option<EncodingKey>> {
+fn signing_key(
+    config: &TokenKey,
+    verifying: &DecodingKey,
+) -> jsonwebtoken::errors::Result<Option<EncodingKey>> {
     if config.algorithm.is_hmac() {
-        return verifying.try_get_as_bytes().map(|secret| Some(EncodingKey::from_secret(secret)));
+        return verifying
+            .try_get_as_bytes()
+            .map(|secret| Some(EncodingKey::from_secret(secret)));
     }
-    let Some(pem) = &config.private_pem else { return Ok(None) };
+    let Some(pem) = &config.private_pem else {
+        return Ok(None);
+    };
     let pem = pem.expose().as_bytes();
     match config.algorithm {
         Algorithm::Rs256 => EncodingKey::from_rsa_pem(pem).map(Some),
@@ -261,8 +345,16 @@ impl From<Algorithm> for jsonwebtoken::Algorithm {
 pub(super) fn sign_raw(key: &TokenKey, header: &str, claims: &str) -> String {
     use base64::Engine as _;
     use base64::engine::general_purpose::URL_SAFE_NO_PAD;
-    let signing = Key::new(key).expect("a good key").signing.expect("a key that signs");
-    let message = format!("{}.{}", URL_SAFE_NO_PAD.encode(header), URL_SAFE_NO_PAD.encode(claims));
-    let signature = jsonwebtoken::crypto::sign(message.as_bytes(), &signing, key.algorithm.into()).expect("it signs");
+    let signing = Key::new(key)
+        .expect("a good key")
+        .signing
+        .expect("a key that signs");
+    let message = format!(
+        "{}.{}",
+        URL_SAFE_NO_PAD.encode(header),
+        URL_SAFE_NO_PAD.encode(claims)
+    );
+    let signature = jsonwebtoken::crypto::sign(message.as_bytes(), &signing, key.algorithm.into())
+        .expect("it signs");
     format!("{message}.{signature}")
 }

@@ -44,11 +44,20 @@ impl Embedded {
     pub fn open(config: EmbeddedConfig, hub: Arc<Hub>) -> Result<Self, OpenError> {
         let stats = Arc::new(Stats::default());
         let disk = match &config.data_dir {
-            Some(directory) => Some(DiskLogs::open(directory, &config, Arc::clone(&hub), Arc::clone(&stats))?),
+            Some(directory) => Some(DiskLogs::open(
+                directory,
+                &config,
+                Arc::clone(&hub),
+                Arc::clone(&stats),
+            )?),
             None => None,
         };
         let memory = MemoryLogs::new(&config, hub, Arc::clone(&stats));
-        Ok(Self { disk, memory, stats })
+        Ok(Self {
+            disk,
+            memory,
+            stats,
+        })
     }
 
     /// The counters of this broker, for the metrics page.
@@ -58,7 +67,8 @@ impl Embedded {
 
     fn disk(&self) -> Result<&DiskLogs, Error> {
         self.disk.as_ref().ok_or_else(|| Error::Unavailable {
-            reason: "this server has no data directory, so it keeps channels in memory only".to_owned(),
+            reason: "this server has no data directory, so it keeps channels in memory only"
+                .to_owned(),
             retry_after: health::RETRY_AFTER_FAILURE,
         })
     }
@@ -75,7 +85,11 @@ impl Broker for Embedded {
         }
     }
 
-    fn join(&self, channel: &ChannelName, kind: &Arc<ChannelKind>) -> BoxFuture<'static, Result<Position, Error>> {
+    fn join(
+        &self,
+        channel: &ChannelName,
+        kind: &Arc<ChannelKind>,
+    ) -> BoxFuture<'static, Result<Position, Error>> {
         match kind.durability {
             Durability::Memory => ready(self.memory.top(channel)).boxed(),
             Durability::Disk => match self.disk() {

@@ -17,9 +17,19 @@ const LIMIT_DEFAULT: u32 = 50;
 pub async fn history(node: &Node, caller: &Caller, command: History) -> Result<Page, WireError> {
     let (channel, kind) = permitted(node, caller, Verb::History, &command.channel)?;
     let range = range(&command)?;
-    let limit = command.limit.unwrap_or(LIMIT_DEFAULT).min(node.limits.history_page_max);
-    let read = Read { channel, kind, range, limit: limit as usize };
-    let LogPage { entries, more, top, .. } = node.broker.read(read).await?;
+    let limit = command
+        .limit
+        .unwrap_or(LIMIT_DEFAULT)
+        .min(node.limits.history_page_max);
+    let read = Read {
+        channel,
+        kind,
+        range,
+        limit: limit as usize,
+    };
+    let LogPage {
+        entries, more, top, ..
+    } = node.broker.read(read).await?;
     Ok(Page {
         events: entries.iter().map(|entry| entry.to_event()).collect(),
         more,
@@ -31,7 +41,8 @@ pub async fn history(node: &Node, caller: &Caller, command: History) -> Result<P
 
 fn range(command: &History) -> Result<Range, WireError> {
     match (command.direction, command.offset, command.time) {
-        (_, Some(_), Some(_)) => Err(ErrorCode::BadRequest.with("history starts from an offset or from a time, not from both")),
+        (_, Some(_), Some(_)) => Err(ErrorCode::BadRequest
+            .with("history starts from an offset or from a time, not from both")),
         (Direction::Forward, Some(offset), None) => Ok(Range::AfterOffset(offset)),
         (Direction::Forward, None, Some(time)) => Ok(Range::AfterTime(time)),
         (Direction::Forward, None, None) => Ok(Range::AfterOffset(0)),

@@ -19,21 +19,36 @@ pub fn presence(node: &Node, caller: &Caller, command: Presence) -> Result<Membe
     if !kind.presence {
         return Err(ErrorCode::PresenceDisabled.into());
     }
-    let limit = command.limit.map_or(LIMIT_DEFAULT, |limit| limit as usize).min(PRESENCE_PAGE_MAX);
-    node.presence.snapshot(&channel, limit, command.cursor.as_deref())
+    let limit = command
+        .limit
+        .map_or(LIMIT_DEFAULT, |limit| limit as usize)
+        .min(PRESENCE_PAGE_MAX);
+    node.presence
+        .snapshot(&channel, limit, command.cursor.as_deref())
 }
 
 /// # Errors
 /// As [`presence`], and `not_present`, `too_large`.
-pub fn presence_set(node: &Node, caller: &Caller, command: PresenceSet) -> Result<PresenceWasSet, WireError> {
+pub fn presence_set(
+    node: &Node,
+    caller: &Caller,
+    command: PresenceSet,
+) -> Result<PresenceWasSet, WireError> {
     let (channel, kind) = permitted(node, caller, Verb::Presence, &command.channel)?;
     if !kind.presence {
         return Err(ErrorCode::PresenceDisabled.into());
     }
-    if command.state.as_ref().is_some_and(|state| state.bytes.len() > PRESENCE_STATE_BYTES_MAX) {
+    if command
+        .state
+        .as_ref()
+        .is_some_and(|state| state.bytes.len() > PRESENCE_STATE_BYTES_MAX)
+    {
         return Err(ErrorCode::TooLarge.with("a presence state has at most 1024 bytes"));
     }
-    let user = caller.identity.user().ok_or_else(|| ErrorCode::NotPermitted.with("only a user has a presence state"))?;
+    let user = caller
+        .identity
+        .user()
+        .ok_or_else(|| ErrorCode::NotPermitted.with("only a user has a presence state"))?;
     node.presence.set_state(&channel, user, command.state)?;
     Ok(PresenceWasSet {})
 }

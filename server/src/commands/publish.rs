@@ -22,12 +22,21 @@ pub fn publish(
     let dedup = match command.id {
         Some(id) => {
             let sender = caller.identity.sender();
-            let sender = sender.ok_or_else(|| ErrorCode::NotPermitted.with("a publish id needs a user or an API key"))?;
-            Some(Dedup { sender, id: id.into() })
+            let sender = sender.ok_or_else(|| {
+                ErrorCode::NotPermitted.with("a publish id needs a user or an API key")
+            })?;
+            Some(Dedup {
+                sender,
+                id: id.into(),
+            })
         }
         None => None,
     };
-    let no_echo_to = if command.echo { None } else { caller.connection };
+    let no_echo_to = if command.echo {
+        None
+    } else {
+        caller.connection
+    };
     let durability = kind.durability;
     let outcome = node.broker.append(Append {
         channel,
@@ -40,7 +49,12 @@ pub fn publish(
         no_echo_to,
     });
     Ok(async move {
-        let Appended { position, time, duplicate, .. } = outcome.await?;
+        let Appended {
+            position,
+            time,
+            duplicate,
+            ..
+        } = outcome.await?;
         Ok(Published {
             offset: position.offset,
             position: position.to_string(),

@@ -29,6 +29,12 @@ pub fn signal(node: &Node, caller: &Caller, command: Signal) -> Result<Signalled
         payload: Some(command.payload),
         own: false,
     };
-    node.hub.deliver_ephemeral(&channel, EphemeralBody::Signal { event, from: caller.connection });
+    node.hub.deliver_ephemeral(
+        &channel,
+        EphemeralBody::Signal {
+            event,
+            from: caller.connection,
+        },
+    );
     Ok(Signalled { time })
 }

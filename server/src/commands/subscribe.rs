@@ -38,7 +38,12 @@ pub enum Recovery {
 
 impl Start {
     fn live(top: Position, recovery: Recovery) -> Self {
-        Self { top, cursor: top.offset, first: Vec::new(), recovery }
+        Self {
+            top,
+            cursor: top.offset,
+            first: Vec::new(),
+            recovery,
+        }
     }
 }
 
@@ -57,9 +62,14 @@ pub async fn start(
         Some(top) => top,
         None => channel.learn_top(node.broker.join(channel.name(), kind).await?),
     };
-    let Some(recover) = recover else { return Ok(Start::live(top, Recovery::NotAsked)) };
+    let Some(recover) = recover else {
+        return Ok(Start::live(top, Recovery::NotAsked));
+    };
     if !may_read_history {
-        return Ok(Start::live(top, Recovery::Refused(NotRecovered::NotPermitted)));
+        return Ok(Start::live(
+            top,
+            Recovery::Refused(NotRecovered::NotPermitted),
+        ));
     }
     match recover {
         Recover::Latest(wanted) => latest(node, channel, kind, top, u64::from(wanted)).await,
@@ -67,12 +77,25 @@ pub async fn start(
     }
 }
 
-async fn latest(node: &Node, channel: &Channel, kind: &Arc<ChannelKind>, top: Position, wanted: u64) -> Result<Start, WireError> {
-    let after = top.offset.saturating_sub(wanted.min(RECOVER_EVENTS_MAX as u64));
+async fn latest(
+    node: &Node,
+    channel: &Channel,
+    kind: &Arc<ChannelKind>,
+    top: Position,
+    wanted: u64,
+) -> Result<Start, WireError> {
+    let after = top
+        .offset
+        .saturating_sub(wanted.min(RECOVER_EVENTS_MAX as u64));
     let first = read_after(node, channel, kind, after).await?;
     // Fewer may be retained than were asked for: start where the log starts.
     let cursor = first.first().map_or(top.offset, |entry| entry.offset - 1);
-    Ok(Start { top, cursor, first, recovery: Recovery::Complete })
+    Ok(Start {
+        top,
+        cursor,
+        first,
+        recovery: Recovery::Complete,
+    })
 }
 
 async fn from_position(
@@ -86,13 +109,22 @@ async fn from_position(
     if position.len() > POSITION_BYTES_MAX {
         return refused(NotRecovered::BadPosition);
     }
-    let Ok(position) = position.parse::<Position>() else { return refused(NotRecovered::BadPosition) };
+    let Ok(position) = position.parse::<Position>() else {
+        return refused(NotRecovered::BadPosition);
+    };
     if position.epoch != top.epoch {
         return refused(NotRecovered::EpochChanged);
     }
     if position.offset == top.offset {
         let same = position.tag == top.tag;
-        return Ok(Start::live(top, if same { Recovery::Complete } else { Recovery::Refused(NotRecovered::Diverged) }));
+        return Ok(Start::live(
+            top,
+            if same {
+                Recovery::Complete
+            } else {
+                Recovery::Refused(NotRecovered::Diverged)
+            },
+        ));
     }
     if position.offset > top.offset {
         return refused(NotRecovered::Diverged);
@@ -105,7 +137,12 @@ async fn from_position(
         Some(next) if next.epoch != position.epoch => refused(NotRecovered::EpochChanged),
         Some(next) if next.offset != position.offset + 1 => refused(NotRecovered::Expired),
         Some(next) if next.prev != position.tag => refused(NotRecovered::Diverged),
-        Some(_) => Ok(Start { top, cursor: position.offset, first, recovery: Recovery::Complete }),
+        Some(_) => Ok(Start {
+            top,
+            cursor: position.offset,
+            first,
+            recovery: Recovery::Complete,
+        }),
         None => refused(NotRecovered::Expired),
     }
 }

@@ -9,9 +9,12 @@ use sha2::{Digest, Sha256};
 use super::layers::read_secret;
 use super::raw::{self, Raw};
 use super::{
-    Config, Error, LogConfig, LogFormat, PresenceSettings, SessionSettings, StorageSettings, TransportSettings,
+    Config, Error, LogConfig, LogFormat, PresenceSettings, SessionSettings, StorageSettings,
+    TransportSettings,
 };
-use crate::auth::{Algorithm, ApiKey, AuthConfig, Grant, KeyMaterial, Secret, TokenKey, all_grants};
+use crate::auth::{
+    Algorithm, ApiKey, AuthConfig, Grant, KeyMaterial, Secret, TokenKey, all_grants,
+};
 use crate::kind::{ChannelKind, ChannelKinds, Durability, SlowPolicy, Verb};
 use crate::pattern::Pattern;
 
@@ -22,7 +25,11 @@ pub(super) fn build(raw: &Raw) -> Result<Config, Error> {
     let metrics = raw.metrics.listen.as_str();
     Ok(Config {
         listen: address("server.listen", &raw.server.listen)?,
-        metrics_listen: if metrics.is_empty() { None } else { Some(address("metrics.listen", metrics)?) },
+        metrics_listen: if metrics.is_empty() {
+            None
+        } else {
+            Some(address("metrics.listen", metrics)?)
+        },
         shards: shards(raw.server.shards)?,
         demo: raw.server.demo,
         log: log(&raw.log)?,
@@ -40,27 +47,41 @@ pub(super) fn build(raw: &Raw) -> Result<Config, Error> {
 
 /// The SHA-256 of an API key, in hex: what the config keeps of it.
 pub fn api_key_hash(secret: &str) -> String {
-    Sha256::digest(secret.as_bytes()).iter().fold(String::with_capacity(64), |mut hex, byte| {
-        // Writing into a String cannot fail.
-        write!(hex, "{byte:02x}").unwrap_or_default();
-        hex
-    })
+    Sha256::digest(secret.as_bytes())
+        .iter()
+        .fold(String::with_capacity(64), |mut hex, byte| {
+            // Writing into a String cannot fail.
+            write!(hex, "{byte:02x}").unwrap_or_default();
+            hex
+        })
 }
 
 fn wrong(key: impl Into<String>, reason: impl Into<String>) -> Error {
-    Error::Value { key: key.into(), reason: reason.into() }
+    Error::Value {
+        key: key.into(),
+        reason: reason.into(),
+    }
 }
 
 fn address(key: &str, text: &str) -> Result<SocketAddr, Error> {
     // A bare port listens on loopback only: nobody should be public by leaving something out.
-    let text = if text.starts_with(':') { format!("127.0.0.1{text}") } else { text.to_owned() };
+    let text = if text.starts_with(':') {
+        format!("127.0.0.1{text}")
+    } else {
+        text.to_owned()
+    };
     let reason = "needs an address and a port such as 127.0.0.1:8000 or [::]:8000";
-    text.to_socket_addrs().ok().and_then(|mut found| found.next()).ok_or_else(|| wrong(key, reason))
+    text.to_socket_addrs()
+        .ok()
+        .and_then(|mut found| found.next())
+        .ok_or_else(|| wrong(key, reason))
 }
 
 fn shards(wanted: usize) -> Result<usize, Error> {
     match wanted {
-        0 => Ok(std::thread::available_parallelism().map_or(1, usize::from).min(SHARDS_MAX)),
+        0 => Ok(std::thread::available_parallelism()
+            .map_or(1, usize::from)
+            .min(SHARDS_MAX)),
         1..=SHARDS_MAX => Ok(wanted),
         _ => Err(wrong("server.shards", "at most 64")),
     }
@@ -73,16 +94,29 @@ fn log(raw: &raw::Log) -> Result<LogConfig, Error> {
         _ => return Err(wrong("log.format", "needs `pretty` or `json`")),
     };
     if raw.filter.parse::<tracing_subscriber::EnvFilter>().is_err() {
-        return Err(wrong("log.filter", "needs a filter such as `info` or `parlor=debug,info`"));
+        return Err(wrong(
+            "log.filter",
+            "needs a filter such as `info` or `parlor=debug,info`",
+        ));
     }
-    Ok(LogConfig { format, filter: raw.filter.clone() })
+    Ok(LogConfig {
+        format,
+        filter: raw.filter.clone(),
+    })
 }
 
 fn transport(raw: &Raw) -> Result<TransportSettings, Error> {
     let server = &raw.server;
-    let (any, origins): (Vec<_>, Vec<_>) = server.allowed_origins.iter().cloned().partition(|origin| origin == "*");
+    let (any, origins): (Vec<_>, Vec<_>) = server
+        .allowed_origins
+        .iter()
+        .cloned()
+        .partition(|origin| origin == "*");
     if let Some(origin) = origins.iter().find(|origin| !is_origin(origin)) {
-        return Err(wrong("server.allowed_origins", format!("`{origin}` is not an origin such as https://example.com")));
+        return Err(wrong(
+            "server.allowed_origins",
+            format!("`{origin}` is not an origin such as https://example.com"),
+        ));
     }
     Ok(TransportSettings {
         connections_max: positive("server.connections_max", server.connections_max)?,
@@ -101,14 +135,22 @@ fn transport(raw: &Raw) -> Result<TransportSettings, Error> {
 
 /// Scheme, host and perhaps a port; nothing behind it.
 fn is_origin(text: &str) -> bool {
-    let authority = text.split_once("://").filter(|(scheme, _)| !scheme.is_empty()).map(|(_, authority)| authority);
-    authority.is_some_and(|authority| !authority.is_empty() && !authority.contains(['/', '*', '?', '#', ' ']))
+    let authority = text
+        .split_once("://")
+        .filter(|(scheme, _)| !scheme.is_empty())
+        .map(|(_, authority)| authority);
+    authority.is_some_and(|authority| {
+        !authority.is_empty() && !authority.contains(['/', '*', '?', '#', ' '])
+    })
 }
 
 fn session(raw: &raw::Connection) -> Result<SessionSettings, Error> {
     let (min, max) = (raw.ping_interval_min.0, raw.ping_interval_max.0);
     if !(min..=max).contains(&raw.ping_interval.0) || min.is_zero() {
-        return Err(wrong("connection.ping_interval", "needs to lie between ping_interval_min and ping_interval_max"));
+        return Err(wrong(
+            "connection.ping_interval",
+            "needs to lie between ping_interval_min and ping_interval_max",
+        ));
     }
     let outbox_bytes_max = usize::try_from(raw.outbox_bytes_max.0).unwrap_or(usize::MAX);
     if outbox_bytes_max < 1_024 {
@@ -129,11 +171,19 @@ fn session(raw: &raw::Connection) -> Result<SessionSettings, Error> {
 }
 
 fn positive<N: Default + PartialEq>(key: &str, value: N) -> Result<N, Error> {
-    if value == N::default() { Err(wrong(key, "needs at least 1")) } else { Ok(value) }
+    if value == N::default() {
+        Err(wrong(key, "needs at least 1"))
+    } else {
+        Ok(value)
+    }
 }
 
 fn lasting(key: &str, value: super::units::Duration) -> Result<std::time::Duration, Error> {
-    if value.0.is_zero() { Err(wrong(key, "needs more than nothing")) } else { Ok(value.0) }
+    if value.0.is_zero() {
+        Err(wrong(key, "needs more than nothing"))
+    } else {
+        Ok(value.0)
+    }
 }
 
 fn storage(raw: &raw::Storage) -> Result<StorageSettings, Error> {
@@ -152,7 +202,12 @@ fn auth(raw: &Raw) -> Result<AuthConfig, Error> {
     if !raw.auth.secret.0.is_empty() {
         let material = KeyMaterial::Secret(Secret::new(raw.auth.secret.0.clone()));
         let kid = (!raw.token_keys.is_empty()).then(|| "default".to_owned());
-        token_keys.push(TokenKey { kid, algorithm: Algorithm::Hs256, material, private_pem: None });
+        token_keys.push(TokenKey {
+            kid,
+            algorithm: Algorithm::Hs256,
+            material,
+            private_pem: None,
+        });
     }
     for (kid, key) in &raw.token_keys {
         token_keys.push(token_key(kid, key)?);
@@ -160,13 +215,24 @@ fn auth(raw: &Raw) -> Result<AuthConfig, Error> {
     let mut api_keys = Vec::new();
     if !raw.auth.api_key.0.is_empty() {
         let hash = api_key_hash(&raw.auth.api_key.0);
-        api_keys.push(ApiKey { name: "default".to_owned(), hash, grants: all_grants() });
+        api_keys.push(ApiKey {
+            name: "default".to_owned(),
+            hash,
+            grants: all_grants(),
+        });
     }
     for (name, key) in &raw.api_keys {
         let verbs = verbs(&format!("api_keys.{name}.allow"), &key.allow)?;
-        let grant = |pattern: &String| Grant { channels: Pattern::new(pattern.as_str()), verbs: verbs.clone() };
+        let grant = |pattern: &String| Grant {
+            channels: Pattern::new(pattern.as_str()),
+            verbs: verbs.clone(),
+        };
         let grants = key.channels.iter().map(grant).collect();
-        api_keys.push(ApiKey { name: name.clone(), hash: key.hash.clone(), grants });
+        api_keys.push(ApiKey {
+            name: name.clone(),
+            hash: key.hash.clone(),
+            grants,
+        });
     }
     Ok(AuthConfig {
         token_keys,
@@ -180,15 +246,21 @@ fn auth(raw: &Raw) -> Result<AuthConfig, Error> {
 
 fn token_key(kid: &str, raw: &raw::TokenKey) -> Result<TokenKey, Error> {
     let key = |name: &str| format!("token_keys.{kid}.{name}");
-    let algorithm = Algorithm::parse(&raw.algorithm)
-        .ok_or_else(|| wrong(key("algorithm"), "needs HS256, HS384, HS512, RS256, ES256 or EdDSA"))?;
+    let algorithm = Algorithm::parse(&raw.algorithm).ok_or_else(|| {
+        wrong(
+            key("algorithm"),
+            "needs HS256, HS384, HS512, RS256, ES256 or EdDSA",
+        )
+    })?;
     let given = |path: &Path| !path.as_os_str().is_empty();
     let mut materials = Vec::new();
     if !raw.secret.0.is_empty() {
         materials.push(KeyMaterial::Secret(Secret::new(raw.secret.0.clone())));
     }
     if given(&raw.secret_file) {
-        materials.push(KeyMaterial::Secret(Secret::new(read_secret(&raw.secret_file)?)));
+        materials.push(KeyMaterial::Secret(Secret::new(read_secret(
+            &raw.secret_file,
+        )?)));
     }
     if given(&raw.public_key_file) {
         materials.push(KeyMaterial::Pem(read_secret(&raw.public_key_file)?));
@@ -200,9 +272,17 @@ fn token_key(kid: &str, raw: &raw::TokenKey) -> Result<TokenKey, Error> {
         let reason = "needs exactly one of secret, secret_file, public_key_file and jwk_file";
         return Err(wrong(format!("token_keys.{kid}"), reason));
     };
-    let private_pem =
-        if given(&raw.private_key_file) { Some(Secret::new(read_secret(&raw.private_key_file)?)) } else { None };
-    Ok(TokenKey { kid: Some(kid.to_owned()), algorithm, material, private_pem })
+    let private_pem = if given(&raw.private_key_file) {
+        Some(Secret::new(read_secret(&raw.private_key_file)?))
+    } else {
+        None
+    };
+    Ok(TokenKey {
+        kid: Some(kid.to_owned()),
+        algorithm,
+        material,
+        private_pem,
+    })
 }
 
 fn verbs(key: &str, names: &[String]) -> Result<Vec<Verb>, Error> {
@@ -217,9 +297,16 @@ fn verbs(key: &str, names: &[String]) -> Result<Vec<Verb>, Error> {
 
 fn kinds(raw: &Raw) -> Result<ChannelKinds, Error> {
     if raw.kinds.is_empty() {
-        return Ok(ChannelKinds::new(vec![kind("default", &raw::Kind::of_pattern("*"))?])?);
+        return Ok(ChannelKinds::new(vec![kind(
+            "default",
+            &raw::Kind::of_pattern("*"),
+        )?])?);
     }
-    let kinds = raw.kinds.iter().map(|(name, raw)| kind(name, raw)).collect::<Result<_, _>>()?;
+    let kinds = raw
+        .kinds
+        .iter()
+        .map(|(name, raw)| kind(name, raw))
+        .collect::<Result<_, _>>()?;
     Ok(ChannelKinds::new(kinds)?)
 }
 
@@ -227,7 +314,10 @@ fn kind(name: &str, raw: &raw::Kind) -> Result<ChannelKind, Error> {
     let key = |leaf: &str| format!("kinds.{name}.{leaf}");
     let is_pattern_byte = |byte: u8| byte == b'*' || parlor_protocol::channel::is_name_byte(byte);
     if raw.pattern.is_empty() || !raw.pattern.bytes().all(is_pattern_byte) {
-        return Err(wrong(key("pattern"), "needs characters of channel names and `*`"));
+        return Err(wrong(
+            key("pattern"),
+            "needs characters of channel names and `*`",
+        ));
     }
     let durability = match raw.durability.as_str() {
         "disk" => Durability::Disk,
@@ -241,7 +331,10 @@ fn kind(name: &str, raw: &raw::Kind) -> Result<ChannelKind, Error> {
     };
     let allowed = verbs(&key("allow"), &raw.allow)?;
     if allowed.contains(&Verb::Manage) {
-        return Err(wrong(key("allow"), "`manage` is for API keys and tokens only"));
+        return Err(wrong(
+            key("allow"),
+            "`manage` is for API keys and tokens only",
+        ));
     }
     Ok(ChannelKind {
         name: name.to_owned(),

@@ -20,7 +20,9 @@ pub struct Layers {
 impl fmt::Debug for Layers {
     /// Without values: some are secrets.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Layers").field("sources", &self.sources).finish_non_exhaustive()
+        f.debug_struct("Layers")
+            .field("sources", &self.sources)
+            .finish_non_exhaustive()
     }
 }
 
@@ -55,9 +57,14 @@ impl Layers {
     /// # Errors
     /// When it cannot be read, is no TOML, or has an unknown key.
     pub fn read_file(&mut self, path: &Path) -> Result<(), Error> {
-        let text = std::fs::read_to_string(path).map_err(|source| Error::File { path: path.into(), source })?;
-        let table: Table =
-            text.parse().map_err(|error: toml::de::Error| Error::Toml { path: path.into(), reason: describe(&error, &text) })?;
+        let text = std::fs::read_to_string(path).map_err(|source| Error::File {
+            path: path.into(),
+            source,
+        })?;
+        let table: Table = text.parse().map_err(|error: toml::de::Error| Error::Toml {
+            path: path.into(),
+            reason: describe(&error, &text),
+        })?;
         self.add_table(String::new(), table, &Source::File(path.into()))
     }
 
@@ -65,21 +72,36 @@ impl Layers {
     ///
     /// # Errors
     /// When a value is not of its key's shape, or a `…__FILE` cannot be read.
-    pub fn read_environment(&mut self, variables: impl Iterator<Item = (String, String)>) -> Result<Vec<String>, Error> {
+    pub fn read_environment(
+        &mut self,
+        variables: impl Iterator<Item = (String, String)>,
+    ) -> Result<Vec<String>, Error> {
         let mut warnings = Vec::new();
         for (name, text) in variables {
-            let Some(ours) = name.strip_prefix(PREFIX) else { continue };
+            let Some(ours) = name.strip_prefix(PREFIX) else {
+                continue;
+            };
             let (bare, is_file) = match name.strip_suffix("__FILE") {
                 Some(bare) => (bare, true),
                 None => (name.as_str(), false),
             };
-            match KEYS.iter().find(|key| key.variable().as_deref() == Some(bare)) {
+            match KEYS
+                .iter()
+                .find(|key| key.variable().as_deref() == Some(bare))
+            {
                 Some(key) => {
-                    let text = if is_file { read_secret(Path::new(&text))? } else { text };
+                    let text = if is_file {
+                        read_secret(Path::new(&text))?
+                    } else {
+                        text
+                    };
                     self.set(key.path, key, &text, Source::Environment(name))?;
                 }
                 None if FOREIGN.iter().any(|foreign| ours.starts_with(foreign)) => {}
-                None => warnings.push(format!("{name}: there is no such variable{}", closest_variable(bare))),
+                None => warnings.push(format!(
+                    "{name}: there is no such variable{}",
+                    closest_variable(bare)
+                )),
             }
         }
         Ok(warnings)
@@ -100,15 +122,21 @@ impl Layers {
     }
 
     pub(super) fn raw(&self) -> Result<Raw, Error> {
-        serde_path_to_error::deserialize(Value::Table(self.values.clone())).map_err(|error| Error::Value {
-            key: error.path().to_string(),
-            reason: error.inner().to_string().trim().replace('\n', " "),
+        serde_path_to_error::deserialize(Value::Table(self.values.clone())).map_err(|error| {
+            Error::Value {
+                key: error.path().to_string(),
+                reason: error.inner().to_string().trim().replace('\n', " "),
+            }
         })
     }
 
     fn add_table(&mut self, prefix: String, table: Table, source: &Source) -> Result<(), Error> {
         for (name, value) in table {
-            let path = if prefix.is_empty() { name } else { format!("{prefix}.{name}") };
+            let path = if prefix.is_empty() {
+                name
+            } else {
+                format!("{prefix}.{name}")
+            };
             match value {
                 Value::Table(inner) if Key::of(&path).is_none() => {
                     if !KEYS.iter().any(|key| is_within(&path, key.path)) {
@@ -124,8 +152,10 @@ impl Layers {
     }
 
     fn set(&mut self, path: &str, key: &Key, text: &str, source: Source) -> Result<(), Error> {
-        let value = shaped(key.shape, text)
-            .map_err(|reason| Error::Value { key: format!("{path} (from {source})"), reason: reason.to_owned() })?;
+        let value = shaped(key.shape, text).map_err(|reason| Error::Value {
+            key: format!("{path} (from {source})"),
+            reason: reason.to_owned(),
+        })?;
         self.put(path, value, source);
         Ok(())
     }
@@ -135,7 +165,9 @@ impl Layers {
         let Some(last) = names.pop() else { return };
         let mut table = &mut self.values;
         for name in names {
-            let inner = table.entry(name).or_insert_with(|| Value::Table(Table::new()));
+            let inner = table
+                .entry(name)
+                .or_insert_with(|| Value::Table(Table::new()));
             // The file was checked on its way in: where a key has keys below it, there stands a table.
             let Value::Table(inner) = inner else { return };
             table = inner;
@@ -149,24 +181,40 @@ fn shaped(shape: Shape, text: &str) -> Result<Value, &'static str> {
     let text = text.trim();
     match shape {
         Shape::Text => Ok(Value::String(text.to_owned())),
-        Shape::Number => text.parse().map(Value::Integer).map_err(|_| "needs a whole number"),
-        Shape::Switch => text.parse().map(Value::Boolean).map_err(|_| "needs true or false"),
+        Shape::Number => text
+            .parse()
+            .map(Value::Integer)
+            .map_err(|_| "needs a whole number"),
+        Shape::Switch => text
+            .parse()
+            .map(Value::Boolean)
+            .map_err(|_| "needs true or false"),
         Shape::List => {
-            let items = text.split(',').map(str::trim).filter(|item| !item.is_empty());
-            Ok(Value::Array(items.map(|item| Value::String(item.to_owned())).collect()))
+            let items = text
+                .split(',')
+                .map(str::trim)
+                .filter(|item| !item.is_empty());
+            Ok(Value::Array(
+                items.map(|item| Value::String(item.to_owned())).collect(),
+            ))
         }
     }
 }
 
 /// A secret from a file, without the line break that editors add.
 pub(super) fn read_secret(path: &Path) -> Result<String, Error> {
-    let text = std::fs::read_to_string(path).map_err(|source| Error::File { path: path.into(), source })?;
+    let text = std::fs::read_to_string(path).map_err(|source| Error::File {
+        path: path.into(),
+        source,
+    })?;
     Ok(text.trim_end_matches(['\r', '\n']).to_owned())
 }
 
 /// The place and the fault, without the line itself: it may hold a secret.
 fn describe(error: &toml::de::Error, text: &str) -> String {
-    let line = error.span().map(|span| text[..span.start.min(text.len())].matches('\n').count() + 1);
+    let line = error
+        .span()
+        .map(|span| text[..span.start.min(text.len())].matches('\n').count() + 1);
     match line {
         Some(line) => format!("line {line}: {}", error.message()),
         None => error.message().to_owned(),
@@ -176,7 +224,11 @@ fn describe(error: &toml::de::Error, text: &str) -> String {
 /// Whether a table of this path may hold the key.
 fn is_within(table: &str, key: &str) -> bool {
     let mut names = key.split('.');
-    table.split('.').all(|name| names.next().is_some_and(|known| known == "*" || known == name)) && names.next().is_some()
+    table.split('.').all(|name| {
+        names
+            .next()
+            .is_some_and(|known| known == "*" || known == name)
+    }) && names.next().is_some()
 }
 
 fn unknown(path: &str) -> Error {
@@ -193,12 +245,17 @@ fn unknown(path: &str) -> Error {
         Some((known, likeness)) if likeness > 0.8 => format!("; did you mean `{known}`?"),
         _ => "; `parlor config docs` lists them".to_owned(),
     };
-    Error::UnknownKey { key: path.to_owned(), hint }
+    Error::UnknownKey {
+        key: path.to_owned(),
+        hint,
+    }
 }
 
 fn closest_variable(name: &str) -> String {
     let variables = KEYS.iter().filter_map(Key::variable);
-    let best = variables.map(|known| (strsim::jaro_winkler(name, &known), known)).max_by(|a, b| a.0.total_cmp(&b.0));
+    let best = variables
+        .map(|known| (strsim::jaro_winkler(name, &known), known))
+        .max_by(|a, b| a.0.total_cmp(&b.0));
     match best {
         Some((likeness, known)) if likeness > 0.8 => format!("; did you mean `{known}`?"),
         _ => String::new(),

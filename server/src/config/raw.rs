@@ -62,7 +62,9 @@ pub(super) struct Metrics {
 
 impl Default for Metrics {
     fn default() -> Self {
-        Self { listen: "127.0.0.1:9190".into() }
+        Self {
+            listen: "127.0.0.1:9190".into(),
+        }
     }
 }
 
@@ -75,7 +77,10 @@ pub(super) struct Log {
 
 impl Default for Log {
     fn default() -> Self {
-        Self { format: "pretty".into(), filter: "info".into() }
+        Self {
+            format: "pretty".into(),
+            filter: "info".into(),
+        }
     }
 }
 
@@ -126,7 +131,11 @@ pub(super) struct Storage {
 
 impl Default for Storage {
     fn default() -> Self {
-        Self { data_dir: "parlor-data".into(), disk_bytes_max: Size(0), memory_bytes_max: Size(256 << 20) }
+        Self {
+            data_dir: "parlor-data".into(),
+            disk_bytes_max: Size(0),
+            memory_bytes_max: Size(256 << 20),
+        }
     }
 }
 
@@ -139,7 +148,10 @@ pub(super) struct Presence {
 
 impl Default for Presence {
     fn default() -> Self {
-        Self { grace: seconds(5), members_pushed_max: 200 }
+        Self {
+            grace: seconds(5),
+            members_pushed_max: 200,
+        }
     }
 }
 
@@ -257,7 +269,10 @@ fn all_channels() -> Vec<String> {
 }
 
 fn all_verbs() -> Vec<String> {
-    crate::kind::Verb::ALL.iter().map(|verb| verb.as_str().to_owned()).collect()
+    crate::kind::Verb::ALL
+        .iter()
+        .map(|verb| verb.as_str().to_owned())
+        .collect()
 }
 
 fn seconds(seconds: u64) -> Duration {

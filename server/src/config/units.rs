@@ -14,11 +14,24 @@ pub struct Size(pub u64);
 pub struct Duration(pub std::time::Duration);
 
 /// Largest first, so that the shortest writing is found first.
-const SIZES: [(&str, u64); 7] =
-    [("TiB", 1 << 40), ("GiB", 1 << 30), ("GB", 1_000_000_000), ("MiB", 1 << 20), ("MB", 1_000_000), ("KiB", 1 << 10), ("kB", 1_000)];
+const SIZES: [(&str, u64); 7] = [
+    ("TiB", 1 << 40),
+    ("GiB", 1 << 30),
+    ("GB", 1_000_000_000),
+    ("MiB", 1 << 20),
+    ("MB", 1_000_000),
+    ("KiB", 1 << 10),
+    ("kB", 1_000),
+];
 
 /// In ms, largest first.
-const SPANS: [(&str, u64); 5] = [("d", 86_400_000), ("h", 3_600_000), ("m", 60_000), ("s", 1_000), ("ms", 1)];
+const SPANS: [(&str, u64); 5] = [
+    ("d", 86_400_000),
+    ("h", 3_600_000),
+    ("m", 60_000),
+    ("s", 1_000),
+    ("ms", 1),
+];
 
 impl Size {
     pub fn parse(text: &str) -> Option<Self> {
@@ -35,20 +48,31 @@ impl Size {
 impl Duration {
     pub fn parse(text: &str) -> Option<Self> {
         let (number, unit) = split(text)?;
-        let unit = if (number, unit) == (0, "") { 1 } else { SPANS.iter().find(|(name, _)| *name == unit)?.1 };
-        number.checked_mul(unit).map(|ms| Self(std::time::Duration::from_millis(ms)))
+        let unit = if (number, unit) == (0, "") {
+            1
+        } else {
+            SPANS.iter().find(|(name, _)| *name == unit)?.1
+        };
+        number
+            .checked_mul(unit)
+            .map(|ms| Self(std::time::Duration::from_millis(ms)))
     }
 }
 
 fn split(text: &str) -> Option<(u64, &str)> {
     let text = text.trim();
-    let digits = text.find(|c: char| !c.is_ascii_digit()).unwrap_or(text.len());
+    let digits = text
+        .find(|c: char| !c.is_ascii_digit())
+        .unwrap_or(text.len());
     let (number, unit) = text.split_at(digits);
     Some((number.parse().ok()?, unit.trim()))
 }
 
 fn write(f: &mut fmt::Formatter<'_>, value: u64, units: &[(&str, u64)]) -> fmt::Result {
-    match units.iter().find(|(_, unit)| value >= *unit && value % unit == 0) {
+    match units
+        .iter()
+        .find(|(_, unit)| value >= *unit && value % unit == 0)
+    {
         Some((name, unit)) => write!(f, "{}{name}", value / unit),
         None => write!(f, "{value}"),
     }
@@ -107,7 +131,9 @@ impl Visitor<'_> for SizeVisitor {
     }
 
     fn visit_i64<E: de::Error>(self, bytes: i64) -> Result<Size, E> {
-        u64::try_from(bytes).map(Size).map_err(|_| E::invalid_value(de::Unexpected::Signed(bytes), &self))
+        u64::try_from(bytes)
+            .map(Size)
+            .map_err(|_| E::invalid_value(de::Unexpected::Signed(bytes), &self))
     }
 }
 
@@ -153,9 +179,16 @@ mod tests {
 
     #[track_caller]
     fn check_span(text: &str, ms: Option<u64>, shown: &str) {
-        assert_eq!(Duration::parse(text).map(|span| span.0.as_millis()), ms.map(u128::from), "{text}");
+        assert_eq!(
+            Duration::parse(text).map(|span| span.0.as_millis()),
+            ms.map(u128::from),
+            "{text}"
+        );
         if let Some(ms) = ms {
-            assert_eq!(Duration(std::time::Duration::from_millis(ms)).to_string(), shown);
+            assert_eq!(
+                Duration(std::time::Duration::from_millis(ms)).to_string(),
+                shown
+            );
         }
     }
 

@@ -61,7 +61,11 @@ pub struct Pull {
 
 impl Channel {
     pub(super) fn new(name: ChannelName, alias: Alias) -> Self {
-        Self { name, alias, state: Mutex::default() }
+        Self {
+            name,
+            alias,
+            state: Mutex::default(),
+        }
     }
 
     pub fn name(&self) -> &ChannelName {
@@ -106,13 +110,17 @@ impl Channel {
         let mut state = self.state.lock();
         match state.top {
             Some(top) if top.epoch == entry.epoch && entry.offset <= top.offset => return 0,
-            Some(top) if top.epoch != entry.epoch || entry.offset != top.offset + 1 => state.clear_tail(),
+            Some(top) if top.epoch != entry.epoch || entry.offset != top.offset + 1 => {
+                state.clear_tail()
+            }
             Some(_) | None => {}
         }
         state.top = Some(entry.position());
         state.tail_bytes += entry.bytes();
         state.tail.push_back(entry);
-        while state.tail.len() > TAIL_LEN_MAX || (state.tail_bytes > TAIL_BYTES_MAX && state.tail.len() > 1) {
+        while state.tail.len() > TAIL_LEN_MAX
+            || (state.tail_bytes > TAIL_BYTES_MAX && state.tail.len() > 1)
+        {
             state.trim_one();
         }
         state.tell()
@@ -137,11 +145,15 @@ impl Channel {
     pub fn pull(&self, shard: ShardId, delivered: Position, ephemeral_from: u64) -> Pull {
         let mut state = self.state.lock();
         state.told &= !shard.bit();
-        let mut pull = Pull { ephemeral_next: state.ephemeral_next, ..Pull::default() };
+        let mut pull = Pull {
+            ephemeral_next: state.ephemeral_next,
+            ..Pull::default()
+        };
         let waiting = state.ephemeral_next.saturating_sub(ephemeral_from);
         let kept = state.ephemerals.len() as u64;
         let skip = kept.saturating_sub(waiting) as usize;
-        pull.ephemerals.extend(state.ephemerals.iter().skip(skip).cloned());
+        pull.ephemerals
+            .extend(state.ephemerals.iter().skip(skip).cloned());
         let Some(top) = state.top else { return pull };
         if top.epoch != delivered.epoch {
             pull.epoch_changed = true;
@@ -151,7 +163,8 @@ impl Channel {
             pull.trimmed = top.offset > delivered.offset;
             return pull;
         };
-        pull.entries.extend(state.tail.iter().skip(skip).take(PULL_MAX).cloned());
+        pull.entries
+            .extend(state.tail.iter().skip(skip).take(PULL_MAX).cloned());
         pull.more = state.tail.len() - skip > PULL_MAX;
         pull
     }

@@ -67,19 +67,56 @@ pub struct EntryParts {
 
 impl LogEntry {
     pub fn new(parts: EntryParts) -> Self {
-        let EntryParts { epoch, offset, seq, tag, prev, time, kind, id, user, tags, payload, no_echo_to } = parts;
-        Self { epoch, offset, seq, tag, prev, time, kind, id, user, tags, payload, no_echo_to, frames: Frames::default() }
+        let EntryParts {
+            epoch,
+            offset,
+            seq,
+            tag,
+            prev,
+            time,
+            kind,
+            id,
+            user,
+            tags,
+            payload,
+            no_echo_to,
+        } = parts;
+        Self {
+            epoch,
+            offset,
+            seq,
+            tag,
+            prev,
+            time,
+            kind,
+            id,
+            user,
+            tags,
+            payload,
+            no_echo_to,
+            frames: Frames::default(),
+        }
     }
 
     /// The place just behind this entry.
     pub fn position(&self) -> Position {
-        Position { epoch: self.epoch, offset: self.offset, tag: self.tag }
+        Position {
+            epoch: self.epoch,
+            offset: self.offset,
+            tag: self.tag,
+        }
     }
 
     /// What it costs to hold, in bytes, without its frames.
     pub fn bytes(&self) -> usize {
         const OVERHEAD: usize = 256;
-        self.payload.bytes.len() + self.tags.iter().map(|(name, value)| name.len() + value.len()).sum::<usize>() + OVERHEAD
+        self.payload.bytes.len()
+            + self
+                .tags
+                .iter()
+                .map(|(name, value)| name.len() + value.len())
+                .sum::<usize>()
+            + OVERHEAD
     }
 
     /// The event as it stands on the wire.
@@ -100,12 +137,20 @@ impl LogEntry {
 
     /// The live push of this entry: one frame per wire form, whoever asks.
     pub fn frame(&self, alias: Alias, form: Form) -> Frame {
-        self.frames.of(form, || Push::Event { alias, event: self.to_event() })
+        self.frames.of(form, || Push::Event {
+            alias,
+            event: self.to_event(),
+        })
     }
 
     /// The publisher's own copy when it asked for no echo: the place without the data.
     pub fn own_frame(&self, alias: Alias, form: Form) -> Frame {
-        let event = Event { payload: None, tags: Tags::new(), own: true, ..self.to_event() };
+        let event = Event {
+            payload: None,
+            tags: Tags::new(),
+            own: true,
+            ..self.to_event()
+        };
         Frame::of_push(form, &Push::Event { alias, event })
     }
 }
@@ -119,20 +164,32 @@ pub struct Ephemeral {
 
 #[derive(Clone, Debug)]
 pub enum EphemeralBody {
-    Signal { event: Event, from: Option<ConnectionId> },
+    Signal {
+        event: Event,
+        from: Option<ConnectionId>,
+    },
     /// For subscribers who asked for presence. Its alias is filled in by the hub.
     Presence(PresenceDiff),
 }
 
 impl Ephemeral {
     pub(super) fn new(body: EphemeralBody) -> Self {
-        Self { body, frames: Frames::default() }
+        Self {
+            body,
+            frames: Frames::default(),
+        }
     }
 
     pub fn frame(&self, alias: Alias, form: Form) -> Frame {
         self.frames.of(form, || match &self.body {
-            EphemeralBody::Signal { event, .. } => Push::Event { alias, event: event.clone() },
-            EphemeralBody::Presence(diff) => Push::Presence(PresenceDiff { alias, ..diff.clone() }),
+            EphemeralBody::Signal { event, .. } => Push::Event {
+                alias,
+                event: event.clone(),
+            },
+            EphemeralBody::Presence(diff) => Push::Presence(PresenceDiff {
+                alias,
+                ..diff.clone()
+            }),
         })
     }
 }

@@ -25,11 +25,20 @@ impl ShardId {
 #[derive(Debug)]
 pub enum Control {
     /// End it with this code.
-    Disconnect { connection: ConnectionId, code: CloseCode },
+    Disconnect {
+        connection: ConnectionId,
+        code: CloseCode,
+    },
     /// Subscribe it by a backend's order, with the backend's rights.
-    Subscribe { connection: ConnectionId, channel: ChannelName },
+    Subscribe {
+        connection: ConnectionId,
+        channel: ChannelName,
+    },
     /// End its subscription.
-    Unsubscribe { connection: ConnectionId, channel: ChannelName },
+    Unsubscribe {
+        connection: ConnectionId,
+        channel: ChannelName,
+    },
     /// A fresh socket from a shard that owns clearly more connections.
     Accept { socket: TcpStream },
     /// Begin to send every client away.
@@ -57,7 +66,11 @@ pub struct InboxFull;
 
 impl Inbox {
     pub(super) fn new(id: ShardId) -> Self {
-        Self { id, letters: Mutex::default(), bell: Notify::new() }
+        Self {
+            id,
+            letters: Mutex::default(),
+            bell: Notify::new(),
+        }
     }
 
     pub fn id(&self) -> ShardId {

@@ -43,7 +43,9 @@ pub enum Advanced {
     /// Ask again, after others had their turn.
     More,
     /// The tail was trimmed: read the log from behind this position, then hand it to [`Table::deliver`].
-    ReadLog { after: Position },
+    ReadLog {
+        after: Position,
+    },
     /// The log began a new life: all subscriptions of the channel must start anew.
     EpochChanged,
 }
@@ -92,7 +94,12 @@ struct Slot {
 
 impl Table {
     pub fn new(shard: ShardId) -> Self {
-        Self { shard, channels: HashMap::new(), skipping: Vec::new(), tally: Tally::default() }
+        Self {
+            shard,
+            channels: HashMap::new(),
+            skipping: Vec::new(),
+            tally: Tally::default(),
+        }
     }
 
     /// How many channels have somebody on this shard.
@@ -110,14 +117,17 @@ impl Table {
 
     /// Begins a join: the channel stays on this shard until [`Table::leave_joining`] or [`Table::enter`].
     pub fn begin_joining(&mut self, channel: &Arc<Channel>) {
-        let local = self.channels.entry(channel.alias()).or_insert_with(|| Local {
-            channel: Arc::clone(channel),
-            delivered: None,
-            ephemeral_from: channel.ephemeral_next(),
-            subscribers: Slab::new(),
-            joining: 0,
-            reading: false,
-        });
+        let local = self
+            .channels
+            .entry(channel.alias())
+            .or_insert_with(|| Local {
+                channel: Arc::clone(channel),
+                delivered: None,
+                ephemeral_from: channel.ephemeral_next(),
+                subscribers: Slab::new(),
+                joining: 0,
+                reading: false,
+            });
         local.joining += 1;
     }
 
@@ -138,7 +148,10 @@ impl Table {
     pub fn enter(&mut self, alias: Alias, subscriber: Subscriber) -> Option<SubscriberKey> {
         let local = self.channels.get_mut(&alias)?;
         local.joining -= 1;
-        Some(SubscriberKey(local.subscribers.insert(Slot { subscriber, skipped_to: None })))
+        Some(SubscriberKey(local.subscribers.insert(Slot {
+            subscriber,
+            skipped_to: None,
+        })))
     }
 
     /// Gives up a join. Returns the channel when nobody on this shard is left.
@@ -166,12 +179,16 @@ impl Table {
 
     /// Delivers a channel's news.
     pub fn advance(&mut self, alias: Alias) -> Advanced {
-        let Some(local) = self.channels.get_mut(&alias) else { return Advanced::Done };
+        let Some(local) = self.channels.get_mut(&alias) else {
+            return Advanced::Done;
+        };
         let (false, Some(delivered)) = (local.reading, local.delivered) else {
             local.channel.untell(self.shard);
             return Advanced::Done;
         };
-        let pull = local.channel.pull(self.shard, delivered, local.ephemeral_from);
+        let pull = local
+            .channel
+            .pull(self.shard, delivered, local.ephemeral_from);
         local.ephemeral_from = pull.ephemeral_next;
         if pull.epoch_changed {
             return Advanced::EpochChanged;
@@ -186,16 +203,25 @@ impl Table {
         for ephemeral in &pull.ephemerals {
             local.fan_out_ephemeral(ephemeral, &mut self.tally);
         }
-        if pull.more { Advanced::More } else { Advanced::Done }
+        if pull.more {
+            Advanced::More
+        } else {
+            Advanced::Done
+        }
     }
 
     /// Delivers what a log read found. False when it does not follow on what was delivered: retention overtook
     /// the shard, and the channel's subscriptions must start anew.
     pub fn deliver(&mut self, alias: Alias, entries: &[Arc<LogEntry>]) -> bool {
-        let Some(local) = self.channels.get_mut(&alias) else { return true };
+        let Some(local) = self.channels.get_mut(&alias) else {
+            return true;
+        };
         local.reading = false;
         for entry in entries {
-            if local.delivered.is_none_or(|position| position.offset + 1 != entry.offset) {
+            if local
+                .delivered
+                .is_none_or(|position| position.offset + 1 != entry.offset)
+            {
                 return false;
             }
             local.fan_out(entry, &mut self.tally, &mut self.skipping);
@@ -205,8 +231,14 @@ impl Table {
 
     /// Every connection that is live in the channel: for "start anew".
     pub fn connections(&self, alias: Alias) -> Vec<ConnectionId> {
-        let Some(local) = self.channels.get(&alias) else { return Vec::new() };
-        local.subscribers.iter().map(|(_, slot)| slot.subscriber.connection).collect()
+        let Some(local) = self.channels.get(&alias) else {
+            return Vec::new();
+        };
+        local
+            .subscribers
+            .iter()
+            .map(|(_, slot)| slot.subscriber.connection)
+            .collect()
     }
 
     /// The channel's log began a new life: later joins start from its present top.
@@ -221,7 +253,10 @@ impl Table {
     pub fn end_skips(&mut self) {
         let channels = &mut self.channels;
         self.skipping.retain(|(alias, key)| {
-            let Some(slot) = channels.get_mut(alias).and_then(|local| local.subscribers.get_mut(key.0)) else {
+            let Some(slot) = channels
+                .get_mut(alias)
+                .and_then(|local| local.subscribers.get_mut(key.0))
+            else {
                 return false;
             };
             !slot.end_skip(*alias)
@@ -231,7 +266,12 @@ impl Table {
 
 impl Local {
     /// One walk over the channel's subscribers: the loop that everything else exists for.
-    fn fan_out(&mut self, entry: &LogEntry, tally: &mut Tally, skipping: &mut Vec<(Alias, SubscriberKey)>) {
+    fn fan_out(
+        &mut self,
+        entry: &LogEntry,
+        tally: &mut Tally,
+        skipping: &mut Vec<(Alias, SubscriberKey)>,
+    ) {
         self.delivered = Some(entry.position());
         let alias = self.channel.alias();
         let lane = lane_for(self.subscribers.len());
@@ -255,7 +295,11 @@ impl Local {
             EphemeralBody::Signal { from, .. } => *from != Some(subscriber.connection),
             EphemeralBody::Presence(_) => subscriber.presence,
         };
-        for (_, Slot { subscriber, .. }) in self.subscribers.iter().filter(|(_, slot)| is_for(&slot.subscriber)) {
+        for (_, Slot { subscriber, .. }) in self
+            .subscribers
+            .iter()
+            .filter(|(_, slot)| is_for(&slot.subscriber))
+        {
             // What can be lost without harm is dropped first.
             if subscriber.outbox.is_under_pressure() {
                 tally.ephemerals_dropped += 1;
@@ -301,12 +345,19 @@ impl Slot {
 
     /// Sends `advance` for what was passed over, if there is room. True when nothing is being passed over any more.
     fn end_skip(&mut self, alias: Alias) -> bool {
-        let Some(position) = self.skipped_to else { return true };
+        let Some(position) = self.skipped_to else {
+            return true;
+        };
         let outbox = &self.subscriber.outbox;
         if outbox.is_under_pressure() {
             return false;
         }
-        let advance = Advance { alias, offset: position.offset, position: position.to_string(), reason: "skipped".to_owned() };
+        let advance = Advance {
+            alias,
+            offset: position.offset,
+            position: position.to_string(),
+            reason: "skipped".to_owned(),
+        };
         outbox.push_reply(Frame::of_push(outbox.form(), &Push::Advance(advance)));
         self.skipped_to = None;
         true
@@ -321,5 +372,9 @@ impl Tally {
 }
 
 fn lane_for(subscribers: usize) -> Lane {
-    if subscribers <= NEAR_MAX { Lane::Near } else { Lane::Bulk }
+    if subscribers <= NEAR_MAX {
+        Lane::Near
+    } else {
+        Lane::Bulk
+    }
 }

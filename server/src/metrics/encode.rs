@@ -34,14 +34,23 @@ impl Collector for Table {
     fn encode(&self, mut encoder: DescriptorEncoder<'_>) -> fmt::Result {
         let help = "The running version; always 1";
         let mut build = encoder.encode_descriptor("build_info", help, None, MetricType::Gauge)?;
-        build.encode_family(&[("version", env!("CARGO_PKG_VERSION"))])?.encode_gauge(&1_u64)?;
+        build
+            .encode_family(&[("version", env!("CARGO_PKG_VERSION"))])?
+            .encode_gauge(&1_u64)?;
         for (row, read) in SHARD_ROWS {
             let mut samples = Vec::new();
-            self.0.shards.iter().for_each(|shard| read(shard, &mut samples));
+            self.0
+                .shards
+                .iter()
+                .for_each(|shard| read(shard, &mut samples));
             encode_row(&mut encoder, row, &samples)?;
         }
         for (row, field) in HTTP_ROWS {
-            encode_row(&mut encoder, row, &[("", field(&self.0.http).load(Ordering::Relaxed))])?;
+            encode_row(
+                &mut encoder,
+                row,
+                &[("", field(&self.0.http).load(Ordering::Relaxed))],
+            )?;
         }
         for (metric, read) in &*self.0.readers.lock() {
             encode_row(&mut encoder, &NODE_ROWS[*metric as usize], &[("", read())])?;
@@ -50,7 +59,11 @@ impl Collector for Table {
     }
 }
 
-fn encode_row(encoder: &mut DescriptorEncoder<'_>, row: &Row, samples: &[(&'static str, u64)]) -> fmt::Result {
+fn encode_row(
+    encoder: &mut DescriptorEncoder<'_>,
+    row: &Row,
+    samples: &[(&'static str, u64)],
+) -> fmt::Result {
     let kind = match row.kind {
         Kind::Counter => MetricType::Counter,
         Kind::Gauge => MetricType::Gauge,
@@ -62,7 +75,11 @@ fn encode_row(encoder: &mut DescriptorEncoder<'_>, row: &Row, samples: &[(&'stat
         if row.label.is_empty() {
             encode_sample(&mut metric, row.kind, *count)?;
         } else {
-            encode_sample(&mut metric.encode_family(&[(row.label, *value)])?, row.kind, *count)?;
+            encode_sample(
+                &mut metric.encode_family(&[(row.label, *value)])?,
+                row.kind,
+                *count,
+            )?;
         }
     }
     Ok(())

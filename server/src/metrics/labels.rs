@@ -28,7 +28,10 @@ pub struct By<L> {
 
 impl<L: Label> Default for By<L> {
     fn default() -> Self {
-        Self { counts: L::ALL.iter().map(|_| AtomicU64::new(0)).collect(), label: PhantomData }
+        Self {
+            counts: L::ALL.iter().map(|_| AtomicU64::new(0)).collect(),
+            label: PhantomData,
+        }
     }
 }
 
@@ -127,7 +130,10 @@ pub enum CommandName {
 impl CommandName {
     /// The command with this name on the wire.
     pub fn parse(name: &str) -> Option<Self> {
-        <Self as Label>::ALL.iter().copied().find(|command| command.name() == name)
+        <Self as Label>::ALL
+            .iter()
+            .copied()
+            .find(|command| command.name() == name)
     }
 }
 

@@ -14,12 +14,19 @@ pub(super) struct Process;
 impl Collector for Process {
     fn encode(&self, mut encoder: DescriptorEncoder<'_>) -> fmt::Result {
         if let Some(bytes) = resident_bytes() {
-            let (name, help) = ("process_resident_memory_bytes", "Memory that the process holds");
-            encoder.encode_descriptor(name, help, None, MetricType::Gauge)?.encode_gauge(&bytes)?;
+            let (name, help) = (
+                "process_resident_memory_bytes",
+                "Memory that the process holds",
+            );
+            encoder
+                .encode_descriptor(name, help, None, MetricType::Gauge)?
+                .encode_gauge(&bytes)?;
         }
         if let Some(count) = open_files() {
             let (name, help) = ("process_open_fds", "Open file descriptors");
-            encoder.encode_descriptor(name, help, None, MetricType::Gauge)?.encode_gauge(&count)?;
+            encoder
+                .encode_descriptor(name, help, None, MetricType::Gauge)?
+                .encode_gauge(&count)?;
         }
         Ok(())
     }
@@ -27,7 +34,9 @@ impl Collector for Process {
 
 fn resident_bytes() -> Option<u64> {
     let status = fs::read_to_string("/proc/self/status").ok()?;
-    let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"))?;
+    let line = status
+        .lines()
+        .find_map(|line| line.strip_prefix("VmRSS:"))?;
     let kib: u64 = line.trim().strip_suffix("kB")?.trim().parse().ok()?;
     Some(kib * 1024)
 }

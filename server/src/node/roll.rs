@@ -35,7 +35,10 @@ impl Roll {
 
     /// All connections of a user, in the order in which they came.
     pub fn connections_of(&self, user: &str) -> Vec<RollEntry> {
-        self.users.get(user).map(|entries| entries.clone()).unwrap_or_default()
+        self.users
+            .get(user)
+            .map(|entries| entries.clone())
+            .unwrap_or_default()
     }
 
     /// How many users are connected.
@@ -50,6 +53,7 @@ impl Roll {
 
     /// Forgets the session, unless another connection took it over.
     pub fn leave_session(&self, session: &Arc<str>, connection: ConnectionId) {
-        self.sessions.remove_if(session, |_, entry| entry.connection == connection);
+        self.sessions
+            .remove_if(session, |_, entry| entry.connection == connection);
     }
 }

@@ -54,7 +54,11 @@ impl Dirty {
         let turn = (self.turn.get() + 1) % BULK_EVERY;
         self.turn.set(turn);
         let bulk_has_turn = turn == 0 && !self.bulk.borrow().is_empty();
-        if bulk_has_turn || self.near.borrow().is_empty() { Lane::Bulk } else { Lane::Near }
+        if bulk_has_turn || self.near.borrow().is_empty() {
+            Lane::Bulk
+        } else {
+            Lane::Near
+        }
     }
 
     pub fn pop(&self, lane: Lane) -> Option<Rc<Outbox>> {

@@ -43,7 +43,10 @@ impl Frame {
         &self.0
     }
 
-    #[expect(clippy::len_without_is_empty, reason = "a frame has a header, so it is never empty")]
+    #[expect(
+        clippy::len_without_is_empty,
+        reason = "a frame has a header, so it is never empty"
+    )]
     pub fn len(&self) -> usize {
         self.0.len()
     }

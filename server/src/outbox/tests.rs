@@ -11,7 +11,10 @@ const ALIAS: Alias = Alias(7);
 
 fn outbox(bytes_max: usize) -> (Rc<Outbox>, Rc<Dirty>) {
     let dirty = Rc::new(Dirty::default());
-    (Outbox::new(0, Form::Json, bytes_max, Rc::clone(&dirty)), dirty)
+    (
+        Outbox::new(0, Form::Json, bytes_max, Rc::clone(&dirty)),
+        dirty,
+    )
 }
 
 fn frame(len: usize) -> Frame {
@@ -54,7 +57,10 @@ fn bytes_leave_in_order_whatever_the_socket_takes() {
 fn a_full_outbox_refuses_events_but_never_replies() {
     let (outbox, _) = outbox(1000);
     assert_eq!(outbox.push(&frame(900), ALIAS, Lane::Near), Pushed::Queued);
-    assert_eq!(outbox.push(&frame(900), ALIAS, Lane::Near), Pushed::Overflow);
+    assert_eq!(
+        outbox.push(&frame(900), ALIAS, Lane::Near),
+        Pushed::Overflow
+    );
     outbox.push_reply(frame(900));
     assert!(outbox.bytes() > 1800);
 }
@@ -74,7 +80,9 @@ fn an_outbox_stands_in_a_lane_once() {
 #[test]
 fn bulk_gets_one_slice_in_four_while_near_has_work() {
     let dirty = Rc::new(Dirty::default());
-    let fill = |lane: Lane| Outbox::new(0, Form::Json, 4096, Rc::clone(&dirty)).push(&frame(1), ALIAS, lane);
+    let fill = |lane: Lane| {
+        Outbox::new(0, Form::Json, 4096, Rc::clone(&dirty)).push(&frame(1), ALIAS, lane)
+    };
     fill(Lane::Near);
     fill(Lane::Bulk);
     let lanes: Vec<Lane> = (0..8).map(|_| dirty.next_lane()).collect();

@@ -47,7 +47,12 @@ impl Agenda {
     }
 
     /// Moves a session from where it stands, if it does, to where it shall stand, if it shall.
-    pub(super) fn move_lease(&self, session: &Arc<str>, from: Option<Instant>, to: Option<Instant>) {
+    pub(super) fn move_lease(
+        &self,
+        session: &Arc<str>,
+        from: Option<Instant>,
+        to: Option<Instant>,
+    ) {
         self.change(|due| {
             if let Some(at) = from {
                 due.leases.remove(&(at, Arc::clone(session)));
@@ -77,7 +82,8 @@ impl Agenda {
             let mut due = self.due.lock();
             let before = due.earliest();
             change(&mut due);
-            due.earliest().is_some_and(|now| before.is_none_or(|before| now < before))
+            due.earliest()
+                .is_some_and(|now| before.is_none_or(|before| now < before))
         };
         if is_sooner {
             self.bell.notify_one();

@@ -59,7 +59,13 @@ impl Changes {
             self.blur();
             return;
         }
-        self.by_user.insert(Arc::clone(user), Change { before: as_is.cloned(), first: self.last });
+        self.by_user.insert(
+            Arc::clone(user),
+            Change {
+                before: as_is.cloned(),
+                first: self.last,
+            },
+        );
     }
 
     /// Something changes that will not be told by name.
@@ -84,7 +90,9 @@ impl Changes {
             let was_seen = change.first <= self.seen;
             match (change.before, users.get(&user)) {
                 (None, Some(is)) => named.joined.push(page::member(&user, is)),
-                (Some(was), Some(is)) if was != *is || was_seen => named.updated.push(page::member(&user, is)),
+                (Some(was), Some(is)) if was != *is || was_seen => {
+                    named.updated.push(page::member(&user, is))
+                }
                 (Some(_), None) => named.left.push((*user).to_owned()),
                 (None, None) if was_seen => named.left.push((*user).to_owned()),
                 (Some(_), Some(_)) | (None, None) => {}
@@ -93,7 +101,11 @@ impl Changes {
         if named.is_empty() {
             return None;
         }
-        Some(if named.bytes() > NAMED_BYTES_MAX { Named::default() } else { named })
+        Some(if named.bytes() > NAMED_BYTES_MAX {
+            Named::default()
+        } else {
+            named
+        })
     }
 }
 
@@ -103,13 +115,35 @@ impl Named {
     }
 
     fn bytes(&self) -> usize {
-        let members = self.joined.iter().chain(&self.updated).map(page::member_bytes).sum::<usize>();
-        members + self.left.iter().map(|user| page::text_bytes(user)).sum::<usize>()
+        let members = self
+            .joined
+            .iter()
+            .chain(&self.updated)
+            .map(page::member_bytes)
+            .sum::<usize>();
+        members
+            + self
+                .left
+                .iter()
+                .map(|user| page::text_bytes(user))
+                .sum::<usize>()
     }
 
     pub(super) fn into_diff(self, version: u64, users: u64, connections: u64) -> PresenceDiff {
-        let Self { joined, updated, left } = self;
+        let Self {
+            joined,
+            updated,
+            left,
+        } = self;
         // The hub fills in the alias.
-        PresenceDiff { alias: Alias(0), version, joined, updated, left, users, connections }
+        PresenceDiff {
+            alias: Alias(0),
+            version,
+            joined,
+            updated,
+            left,
+            users,
+            connections,
+        }
     }
 }

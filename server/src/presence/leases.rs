@@ -23,14 +23,18 @@ enum Lease {
 impl Lease {
     fn prolonged(self, until: Instant) -> Self {
         match self {
-            Self::Socket { at_least } => Self::Socket { at_least: at_least.max(Some(until)) },
+            Self::Socket { at_least } => Self::Socket {
+                at_least: at_least.max(Some(until)),
+            },
             Self::Until(earlier) => Self::Until(earlier.max(until)),
         }
     }
 
     fn without_socket(self, until: Instant) -> Self {
         match self {
-            Self::Socket { at_least } => Self::Until(at_least.map_or(until, |at_least| at_least.max(until))),
+            Self::Socket { at_least } => {
+                Self::Until(at_least.map_or(until, |at_least| at_least.max(until)))
+            }
             Self::Until(earlier) => Self::Until(earlier.max(until)),
         }
     }
@@ -101,7 +105,9 @@ impl Session {
 
     /// True when the session was not in the channel before.
     pub(super) fn join(&mut self, channel: &ChannelName) -> bool {
-        self.leases.insert(channel.clone(), Lease::Socket { at_least: None }).is_none()
+        self.leases
+            .insert(channel.clone(), Lease::Socket { at_least: None })
+            .is_none()
     }
 
     /// True when the session was not in the channel before.
@@ -131,11 +137,17 @@ impl Session {
     /// Ends the leases that are over; these are the channels that the session leaves.
     pub(super) fn expire(&mut self, now: Instant) -> Vec<ChannelName> {
         let is_over = |lease: &mut Lease| lease.deadline().is_some_and(|deadline| deadline <= now);
-        self.leases.extract_if(|_, lease| is_over(lease)).map(|(channel, _)| channel).collect()
+        self.leases
+            .extract_if(|_, lease| is_over(lease))
+            .map(|(channel, _)| channel)
+            .collect()
     }
 
     pub(super) fn next_deadline(&self) -> Option<Instant> {
-        self.leases.values().filter_map(|lease| lease.deadline()).min()
+        self.leases
+            .values()
+            .filter_map(|lease| lease.deadline())
+            .min()
     }
 
     fn release(&mut self, until: Instant) {

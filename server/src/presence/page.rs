@@ -22,7 +22,11 @@ const SESSIONS_SHOWN_MAX: usize = 32;
 
 /// At most `limit` members behind the user `after`, and the cursor of the next page if there is one.
 /// A member that alone is too large for a page is still given.
-pub(super) fn page(users: &Users, limit: usize, after: Option<&str>) -> (Vec<Member>, Option<String>) {
+pub(super) fn page(
+    users: &Users,
+    limit: usize,
+    after: Option<&str>,
+) -> (Vec<Member>, Option<String>) {
     let mut members: Vec<Member> = Vec::new();
     if limit == 0 {
         return (members, None);
@@ -46,7 +50,9 @@ pub(super) fn page(users: &Users, limit: usize, after: Option<&str>) -> (Vec<Mem
 /// # Errors
 /// `bad_request` when no page can have given this cursor.
 pub(super) fn user_of_cursor(cursor: &str) -> Result<String, WireError> {
-    let refused = || ErrorCode::BadRequest.with("unable to read the page; the cursor is not one of this server");
+    let refused = || {
+        ErrorCode::BadRequest.with("unable to read the page; the cursor is not one of this server")
+    };
     // Checked first, so that nothing large is decoded.
     if cursor.len() > USER_BYTES_MAX.div_ceil(3) * 4 {
         return Err(refused());
@@ -60,15 +66,29 @@ pub(super) fn member(id: &Arc<str>, user: &User) -> Member {
         user: (**id).to_owned(),
         info: user.info.clone(),
         state: user.state.clone(),
-        sessions: user.sessions.iter().take(SESSIONS_SHOWN_MAX).map(|session| (**session).to_owned()).collect(),
+        sessions: user
+            .sessions
+            .iter()
+            .take(SESSIONS_SHOWN_MAX)
+            .map(|session| (**session).to_owned())
+            .collect(),
     }
 }
 
 /// What a member costs in JSON, at most. MessagePack is smaller.
 pub(super) fn member_bytes(member: &Member) -> usize {
     const NAMES: usize = r#"{"user":,"info":,"state":,"sessions":[]},"#.len();
-    let payloads = member.info.iter().chain(&member.state).map(|json| json.bytes.len()).sum::<usize>();
-    let sessions = member.sessions.iter().map(|session| text_bytes(session)).sum::<usize>();
+    let payloads = member
+        .info
+        .iter()
+        .chain(&member.state)
+        .map(|json| json.bytes.len())
+        .sum::<usize>();
+    let sessions = member
+        .sessions
+        .iter()
+        .map(|session| text_bytes(session))
+        .sum::<usize>();
     NAMES + text_bytes(&member.user) + payloads + sessions
 }
 

@@ -63,11 +63,14 @@ impl Roster {
             return;
         }
         self.touch(&entry.user, config);
-        let user = self.users.entry(Arc::clone(&entry.user)).or_insert_with(|| User {
-            info: None,
-            state: None,
-            sessions: Vec::with_capacity(1),
-        });
+        let user = self
+            .users
+            .entry(Arc::clone(&entry.user))
+            .or_insert_with(|| User {
+                info: None,
+                state: None,
+                sessions: Vec::with_capacity(1),
+            });
         user.info.clone_from(&entry.info);
         if let Err(place) = user.sessions.binary_search(&entry.session) {
             user.sessions.insert(place, Arc::clone(&entry.session));
@@ -76,7 +79,11 @@ impl Roster {
 
     /// The session is in the channel and says so again: only its info may be new.
     pub(super) fn rejoin(&mut self, entry: &Entry, config: &PresenceConfig) {
-        if self.users.get(&entry.user).is_none_or(|user| user.info == entry.info) {
+        if self
+            .users
+            .get(&entry.user)
+            .is_none_or(|user| user.info == entry.info)
+        {
             return;
         }
         self.touch(&entry.user, config);
@@ -87,7 +94,10 @@ impl Roster {
 
     pub(super) fn leave(&mut self, user: &Arc<str>, session: &Arc<str>, config: &PresenceConfig) {
         self.connections = self.connections.saturating_sub(1);
-        let place = self.users.get(user).and_then(|found| found.sessions.binary_search(session).ok());
+        let place = self
+            .users
+            .get(user)
+            .and_then(|found| found.sessions.binary_search(session).ok());
         let Some(place) = place else {
             self.unlisted = self.unlisted.saturating_sub(1);
             self.changes.blur();
@@ -118,7 +128,10 @@ impl Roster {
         self.touch(user, config);
         if let Some(found) = self.users.get_mut(user) {
             // Copied: the payload shares the block of the frame it came in, and would keep all of that alive.
-            found.state = state.map(|state| Payload { bytes: Bytes::copy_from_slice(&state.bytes), ..state });
+            found.state = state.map(|state| Payload {
+                bytes: Bytes::copy_from_slice(&state.bytes),
+                ..state
+            });
         }
         Ok(())
     }
@@ -128,7 +141,13 @@ impl Roster {
         // Counts alone, too: a count that was shown must not go stale in silence.
         self.changes.seen();
         let (users, connections) = self.counts();
-        Members { members, users, connections, version: self.version, next }
+        Members {
+            members,
+            users,
+            connections,
+            version: self.version,
+            next,
+        }
     }
 
     /// Users and connections.

@@ -43,7 +43,9 @@ impl Session {
             .cloned()
             .collect();
         for subscription in waiting {
-            let Some(catch_up) = subscription.replay.take() else { continue };
+            let Some(catch_up) = subscription.replay.take() else {
+                continue;
+            };
             self.start_one(subscription, catch_up);
         }
     }
@@ -58,7 +60,9 @@ impl Session {
             let alias = subscription.channel.alias();
             match session.replay(&subscription, catch_up).await {
                 Ok(()) | Err(Stop::Gone) => {}
-                Err(Stop::Overtaken) => session.ask_to_resubscribe(alias, "retention overtook the replay"),
+                Err(Stop::Overtaken) => {
+                    session.ask_to_resubscribe(alias, "retention overtook the replay")
+                }
                 Err(Stop::Failed(error)) => session.ask_to_resubscribe(alias, error.name.as_str()),
             }
         });
@@ -80,7 +84,9 @@ impl Session {
                 return Err(Stop::Gone);
             }
             let node = &self.shard.node;
-            at.next = read_after(node, &subscription.channel, &subscription.kind, at.cursor).await.map_err(Stop::Failed)?;
+            at.next = read_after(node, &subscription.channel, &subscription.kind, at.cursor)
+                .await
+                .map_err(Stop::Failed)?;
             if at.next.is_empty() && !self.is_level(subscription, at.cursor) {
                 return Err(Stop::Overtaken);
             }
@@ -109,13 +115,21 @@ impl Session {
     }
 
     fn is_level(&self, subscription: &Subscription, cursor: u64) -> bool {
-        let delivered = self.shard.table.borrow().delivered(subscription.channel.alias());
+        let delivered = self
+            .shard
+            .table
+            .borrow()
+            .delivered(subscription.channel.alias());
         delivered.is_some_and(|position| cursor >= position.offset)
     }
 }
 
 /// Puts one missed event into the outbox, once there is room.
-async fn send(outbox: &Rc<Outbox>, subscription: &Subscription, entry: &LogEntry) -> Result<(), Stop> {
+async fn send(
+    outbox: &Rc<Outbox>,
+    subscription: &Subscription,
+    entry: &LogEntry,
+) -> Result<(), Stop> {
     poll_fn(|context| outbox.poll_room(context)).await;
     if subscription.stage.get() == Stage::Ended {
         return Err(Stop::Gone);
@@ -131,4 +145,3 @@ async fn send(outbox: &Rc<Outbox>, subscription: &Subscription, entry: &LogEntry
         }
     }
 }
-

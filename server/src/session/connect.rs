@@ -27,12 +27,18 @@ impl Session {
     /// `already_connected`, `bad_token`, `token_expired`, `draining`, `too_many`.
     pub(super) async fn connect(self: &Rc<Self>, command: Connect) -> Result<Reply, WireError> {
         self.check_may_connect(&command)?;
-        let identity = self.shard.node.auth.verify_connect(command.token.as_deref(), command.user.as_deref())?;
+        let identity = self
+            .shard
+            .node
+            .auth
+            .verify_connect(command.token.as_deref(), command.user.as_deref())?;
         let user = identity.user().map(|user| user.to_string());
         let keys = &self.shard.keys;
         let session = match command.session {
             Some(session) if keys.is_genuine(&session, user.as_deref()) => session,
-            _ => keys.issue(user.as_deref()).map_err(|_| ErrorCode::Internal)?,
+            _ => keys
+                .issue(user.as_deref())
+                .map_err(|_| ErrorCode::Internal)?,
         };
         self.sign_on(&identity, session.id.as_str().into());
         let interval = self.agree_on_ping_interval(command.ping_interval_ms);
@@ -59,7 +65,9 @@ impl Session {
             return Err(WireError::from(ErrorCode::Draining).retry_after_ms(1_000));
         }
         if command.subscriptions.len() > self.shard.node.limits.channels_max as usize {
-            return Err(ErrorCode::TooMany.with("connect names more channels than a connection may have"));
+            return Err(
+                ErrorCode::TooMany.with("connect names more channels than a connection may have")
+            );
         }
         Ok(())
     }
@@ -67,23 +75,37 @@ impl Session {
     /// From here on the connection is somebody's: backends can find it, its session is its own.
     fn sign_on(&self, identity: &Arc<Identity>, session: SessionId) {
         let node = &self.shard.node;
-        let entry = RollEntry { connection: self.connection, shard: self.shard.id };
+        let entry = RollEntry {
+            connection: self.connection,
+            shard: self.shard.id,
+        };
         if let Some(user) = identity.user() {
             node.roll.add(user, entry);
         }
         if let Some(before) = node.roll.take_session(&session, entry) {
             // The older socket is half-dead, or a second tab copied the session: one session, one connection.
             // A full inbox means that its shard is in worse trouble; its ping will find it.
-            let order = Control::Disconnect { connection: before.connection, code: CloseCode::Replaced };
+            let order = Control::Disconnect {
+                connection: before.connection,
+                code: CloseCode::Replaced,
+            };
             let _full = node.hub.inbox(before.shard).order(order);
         }
-        node.presence.attach(&session, self.connection, Instant::now());
-        self.state.borrow_mut().connected = Some(Connected { identity: Arc::clone(identity), session });
+        node.presence
+            .attach(&session, self.connection, Instant::now());
+        let mut state = self.state.borrow_mut();
+        state.plan_changed = true;
+        state.connected = Some(Connected {
+            identity: Arc::clone(identity),
+            session,
+        });
     }
 
     /// The reverse of signing on. After a clean end the user leaves at once, else when its grace is over.
     pub(super) fn sign_off(&self, clean: bool) {
-        let Some(Connected { identity, session }) = self.state.borrow_mut().connected.take() else { return };
+        let Some(Connected { identity, session }) = self.state.borrow_mut().connected.take() else {
+            return;
+        };
         let node = &self.shard.node;
         if let Some(user) = identity.user() {
             node.roll.remove(user, self.connection);
@@ -92,7 +114,8 @@ impl Session {
         if clean {
             node.presence.end(&session, self.connection, Instant::now());
         } else {
-            node.presence.detach(&session, self.connection, Instant::now());
+            node.presence
+                .detach(&session, self.connection, Instant::now());
         }
     }
 
@@ -104,8 +127,15 @@ impl Session {
         interval
     }
 
-    async fn subscribe_all(&self, identity: &Arc<Identity>, wishes: Vec<Subscribe>) -> Vec<SubscribeOutcome> {
-        let caller = Caller { identity: Arc::clone(identity), connection: Some(self.connection) };
+    async fn subscribe_all(
+        &self,
+        identity: &Arc<Identity>,
+        wishes: Vec<Subscribe>,
+    ) -> Vec<SubscribeOutcome> {
+        let caller = Caller {
+            identity: Arc::clone(identity),
+            connection: Some(self.connection),
+        };
         let mut outcomes = Vec::with_capacity(wishes.len());
         for wish in wishes {
             let channel = wish.channel.clone();
@@ -130,7 +160,10 @@ impl Session {
         }
         connected.identity = Arc::clone(&identity);
         state.expiry_announced = false;
-        Ok(Refreshed { expires_in_ms: identity.expires_at.map(ms_until) })
+        state.plan_changed = true;
+        Ok(Refreshed {
+            expires_in_ms: identity.expires_at.map(ms_until),
+        })
     }
 
     /// Tells the client that its token ends soon, or closes the connection when it ended.
@@ -151,12 +184,15 @@ impl Session {
         if !std::mem::replace(&mut state.expiry_announced, true) {
             let expires_in_ms = u64::try_from(left.as_millis()).unwrap_or(u64::MAX);
             let push = Push::TokenExpiring(TokenExpiring { expires_in_ms });
-            self.outbox.push_reply(Frame::of_push(self.outbox.form(), &push));
+            self.outbox
+                .push_reply(Frame::of_push(self.outbox.form(), &push));
         }
         Some(left)
     }
 }
 
 fn ms_until(time: Time) -> u64 {
-    time.0.saturating_sub(clock::now().0).div_ceil(Time::TICKS_PER_MS)
+    time.0
+        .saturating_sub(clock::now().0)
+        .div_ceil(Time::TICKS_PER_MS)
 }

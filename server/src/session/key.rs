@@ -40,12 +40,20 @@ impl SessionKeys {
         let mut id = [0; 12];
         getrandom::fill(&mut id)?;
         let id = URL_SAFE_NO_PAD.encode(id);
-        Ok(SessionKey { secret: self.secret(&id, user), id })
+        Ok(SessionKey {
+            secret: self.secret(&id, user),
+            id,
+        })
     }
 
     /// Whether the key is one that this process gave to this user.
     pub(super) fn is_genuine(&self, session: &SessionKey, user: Option<&str>) -> bool {
-        session.id.len() <= 32 && self.secret(&session.id, user).as_bytes().ct_eq(session.secret.as_bytes()).into()
+        session.id.len() <= 32
+            && self
+                .secret(&session.id, user)
+                .as_bytes()
+                .ct_eq(session.secret.as_bytes())
+                .into()
     }
 
     fn secret(&self, id: &str, user: Option<&str>) -> String {
@@ -57,11 +65,21 @@ impl SessionKeys {
     fn hmac(&self, message: &[u8]) -> [u8; 32] {
         let pad = |byte: u8| {
             let mut block = [byte; BLOCK];
-            block.iter_mut().zip(self.key).for_each(|(pad, key)| *pad ^= key);
+            block
+                .iter_mut()
+                .zip(self.key)
+                .for_each(|(pad, key)| *pad ^= key);
             block
         };
-        let inner = Sha256::new().chain_update(pad(0x36)).chain_update(message).finalize();
-        Sha256::new().chain_update(pad(0x5c)).chain_update(inner).finalize().into()
+        let inner = Sha256::new()
+            .chain_update(pad(0x36))
+            .chain_update(message)
+            .finalize();
+        Sha256::new()
+            .chain_update(pad(0x5c))
+            .chain_update(inner)
+            .finalize()
+            .into()
     }
 }
 
@@ -82,7 +100,11 @@ mod tests {
         assert!(keys.is_genuine(&session, Some("ann")));
         assert!(!keys.is_genuine(&session, Some("bob")));
         assert!(!keys.is_genuine(&session, None));
-        assert!(!SessionKeys::random().unwrap().is_genuine(&session, Some("ann")));
+        assert!(
+            !SessionKeys::random()
+                .unwrap()
+                .is_genuine(&session, Some("ann"))
+        );
     }
 
     /// RFC 4231, test case 2 has a 4-byte key; ours are 32 bytes, so this is case 1's shape checked with zeros.
@@ -90,7 +112,11 @@ mod tests {
     fn the_hmac_is_that_of_rfc_2104() {
         let keys = SessionKeys { key: [0; 32] };
         let expected = "b613679a0814d9ec772f95d778c35fc5ff1697c493715653c6c712144292c5ad";
-        let hex: String = keys.hmac(b"").iter().map(|byte| format!("{byte:02x}")).collect();
+        let hex: String = keys
+            .hmac(b"")
+            .iter()
+            .map(|byte| format!("{byte:02x}"))
+            .collect();
         assert_eq!(hex, expected);
     }
 }

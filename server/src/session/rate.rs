@@ -19,7 +19,12 @@ pub(super) struct Bucket {
 impl Bucket {
     /// `per_second` 0 means no limit.
     pub(super) fn new(per_second: u32, now: Instant) -> Self {
-        Self { per_second, tokens: burst(per_second), filled: now, refusals: 0 }
+        Self {
+            per_second,
+            tokens: burst(per_second),
+            filled: now,
+            refusals: 0,
+        }
     }
 
     /// Takes one.
@@ -57,10 +62,15 @@ impl Publishes {
     /// # Errors
     /// How long to wait until the kind's rate allows one more.
     pub(super) fn take(&mut self, kind: &Arc<ChannelKind>, now: Instant) -> Result<(), Duration> {
-        let index = match self.0.iter().position(|(known, _)| Arc::ptr_eq(known, kind)) {
+        let index = match self
+            .0
+            .iter()
+            .position(|(known, _)| Arc::ptr_eq(known, kind))
+        {
             Some(index) => index,
             None => {
-                self.0.push((Arc::clone(kind), Bucket::new(kind.publish_rate_max, now)));
+                self.0
+                    .push((Arc::clone(kind), Bucket::new(kind.publish_rate_max, now)));
                 self.0.len() - 1
             }
         };

@@ -43,7 +43,14 @@ pub struct ShardState {
 impl ShardState {
     pub fn new(id: ShardId, node: Arc<Node>, config: SessionConfig, keys: SessionKeys) -> Rc<Self> {
         let table = RefCell::new(Table::new(id));
-        Rc::new(Self { id, node, config, keys, table, dirty: Rc::default() })
+        Rc::new(Self {
+            id,
+            node,
+            config,
+            keys,
+            table,
+            dirty: Rc::default(),
+        })
     }
 
     pub fn counters(&self) -> &ShardCounters {

@@ -45,7 +45,11 @@ pub(super) enum Stage {
 
 impl Session {
     /// Subscribes. The replay starts after the reply: see `catch_up`.
-    pub(super) async fn subscribe(&self, caller: &Caller, command: Subscribe) -> Result<Subscribed, WireError> {
+    pub(super) async fn subscribe(
+        &self,
+        caller: &Caller,
+        command: Subscribe,
+    ) -> Result<Subscribed, WireError> {
         let caller = self.with_channel_token(caller, &command)?;
         let node = &self.shard.node;
         let (name, kind) = permitted(node, &caller, Verb::Subscribe, &command.channel)?;
@@ -57,7 +61,15 @@ impl Session {
         }
         let subscription = self.begin(&name, &kind, command.presence)?;
         let may_read_history = caller.identity.may(Verb::History, &name, &kind);
-        match start(node, &subscription.channel, &kind, command.recover, may_read_history).await {
+        match start(
+            node,
+            &subscription.channel,
+            &kind,
+            command.recover,
+            may_read_history,
+        )
+        .await
+        {
             Ok(start) => self.started(&subscription, start),
             Err(error) => {
                 self.end(&name);
@@ -67,23 +79,45 @@ impl Session {
     }
 
     /// The subscription's own token adds its grants to the connection's.
-    fn with_channel_token(&self, caller: &Caller, command: &Subscribe) -> Result<Caller, WireError> {
-        let Some(token) = &command.token else { return Ok(caller.clone()) };
+    fn with_channel_token(
+        &self,
+        caller: &Caller,
+        command: &Subscribe,
+    ) -> Result<Caller, WireError> {
+        let Some(token) = &command.token else {
+            return Ok(caller.clone());
+        };
         let channel = ChannelName::parse(&command.channel)?;
-        let grants: Vec<Grant> = self.shard.node.auth.verify_subscription(token, &caller.identity, &channel)?;
-        let identity = Identity { grants: [caller.identity.grants.clone(), grants].concat(), ..(*caller.identity).clone() };
-        Ok(Caller { identity: Arc::new(identity), ..caller.clone() })
+        let grants: Vec<Grant> =
+            self.shard
+                .node
+                .auth
+                .verify_subscription(token, &caller.identity, &channel)?;
+        let identity = Identity {
+            grants: [caller.identity.grants.clone(), grants].concat(),
+            ..(*caller.identity).clone()
+        };
+        Ok(Caller {
+            identity: Arc::new(identity),
+            ..caller.clone()
+        })
     }
 
     /// Makes room in the tables, so that from here on nothing of the channel passes by.
-    fn begin(&self, name: &ChannelName, kind: &Arc<ChannelKind>, presence: bool) -> Result<Rc<Subscription>, WireError> {
+    fn begin(
+        &self,
+        name: &ChannelName,
+        kind: &Arc<ChannelKind>,
+        presence: bool,
+    ) -> Result<Rc<Subscription>, WireError> {
         let node = &self.shard.node;
         let mut state = self.state.borrow_mut();
         if state.subscriptions.contains_key(name) {
             return Err(ErrorCode::AlreadySubscribed.into());
         }
         if state.subscriptions.len() >= node.limits.channels_max as usize {
-            return Err(ErrorCode::TooMany.with("the connection is subscribed to as many channels as it may"));
+            return Err(ErrorCode::TooMany
+                .with("the connection is subscribed to as many channels as it may"));
         }
         let channel = node.hub.enter(name, self.shard.id);
         self.shard.table.borrow_mut().begin_joining(&channel);
@@ -94,11 +128,17 @@ impl Session {
             stage: Cell::new(Stage::Joining),
             replay: RefCell::default(),
         });
-        state.subscriptions.insert(name.clone(), Rc::clone(&subscription));
+        state
+            .subscriptions
+            .insert(name.clone(), Rc::clone(&subscription));
         Ok(subscription)
     }
 
-    fn started(&self, subscription: &Rc<Subscription>, start: Start) -> Result<Subscribed, WireError> {
+    fn started(
+        &self,
+        subscription: &Rc<Subscription>,
+        start: Start,
+    ) -> Result<Subscribed, WireError> {
         if subscription.stage.get() == Stage::Ended {
             // The connection ended, or a backend ended the subscription, while the log was read.
             return Err(ErrorCode::NotSubscribed.into());
@@ -108,11 +148,17 @@ impl Session {
         self.shard.table.borrow_mut().start_from(alias, start.top);
         if !had_started {
             // News that came before the shard knew where to start was left lying.
-            self.shard.node.hub.nudge(&subscription.channel, self.shard.id);
+            self.shard
+                .node
+                .hub
+                .nudge(&subscription.channel, self.shard.id);
         }
         self.enter_presence(subscription);
         let reply = self.subscribed(subscription, &start);
-        *subscription.replay.borrow_mut() = Some(CatchUp { cursor: start.cursor, next: start.first });
+        *subscription.replay.borrow_mut() = Some(CatchUp {
+            cursor: start.cursor,
+            next: start.first,
+        });
         Ok(reply)
     }
 
@@ -143,10 +189,21 @@ impl Session {
     }
 
     fn enter_presence(&self, subscription: &Subscription) {
-        let Some(Connected { identity, session }) = self.state.borrow().connected.clone() else { return };
+        let Some(Connected { identity, session }) = self.state.borrow().connected.clone() else {
+            return;
+        };
         if let (true, Some(user)) = (subscription.kind.presence, identity.user()) {
-            let entry = presence::Entry { user: Arc::clone(user), session, info: identity.info.clone() };
-            self.shard.node.presence.join(subscription.channel.name(), self.connection, &entry, Instant::now());
+            let entry = presence::Entry {
+                user: Arc::clone(user),
+                session,
+                info: identity.info.clone(),
+            };
+            self.shard.node.presence.join(
+                subscription.channel.name(),
+                self.connection,
+                &entry,
+                Instant::now(),
+            );
         }
     }
 
@@ -154,15 +211,19 @@ impl Session {
         let name = ChannelName::parse(channel)?;
         let subscription = self.end(&name).ok_or(ErrorCode::NotSubscribed)?;
         self.leave_presence(&subscription);
-        self.outbox.take_back(subscription.channel.alias());
         Ok(Unsubscribed {})
     }
 
     fn leave_presence(&self, subscription: &Subscription) {
-        let Some(Connected { identity, session }) = self.state.borrow().connected.clone() else { return };
+        let Some(Connected { identity, session }) = self.state.borrow().connected.clone() else {
+            return;
+        };
         if subscription.kind.presence && identity.user().is_some() {
             let name = subscription.channel.name();
-            self.shard.node.presence.leave(name, self.connection, &session, Instant::now());
+            self.shard
+                .node
+                .presence
+                .leave(name, self.connection, &session, Instant::now());
         }
     }
 
@@ -185,23 +246,42 @@ impl Session {
 
     /// The server ends a subscription because its log and its reader no longer fit: subscribe again.
     pub fn ask_to_resubscribe(&self, alias: Alias, reason: &str) {
-        self.end_by_server(reason, true, |subscription| subscription.channel.alias() == alias);
+        self.end_by_server(reason, true, |subscription| {
+            subscription.channel.alias() == alias
+        });
     }
 
     /// A backend ends a subscription.
     pub fn unsubscribe_by_order(&self, channel: &ChannelName) {
-        self.end_by_server("ended by the application", false, |subscription| subscription.channel.name() == channel);
+        self.end_by_server("ended by the application", false, |subscription| {
+            subscription.channel.name() == channel
+        });
     }
 
-    fn end_by_server(&self, reason: &str, resubscribe: bool, is_it: impl Fn(&Subscription) -> bool) {
-        let found = self.state.borrow().subscriptions.values().find(|subscription| is_it(subscription)).cloned();
+    fn end_by_server(
+        &self,
+        reason: &str,
+        resubscribe: bool,
+        is_it: impl Fn(&Subscription) -> bool,
+    ) {
+        let found = self
+            .state
+            .borrow()
+            .subscriptions
+            .values()
+            .find(|subscription| is_it(subscription))
+            .cloned();
         let Some(subscription) = found else { return };
         let name = subscription.channel.name().clone();
         self.end(&name);
         if !resubscribe {
             self.leave_presence(&subscription);
         }
-        let code = if resubscribe { push::UNSUBSCRIBED_RESUBSCRIBE } else { push::UNSUBSCRIBED_BY_APPLICATION };
+        let code = if resubscribe {
+            push::UNSUBSCRIBED_RESUBSCRIBE
+        } else {
+            push::UNSUBSCRIBED_BY_APPLICATION
+        };
         let notice = push::Unsubscribed {
             alias: subscription.channel.alias(),
             channel: name.to_string(),
@@ -209,17 +289,25 @@ impl Session {
             reason: reason.to_owned(),
             resubscribe,
         };
-        self.outbox.push_reply(Frame::of_push(self.outbox.form(), &Push::Unsubscribed(notice)));
+        self.outbox.push_reply(Frame::of_push(
+            self.outbox.form(),
+            &Push::Unsubscribed(notice),
+        ));
     }
 
     /// A backend subscribes the connection, by its own right.
     pub async fn subscribe_by_order(self: &Rc<Self>, channel: &ChannelName) {
-        let Some(kind) = self.shard.node.kinds.of(channel).cloned() else { return };
-        let Ok(subscription) = self.begin(channel, &kind, false) else { return };
+        let Some(kind) = self.shard.node.kinds.of(channel).cloned() else {
+            return;
+        };
+        let Ok(subscription) = self.begin(channel, &kind, false) else {
+            return;
+        };
         match start(&self.shard.node, &subscription.channel, &kind, None, false).await {
             Ok(start) => {
                 if let Ok(reply) = self.started(&subscription, start) {
-                    self.outbox.push_reply(Frame::of_push(self.outbox.form(), &Push::Subscribed(reply)));
+                    self.outbox
+                        .push_reply(Frame::of_push(self.outbox.form(), &Push::Subscribed(reply)));
                     self.start_catching_up();
                 }
             }
@@ -231,8 +319,16 @@ impl Session {
 
     /// The connection is gone: everything it held goes too. `clean` when the client itself ended it.
     pub fn close(&self, clean: bool) {
-        let ended: Vec<_> = self.state.borrow_mut().subscriptions.drain().map(|(_, subscription)| subscription).collect();
-        ended.iter().for_each(|subscription| self.take_out(subscription));
+        let ended: Vec<_> = self
+            .state
+            .borrow_mut()
+            .subscriptions
+            .drain()
+            .map(|(_, subscription)| subscription)
+            .collect();
+        ended
+            .iter()
+            .for_each(|subscription| self.take_out(subscription));
         self.sign_off(clean);
     }
 }

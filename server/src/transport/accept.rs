@@ -32,7 +32,9 @@ pub(super) async fn accept(shard: Rc<Shard>, listener: TcpListener) {
                 pause = PAUSE_MIN;
                 place(&shard, socket);
             }
-            Err(error) if is_about_one_socket(&error) => debug!(%error, "A socket was gone before it was accepted."),
+            Err(error) if is_about_one_socket(&error) => {
+                debug!(%error, "A socket was gone before it was accepted.")
+            }
             Err(error) => {
                 warn!(%error, ?pause, "Unable to accept; pausing.");
                 tokio::time::sleep(pause).await;
@@ -49,7 +51,14 @@ fn place(shard: &Rc<Shard>, socket: TcpStream) {
         return;
     };
     match socket.into_std() {
-        Ok(socket) => drop(shard.state().node.hub.inbox(target).order(Control::Accept { socket })),
+        Ok(socket) => drop(
+            shard
+                .state()
+                .node
+                .hub
+                .inbox(target)
+                .order(Control::Accept { socket }),
+        ),
         Err(error) => debug!(%error, "Unable to hand a socket over."),
     }
 }
@@ -77,5 +86,8 @@ fn adopt(shard: &Rc<Shard>, socket: TcpStream) {
 
 fn is_about_one_socket(error: &io::Error) -> bool {
     use io::ErrorKind as Kind;
-    matches!(error.kind(), Kind::ConnectionAborted | Kind::ConnectionRefused | Kind::ConnectionReset)
+    matches!(
+        error.kind(),
+        Kind::ConnectionAborted | Kind::ConnectionRefused | Kind::ConnectionReset
+    )
 }

@@ -37,16 +37,25 @@ fn bind_all(address: SocketAddr, shards: usize) -> io::Result<Listeners> {
     if !cfg!(target_os = "linux") || shards == 1 {
         plain.listen(BACKLOG)?;
         let socket: TcpListener = plain.into();
-        return Ok(Listeners { address: socket.local_addr()?, sockets: vec![socket] });
+        return Ok(Listeners {
+            address: socket.local_addr()?,
+            sockets: vec![socket],
+        });
     }
     let address = plain.local_addr()?.as_socket().unwrap_or(address);
     drop(plain);
-    let sockets = (0..shards).map(|_| open(address, true).and_then(listening)).collect::<io::Result<_>>()?;
+    let sockets = (0..shards)
+        .map(|_| open(address, true).and_then(listening))
+        .collect::<io::Result<_>>()?;
     Ok(Listeners { address, sockets })
 }
 
 fn open(address: SocketAddr, share: bool) -> io::Result<Socket> {
-    let socket = Socket::new(Domain::for_address(address), Type::STREAM, Some(Protocol::TCP))?;
+    let socket = Socket::new(
+        Domain::for_address(address),
+        Type::STREAM,
+        Some(Protocol::TCP),
+    )?;
     socket.set_reuse_address(true)?;
     #[cfg(unix)]
     if share {

@@ -16,8 +16,8 @@ use tokio::runtime::{Builder, LocalOptions};
 use tokio::sync::Notify;
 use tracing::debug;
 
-use super::wheel::{TICK, Wheel};
 use super::websocket::{self, Peer};
+use super::wheel::{TICK, Wheel};
 use super::{TransportConfig, accept};
 use crate::broker::{Range, Read};
 use crate::hub::{Advanced, ConnectionId, Control, Letters, ShardId};
@@ -50,19 +50,26 @@ pub struct Shard {
     /// Makes connection ids unique when slab keys are used again.
     connections: Cell<u32>,
     wheel: RefCell<Wheel>,
-    pending: Rc<Cell<usize>>,
+    pending: Rc<Pending>,
     is_draining: Cell<bool>,
     drain_bell: Notify,
-    emptied: Notify,
 }
 
-/// A place among the sockets that have not finished their first request. Given back when dropped.
+/// The sockets that still speak HTTP, and the bell that tells of each connection or request that ended.
+#[derive(Debug, Default)]
+struct Pending {
+    count: Cell<usize>,
+    ended: Notify,
+}
+
+/// A place among the sockets that still speak HTTP. Given back when dropped.
 #[derive(Debug)]
-pub(super) struct PendingPlace(Rc<Cell<usize>>);
+pub(super) struct PendingPlace(Rc<Pending>);
 
 impl Drop for PendingPlace {
     fn drop(&mut self) {
-        self.0.set(self.0.get() - 1);
+        self.0.count.set(self.0.count.get() - 1);
+        self.0.ended.notify_one();
     }
 }
 
@@ -71,9 +78,19 @@ impl Drop for PendingPlace {
 /// # Errors
 /// When the runtime or the listener cannot be set up.
 pub fn run(setup: ShardSetup) -> std::io::Result<()> {
-    let runtime = Builder::new_current_thread().enable_all().build_local(LocalOptions::default())?;
+    let runtime = Builder::new_current_thread()
+        .enable_all()
+        .build_local(LocalOptions::default())?;
     runtime.block_on(async move {
-        let ShardSetup { id, node, listener, router, transport, session, keys } = setup;
+        let ShardSetup {
+            id,
+            node,
+            listener,
+            router,
+            transport,
+            session,
+            keys,
+        } = setup;
         let state = ShardState::new(id, node, session, keys);
         let shard = Rc::new(Shard::new(state, transport, router));
         tokio::task::spawn_local(websocket::drain(Rc::clone(&shard)));
@@ -99,7 +116,6 @@ impl Shard {
             pending: Rc::default(),
             is_draining: Cell::default(),
             drain_bell: Notify::new(),
-            emptied: Notify::new(),
         }
     }
 
@@ -123,21 +139,38 @@ impl Shard {
     }
 
     pub(super) fn take_pending_place(&self) -> Option<PendingPlace> {
-        if self.pending.get() >= self.config.pending_max {
+        if self.pending.count.get() >= self.config.pending_max {
             return None;
         }
-        self.pending.set(self.pending.get() + 1);
+        self.pending.count.set(self.pending.count.get() + 1);
         Some(PendingPlace(Rc::clone(&self.pending)))
     }
 
     /// The least loaded shard, if this one owns at least `imbalance` connections more.
     pub(super) fn less_loaded(&self, imbalance: u64) -> Option<ShardId> {
-        let open = |shard: ShardId| self.state.node.metrics.shard(shard).connections_open.load(Ordering::Relaxed);
-        let least = self.state.node.hub.inboxes().iter().map(|inbox| inbox.id()).min_by_key(|id| open(*id))?;
+        let open = |shard: ShardId| {
+            self.state
+                .node
+                .metrics
+                .shard(shard)
+                .connections_open
+                .load(Ordering::Relaxed)
+        };
+        let least = self
+            .state
+            .node
+            .hub
+            .inboxes()
+            .iter()
+            .map(|inbox| inbox.id())
+            .min_by_key(|id| open(*id))?;
         (open(self.state.id) >= open(least) + imbalance).then_some(least)
     }
 
-    pub(super) fn insert_peer(&self, make: impl FnOnce(usize, ConnectionId) -> Rc<Peer>) -> Rc<Peer> {
+    pub(super) fn insert_peer(
+        &self,
+        make: impl FnOnce(usize, ConnectionId) -> Rc<Peer>,
+    ) -> Rc<Peer> {
         let mut peers = self.peers.borrow_mut();
         let vacant = peers.vacant_entry();
         let key = vacant.key();
@@ -150,10 +183,10 @@ impl Shard {
     }
 
     pub(super) fn remove_peer(&self, peer: &Peer) {
-        self.peers.borrow_mut().try_remove(peer.session().outbox().key());
-        if self.is_draining.get() && self.peers.borrow().is_empty() {
-            self.emptied.notify_one();
-        }
+        self.peers
+            .borrow_mut()
+            .try_remove(peer.session().outbox().key());
+        self.pending.ended.notify_one();
     }
 
     pub(super) fn peer_at(&self, key: usize) -> Option<Rc<Peer>> {
@@ -161,12 +194,18 @@ impl Shard {
     }
 
     fn peer(&self, connection: ConnectionId) -> Option<Rc<Peer>> {
-        self.peer_at(connection.key()).filter(|peer| peer.session().connection() == connection)
+        self.peer_at(connection.key())
+            .filter(|peer| peer.session().connection() == connection)
     }
 
     /// Has the wheel call [`Peer::check`] after this long; earlier plans for the peer are void.
     pub(super) fn look_after(&self, peer: &Peer, delay: Duration) {
-        self.wheel.borrow_mut().add(Instant::now(), delay, peer.session().connection(), peer.next_generation());
+        self.wheel.borrow_mut().add(
+            Instant::now(),
+            delay,
+            peer.session().connection(),
+            peer.next_generation(),
+        );
     }
 
     /// Delivers a channel's news to this shard's subscribers. True when there is more.
@@ -202,7 +241,10 @@ impl Shard {
     /// The log and this shard's subscribers no longer fit: all subscribe again from their positions.
     fn start_anew(&self, alias: Alias, reason: &str) {
         let connections = self.state.table.borrow().connections(alias);
-        for peer in connections.into_iter().filter_map(|connection| self.peer(connection)) {
+        for peer in connections
+            .into_iter()
+            .filter_map(|connection| self.peer(connection))
+        {
             peer.session().ask_to_resubscribe(alias, reason);
         }
         self.state.table.borrow_mut().restart(alias);
@@ -217,14 +259,22 @@ impl Shard {
                     peer.tell_to_leave(code, None);
                 }
             }
-            Control::Unsubscribe { connection, channel } => {
+            Control::Unsubscribe {
+                connection,
+                channel,
+            } => {
                 if let Some(peer) = self.peer(connection) {
                     peer.session().unsubscribe_by_order(&channel);
                 }
             }
-            Control::Subscribe { connection, channel } => {
+            Control::Subscribe {
+                connection,
+                channel,
+            } => {
                 if let Some(peer) = self.peer(connection) {
-                    tokio::task::spawn_local(async move { peer.session().subscribe_by_order(&channel).await });
+                    tokio::task::spawn_local(async move {
+                        peer.session().subscribe_by_order(&channel).await
+                    });
                 }
             }
         }
@@ -234,13 +284,15 @@ impl Shard {
     fn begin_drain(self: &Rc<Self>) {
         self.is_draining.set(true);
         self.drain_bell.notify_waiters();
-        let peers: Vec<_> = self.peers.borrow().iter().map(|(_, peer)| Rc::clone(peer)).collect();
+        let peers: Vec<_> = self
+            .peers
+            .borrow()
+            .iter()
+            .map(|(_, peer)| Rc::clone(peer))
+            .collect();
         debug!(connections = peers.len(), "Draining.");
-        if peers.is_empty() {
-            self.emptied.notify_one();
-            return;
-        }
-        let step = self.config.drain_window / u32::try_from(peers.len()).unwrap_or(u32::MAX);
+        self.pending.ended.notify_one();
+        let step = self.config.drain_window / u32::try_from(peers.len().max(1)).unwrap_or(u32::MAX);
         tokio::task::spawn_local(async move {
             let mut pace = tokio::time::interval(step.max(Duration::from_micros(1)));
             pace.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Burst);
@@ -251,20 +303,22 @@ impl Shard {
         });
     }
 
-    /// Resolves once a draining shard has no connection left.
+    /// Resolves once a draining shard has no connection and no request left.
     async fn emptied(&self) {
-        loop {
-            self.emptied.notified().await;
-            if self.peers.borrow().is_empty() {
-                return;
-            }
+        while !self.is_draining.get()
+            || !self.peers.borrow().is_empty()
+            || self.pending.count.get() > 0
+        {
+            self.pending.ended.notified().await;
         }
     }
 }
 
 impl fmt::Debug for Shard {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Shard").field("id", &self.state.id).finish_non_exhaustive()
+        f.debug_struct("Shard")
+            .field("id", &self.state.id)
+            .finish_non_exhaustive()
     }
 }
 
@@ -284,7 +338,10 @@ async fn read_inbox(shard: &Rc<Shard>) {
         let mut advanced = std::mem::take(&mut again);
         advanced.append(&mut letters.advanced);
         again.extend(advanced.into_iter().filter(|alias| shard.advance(*alias)));
-        letters.controls.drain(..).for_each(|order| shard.obey(order));
+        letters
+            .controls
+            .drain(..)
+            .for_each(|order| shard.obey(order));
     }
 }
 
@@ -293,11 +350,20 @@ async fn read_lag(shard: Rc<Shard>, alias: Alias, after: u64) {
     let found = shard.state.table.borrow().channel(alias).cloned();
     let Some(channel) = found else { return };
     let node = &shard.state.node;
-    let Some(kind) = node.kinds.of(channel.name()).cloned() else { return };
-    let read = Read { channel: channel.name().clone(), kind, range: Range::AfterOffset(after), limit: LAG_PAGE };
+    let Some(kind) = node.kinds.of(channel.name()).cloned() else {
+        return;
+    };
+    let read = Read {
+        channel: channel.name().clone(),
+        kind,
+        range: Range::AfterOffset(after),
+        limit: LAG_PAGE,
+    };
     let page = node.broker.read(read).await;
     let delivered = match page {
-        Ok(page) => !page.entries.is_empty() && shard.state.table.borrow_mut().deliver(alias, &page.entries),
+        Ok(page) => {
+            !page.entries.is_empty() && shard.state.table.borrow_mut().deliver(alias, &page.entries)
+        }
         Err(error) => {
             debug!(%error, "Unable to read what a shard lags behind.");
             false
@@ -321,7 +387,12 @@ async fn turn_wheel(shard: Rc<Shard>) {
         shard.state.table.borrow_mut().end_skips();
         let due = shard.wheel.borrow_mut().take_due(now);
         for entry in due {
-            let Some(peer) = shard.peer(entry.connection).filter(|peer| peer.generation() == entry.generation) else { continue };
+            let Some(peer) = shard
+                .peer(entry.connection)
+                .filter(|peer| peer.generation() == entry.generation)
+            else {
+                continue;
+            };
             if let Some(delay) = peer.check(&shard, now) {
                 shard.look_after(&peer, delay);
             }

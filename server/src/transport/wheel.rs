@@ -30,19 +30,34 @@ pub(super) struct Wheel {
 
 impl Wheel {
     pub(super) fn new(now: Instant) -> Self {
-        Self { slots: (0..SLOTS).map(|_| Vec::new()).collect(), start: now, tick: 0 }
+        Self {
+            slots: (0..SLOTS).map(|_| Vec::new()).collect(),
+            start: now,
+            tick: 0,
+        }
     }
 
     /// Due after `delay`, never sooner than the next tick.
-    pub(super) fn add(&mut self, now: Instant, delay: Duration, connection: ConnectionId, generation: u32) {
+    pub(super) fn add(
+        &mut self,
+        now: Instant,
+        delay: Duration,
+        connection: ConnectionId,
+        generation: u32,
+    ) {
         let at = (now + delay).saturating_duration_since(self.start);
         let tick = (at.as_millis().div_ceil(TICK.as_millis()) as u64).max(self.tick + 1);
-        self.slots[tick as usize % SLOTS].push(Due { connection, generation, tick });
+        self.slots[tick as usize % SLOTS].push(Due {
+            connection,
+            generation,
+            tick,
+        });
     }
 
     /// Moves on to `now` and takes everything that is due.
     pub(super) fn take_due(&mut self, now: Instant) -> Vec<Due> {
-        let target = (now.saturating_duration_since(self.start).as_millis() / TICK.as_millis()) as u64;
+        let target =
+            (now.saturating_duration_since(self.start).as_millis() / TICK.as_millis()) as u64;
         let mut due = Vec::new();
         // After a long stall one full turn finds everything.
         let from = (self.tick + 1).max(target.saturating_sub(SLOTS as u64 - 1));
@@ -70,18 +85,30 @@ mod tests {
         }
         looks_ms
             .iter()
-            .map(|look| wheel.take_due(start + Duration::from_millis(*look)).into_iter().map(|due| due.connection.0).collect())
+            .map(|look| {
+                wheel
+                    .take_due(start + Duration::from_millis(*look))
+                    .into_iter()
+                    .map(|due| due.connection.0)
+                    .collect()
+            })
             .collect()
     }
 
     #[test]
     fn entries_fire_once_at_the_tick_after_their_time() {
-        assert_eq!(fired(&[0, 250, 300, 1000], &[100, 250, 500, 999, 1000]), [vec![], vec![0, 1], vec![2], vec![], vec![3]]);
+        assert_eq!(
+            fired(&[0, 250, 300, 1000], &[100, 250, 500, 999, 1000]),
+            [vec![], vec![0, 1], vec![2], vec![], vec![3]]
+        );
     }
 
     #[test]
     fn what_is_more_than_a_turn_away_waits_for_its_turn() {
-        assert_eq!(fired(&[200_000], &[72_000, 199_999, 200_000]), [vec![], vec![], vec![0]]);
+        assert_eq!(
+            fired(&[200_000], &[72_000, 199_999, 200_000]),
+            [vec![], vec![], vec![0]]
+        );
     }
 
     #[test]

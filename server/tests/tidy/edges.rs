@@ -11,7 +11,17 @@ const EDGES: &[(&str, &[&str])] = &[
     ("jsonwebtoken", &["auth/jwt.rs"]),
     ("rmp_serde", &["http/", "http.rs", "config/", "config.rs"]),
     // Claims are JSON by their standard.
-    ("serde_json", &["http/", "http.rs", "config/", "config.rs", "auth/claims.rs", "auth/jwt.rs"]),
+    (
+        "serde_json",
+        &[
+            "http/",
+            "http.rs",
+            "config/",
+            "config.rs",
+            "auth/claims.rs",
+            "auth/jwt.rs",
+        ],
+    ),
     ("rusqlite", &["broker/"]),
 ];
 
@@ -19,7 +29,10 @@ const EDGES: &[(&str, &[&str])] = &[
 const WITHOUT_IO: &[&str] = &["hub", "outbox"];
 
 pub(crate) fn faults(tree: &Tree) -> Vec<String> {
-    tree.0.iter().flat_map(|(path, text)| faults_of(path, text)).collect()
+    tree.0
+        .iter()
+        .flat_map(|(path, text)| faults_of(path, text))
+        .collect()
 }
 
 fn faults_of(path: &str, text: &str) -> Vec<String> {
@@ -33,10 +46,16 @@ fn faults_of(path: &str, text: &str) -> Vec<String> {
         {
             faults.push(format!("{path}:{line}: {name} does not belong here"));
         }
-        let [first, second, ..] = named.names.as_slice() else { continue };
-        if WITHOUT_IO.contains(&module) && first == "tokio" && ["net", "io", "fs", "process"].contains(&second.as_str())
+        let [first, second, ..] = named.names.as_slice() else {
+            continue;
+        };
+        if WITHOUT_IO.contains(&module)
+            && first == "tokio"
+            && ["net", "io", "fs", "process"].contains(&second.as_str())
         {
-            faults.push(format!("{path}:{line}: {module} does no IO: tokio::{second}"));
+            faults.push(format!(
+                "{path}:{line}: {module} does no IO: tokio::{second}"
+            ));
         }
     }
     faults

@@ -20,7 +20,11 @@ pub(crate) fn paths(text: &str) -> Vec<Named> {
             let mut here = Vec::new();
             at = path(&tokens, at, &[], &mut here);
             let is_path = |names: &Vec<String>| names.len() > 1 || behind_use;
-            found.extend(here.into_iter().filter(is_path).map(|names| Named { line, names }));
+            found.extend(
+                here.into_iter()
+                    .filter(is_path)
+                    .map(|names| Named { line, names }),
+            );
             behind_use = is_use;
         } else {
             behind_use = false;
@@ -39,7 +43,9 @@ fn path(tokens: &[Token], mut at: usize, prefix: &[String], found: &mut Vec<Vec<
     loop {
         match tokens.get(at) {
             Some((_, name)) if is_name(name) => names.push(name.clone()),
-            Some((_, brace)) if brace == "{" && !names.is_empty() => return group(tokens, at + 1, &names, found),
+            Some((_, brace)) if brace == "{" && !names.is_empty() => {
+                return group(tokens, at + 1, &names, found);
+            }
             _ => break,
         }
         at += 1;
@@ -53,7 +59,12 @@ fn path(tokens: &[Token], mut at: usize, prefix: &[String], found: &mut Vec<Vec<
     at
 }
 
-fn group(tokens: &[Token], mut at: usize, prefix: &[String], found: &mut Vec<Vec<String>>) -> usize {
+fn group(
+    tokens: &[Token],
+    mut at: usize,
+    prefix: &[String],
+    found: &mut Vec<Vec<String>>,
+) -> usize {
     while let Some((_, token)) = tokens.get(at) {
         match token.as_str() {
             "}" => return at + 1,
@@ -73,7 +84,9 @@ fn tokens(text: &str) -> Vec<Token> {
     for (line, content) in (1..).zip(text.lines()) {
         let mut rest = content.trim_start();
         while let Some(first) = rest.chars().next() {
-            let name = rest.find(|one: char| !one.is_alphanumeric() && one != '_').unwrap_or(rest.len());
+            let name = rest
+                .find(|one: char| !one.is_alphanumeric() && one != '_')
+                .unwrap_or(rest.len());
             let length = if name > 0 {
                 name
             } else if rest.starts_with("::") {
@@ -98,7 +111,11 @@ pub(crate) fn without_comments(text: &str) -> String {
             kept.push(first);
             rest = &rest[first.len_utf8()..];
         } else {
-            kept.extend(rest[..hidden].chars().map(|one| if one == '\n' { '\n' } else { ' ' }));
+            kept.extend(
+                rest[..hidden]
+                    .chars()
+                    .map(|one| if one == '\n' { '\n' } else { ' ' }),
+            );
             rest = &rest[hidden..];
         }
     }
@@ -115,7 +132,9 @@ fn hidden_length(text: &str) -> usize {
     } else if let Some(hashes) = hashes_of_raw_text(text) {
         let end = format!("\"{hashes}");
         let body = 1 + hashes.len() + 1;
-        text[body..].find(&end).map_or(text.len(), |at| body + at + end.len())
+        text[body..]
+            .find(&end)
+            .map_or(text.len(), |at| body + at + end.len())
     } else if text.starts_with("'\"'") {
         3
     } else if text.starts_with("'\\\"'") {
@@ -150,7 +169,12 @@ fn quoted_length(inner: &str) -> usize {
 #[test]
 fn paths_are_read_out_of_groups_and_code() {
     let text = "use a::{self, b::{c, d}};\nlet x = e::f::<G>(\"h::i\", '\"', r#\"n::o\"#); // j::k\nuse l as m;";
-    let found: Vec<_> =
-        paths(text).into_iter().map(|path| format!("{}:{}", path.line, path.names.join("::"))).collect();
-    assert_eq!(found, ["1:a::self", "1:a::b::c", "1:a::b::d", "2:e::f", "3:l"]);
+    let found: Vec<_> = paths(text)
+        .into_iter()
+        .map(|path| format!("{}:{}", path.line, path.names.join("::")))
+        .collect();
+    assert_eq!(
+        found,
+        ["1:a::self", "1:a::b::c", "1:a::b::d", "2:e::f", "3:l"]
+    );
 }

@@ -9,7 +9,11 @@ pub(crate) struct Tree(pub(crate) Vec<(String, String)>);
 impl Tree {
     /// All Rust files below this folder of the repository.
     pub(crate) fn read(root: &str) -> Self {
-        Self::read_named(root, |name| Path::new(name).extension().is_some_and(|extension| extension == "rs"))
+        Self::read_named(root, |name| {
+            Path::new(name)
+                .extension()
+                .is_some_and(|extension| extension == "rs")
+        })
     }
 
     /// All files below this folder of the repository whose name is wanted.
@@ -18,18 +22,24 @@ impl Tree {
         let mut files = Vec::new();
         let mut folders = vec![root.clone()];
         while let Some(folder) = folders.pop() {
-            for entry in
-                fs::read_dir(&folder).expect("a folder of the repository").map(|entry| entry.expect("its entry"))
+            for entry in fs::read_dir(&folder)
+                .expect("a folder of the repository")
+                .map(|entry| entry.expect("its entry"))
             {
-                let (path, name) = (entry.path(), entry.file_name().to_string_lossy().into_owned());
+                let (path, name) = (
+                    entry.path(),
+                    entry.file_name().to_string_lossy().into_owned(),
+                );
                 if entry.file_type().expect("its type").is_dir() {
-                    let is_ours =
-                        !name.starts_with('.') && !["target", "node_modules", "dist"].contains(&name.as_str());
+                    let is_ours = !name.starts_with('.')
+                        && !["target", "node_modules", "dist"].contains(&name.as_str());
                     folders.extend(is_ours.then_some(path));
                 } else if is_wanted(&name) {
                     let below = path.strip_prefix(&root).expect("it stands below the root");
-                    files
-                        .push((below.to_string_lossy().replace('\\', "/"), fs::read_to_string(&path).expect("a text")));
+                    files.push((
+                        below.to_string_lossy().replace('\\', "/"),
+                        fs::read_to_string(&path).expect("a text"),
+                    ));
                 }
             }
         }

@@ -35,7 +35,8 @@ export class Parlor {
     child.stderr.on("data", (chunk: Buffer) => (errors += chunk.toString()));
     await until("the server is ready", async () => {
       if (child.exitCode !== null) throw new Error(`the server ended with ${child.exitCode}: ${errors}`);
-      return (await fetch(`${this.url}/readyz`).catch(() => undefined))?.ok === true;
+      const answer = await fetch(`${this.url}/readyz`).catch(() => undefined);
+      return answer !== undefined && answer.status !== 503;
     });
   }
 

@@ -60,10 +60,19 @@ pub enum OpenError {
     InUse { path: PathBuf },
     #[error("unable to use the data directory {path}; {source}")]
     Directory { path: PathBuf, source: io::Error },
-    #[error("unable to open {path}; it was written by a newer parlor (format {found}, this build knows {known})")]
-    Newer { path: PathBuf, found: u32, known: u32 },
+    #[error(
+        "unable to open {path}; it was written by a newer parlor (format {found}, this build knows {known})"
+    )]
+    Newer {
+        path: PathBuf,
+        found: u32,
+        known: u32,
+    },
     #[error("unable to open {path}; {source}")]
-    Database { path: PathBuf, source: Box<dyn std::error::Error + Send + Sync> },
+    Database {
+        path: PathBuf,
+        source: Box<dyn std::error::Error + Send + Sync>,
+    },
     #[error("unable to start the storage threads; {0}")]
     Threads(io::Error),
 }

@@ -58,7 +58,12 @@ impl DiskLogs {
         let health = Arc::new(Health::default());
         let readers = Readers::start(&path, log.store_epoch(), config, &health, &stats)?;
         let writer = Writer::start(log, &path, config, hub, Arc::clone(&health), stats)?;
-        Ok(Self { writer, readers, health, _lock: lock })
+        Ok(Self {
+            writer,
+            readers,
+            health,
+            _lock: lock,
+        })
     }
 
     pub(super) fn append(&self, append: Append) -> BoxFuture<'static, Result<Appended, Error>> {
@@ -77,7 +82,12 @@ impl DiskLogs {
         kind: &Arc<ChannelKind>,
     ) -> BoxFuture<'static, Result<Position, Error>> {
         let nothing = Range::BeforeOffset(u64::MAX);
-        let read = Read { channel: channel.clone(), kind: Arc::clone(kind), range: nothing, limit: 0 };
+        let read = Read {
+            channel: channel.clone(),
+            kind: Arc::clone(kind),
+            range: nothing,
+            limit: 0,
+        };
         let page = self.readers.read(read);
         async { page.await.map(|page| page.top) }.boxed()
     }

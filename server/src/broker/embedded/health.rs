@@ -77,7 +77,9 @@ impl Health {
 
     /// The error for a question that a thread of the store took with it when it ended.
     pub(super) fn lost(&self) -> Error {
-        self.check().err().unwrap_or_else(|| failed("a thread of the log ended before it could answer"))
+        self.check()
+            .err()
+            .unwrap_or_else(|| failed("a thread of the log ended before it could answer"))
     }
 
     pub(super) fn report(&self) -> Result<(), String> {
@@ -89,7 +91,10 @@ impl Health {
 }
 
 fn failed(reason: &str) -> Error {
-    Error::Unavailable { reason: reason.to_owned(), retry_after: RETRY_AFTER_FAILURE }
+    Error::Unavailable {
+        reason: reason.to_owned(),
+        retry_after: RETRY_AFTER_FAILURE,
+    }
 }
 
 #[cfg(test)]
@@ -129,6 +134,9 @@ mod tests {
 
     #[test]
     fn a_question_lost_in_a_panic_is_not_taken_for_an_orderly_stop() {
-        assert!(matches!(Health::default().lost(), Error::Unavailable { .. }));
+        assert!(matches!(
+            Health::default().lost(),
+            Error::Unavailable { .. }
+        ));
     }
 }

@@ -96,10 +96,21 @@ impl MemoryLogs {
 
     pub(super) fn read(&self, read: &Read) -> Result<LogPage, Error> {
         add(&self.stats.pages, 1);
-        let known = self.stripe(&read.channel).read().get(&read.channel).map(Arc::clone);
+        let known = self
+            .stripe(&read.channel)
+            .read()
+            .get(&read.channel)
+            .map(Arc::clone);
         Ok(match known {
-            Some(ring) => ring.lock().page(&read.kind, read.range, read.limit, clock::now()),
-            None => LogPage { entries: Vec::new(), more: false, top: self.before_first(), oldest: 1 },
+            Some(ring) => ring
+                .lock()
+                .page(&read.kind, read.range, read.limit, clock::now()),
+            None => LogPage {
+                entries: Vec::new(),
+                more: false,
+                top: self.before_first(),
+                oldest: 1,
+            },
         })
     }
 
@@ -140,12 +151,18 @@ impl MemoryLogs {
         }
         let excess = self.bytes().saturating_sub(self.limits.bytes_max);
         if excess > 0 {
-            self.measured(ring, |ring| ring.shrink(ring.bytes().saturating_sub(excess)));
+            self.measured(ring, |ring| {
+                ring.shrink(ring.bytes().saturating_sub(excess))
+            });
         }
     }
 
     /// Runs `work` on the channel's ring, making it first if needed.
-    fn with_ring<T>(&self, channel: &ChannelName, work: impl Fn(&mut Ring) -> T) -> Result<T, Error> {
+    fn with_ring<T>(
+        &self,
+        channel: &ChannelName,
+        work: impl Fn(&mut Ring) -> T,
+    ) -> Result<T, Error> {
         loop {
             let ring = self.ring(channel)?;
             let mut ring = ring.lock();
@@ -181,7 +198,11 @@ impl MemoryLogs {
     }
 
     fn before_first(&self) -> Position {
-        Position { epoch: Epoch(self.epoch.load(Ordering::Acquire)), offset: 0, tag: Tag(0) }
+        Position {
+            epoch: Epoch(self.epoch.load(Ordering::Acquire)),
+            offset: 0,
+            tag: Tag(0),
+        }
     }
 
     fn bytes(&self) -> usize {
@@ -194,7 +215,8 @@ impl MemoryLogs {
             return Err(Error::Closed);
         }
         let step = self.steps.fetch_add(1, Ordering::Relaxed);
-        let is_crowded = self.stats.memory_channels.load(Ordering::Relaxed) >= self.limits.channels_max as u64;
+        let is_crowded =
+            self.stats.memory_channels.load(Ordering::Relaxed) >= self.limits.channels_max as u64;
         if self.bytes() > self.limits.bytes_max / 8 * 7 {
             self.sweep(step % STRIPES, Pressure::High);
         } else if is_crowded {
@@ -242,7 +264,8 @@ impl MemoryLogs {
         // Wrapping: one may be less than before, and the sum over all rings is never negative.
         let grown = (ring.bytes() as u64).wrapping_sub(bytes as u64);
         self.stats.memory_bytes.fetch_add(grown, Ordering::Relaxed);
-        self.dedup_len.fetch_add(ring.ids().wrapping_sub(ids), Ordering::Relaxed);
+        self.dedup_len
+            .fetch_add(ring.ids().wrapping_sub(ids), Ordering::Relaxed);
         done
     }
 }
@@ -257,7 +280,12 @@ enum Pressure {
 }
 
 fn appended(position: Position, time: Time, duplicate: bool) -> Appended {
-    Appended { position, time, durability: Durability::Memory, duplicate }
+    Appended {
+        position,
+        time,
+        durability: Durability::Memory,
+        duplicate,
+    }
 }
 
 #[cfg(test)]

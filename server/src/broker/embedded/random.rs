@@ -14,7 +14,8 @@ pub(super) fn tag() -> Tag {
 
 fn nonzero() -> u64 {
     loop {
-        let drawn = getrandom::u64().expect("the operating system hands out random bytes once it has booted");
+        let drawn = getrandom::u64()
+            .expect("the operating system hands out random bytes once it has booted");
         if drawn != 0 {
             return drawn;
         }

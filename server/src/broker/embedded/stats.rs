@@ -33,7 +33,9 @@ pub struct Stats {
 }
 
 /// Upper bounds of the buckets of [`Commits`], in seconds; one more bucket holds what took longer.
-pub const COMMIT_SECONDS: [f64; 10] = [0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 1.0];
+pub const COMMIT_SECONDS: [f64; 10] = [
+    0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 1.0,
+];
 
 /// A histogram of committed batches by time.
 #[derive(Debug, Default)]
@@ -47,14 +49,23 @@ pub struct Commits {
 impl Commits {
     pub(super) fn observe(&self, took: Duration) {
         let seconds = took.as_secs_f64();
-        let bucket = COMMIT_SECONDS.iter().position(|bound| seconds <= *bound).unwrap_or(COMMIT_SECONDS.len());
+        let bucket = COMMIT_SECONDS
+            .iter()
+            .position(|bound| seconds <= *bound)
+            .unwrap_or(COMMIT_SECONDS.len());
         add(&self.buckets[bucket], 1);
-        add(&self.sum_ns, u64::try_from(took.as_nanos()).unwrap_or(u64::MAX));
+        add(
+            &self.sum_ns,
+            u64::try_from(took.as_nanos()).unwrap_or(u64::MAX),
+        );
     }
 
     /// Batches committed.
     pub fn count(&self) -> u64 {
-        self.buckets.iter().map(|bucket| bucket.load(Ordering::Relaxed)).sum()
+        self.buckets
+            .iter()
+            .map(|bucket| bucket.load(Ordering::Relaxed))
+            .sum()
     }
 }
 
@@ -72,7 +83,11 @@ mod tests {
         commits.observe(Duration::from_micros(500));
         commits.observe(Duration::from_millis(2));
         commits.observe(Duration::from_secs(9));
-        let counts: Vec<_> = commits.buckets.iter().map(|bucket| bucket.load(Ordering::Relaxed)).collect();
+        let counts: Vec<_> = commits
+            .buckets
+            .iter()
+            .map(|bucket| bucket.load(Ordering::Relaxed))
+            .collect();
         assert_eq!(counts, [1, 0, 1, 0, 0, 0, 0, 0, 0, 0, 1]);
         assert_eq!(commits.count(), 3);
     }

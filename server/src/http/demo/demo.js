@@ -212,6 +212,7 @@ var MessageItem = class {
 	pending() {
 		this.#body.classList.add("pending");
 		this.#body.classList.remove("failed");
+		this.#fate.role = null;
 		this.#fate.replaceChildren("Sending…");
 	}
 	sent() {
@@ -220,6 +221,7 @@ var MessageItem = class {
 	}
 	failed(why, retry) {
 		this.#body.classList.add("failed");
+		this.#fate.role = "alert";
 		this.#fate.replaceChildren(`Not sent: ${why}`, button("Retry", retry));
 	}
 };
@@ -475,6 +477,8 @@ var Room = class {
 	#isLoading = false;
 	/** The offset of the oldest message that there is, as far as one knows. */
 	#first = 1;
+	/** What stood in the log already when one came in. */
+	#joinedAt;
 	/** `me` is known for certain only once connected. */
 	constructor(client, me) {
 		this.#client = client;
@@ -485,6 +489,7 @@ var Room = class {
 		this.#subscription?.unsubscribe();
 		const subscription = this.#client.subscribe(channel, { recover: { latest: PAGE_EVENTS }, presence: true });
 		this.#subscription = subscription;
+		this.#joinedAt = void 0;
 		this.#clear();
 		this.#people.clear();
 		this.#typing.clear();
@@ -495,7 +500,10 @@ var Room = class {
 			void this.#loadOlder();
 		});
 		subscription.on("state", (state) => {
-			if (state.name === "subscribed") this.#drawBeginning();
+			if (state.name === "subscribed") {
+				this.#joinedAt ??= state.offset;
+				this.#drawBeginning();
+			}
 			if (state.name === "unsubscribed" && this.#subscription === subscription) this.#list.say(`You are not in this room: ${state.reason.message}`);
 		});
 		this.#composer.focus();
@@ -508,7 +516,8 @@ var Room = class {
 		this.#list.add(item);
 		this.#typing.stopped(user);
 		this.#drawBeginning();
-		if (!item.message.isMine) this.#announcer.announce(item.message.user, item.message.text);
+		const { isMine, offset } = item.message;
+		if (!isMine && offset > (this.#joinedAt ?? 0)) this.#announcer.announce(item.message.user, item.message.text);
 	}
 	#send(text) {
 		this.#list.add(this.#sending.send(this.#subscription?.channel ?? "", this.#me(), text));

@@ -802,7 +802,7 @@ var Subscription = class extends Emitter {
 		const reset = this.#resetReason(reply);
 		this.#isFresh = false;
 		this.#cursor.subscribed(reply);
-		this.#change({ name: "subscribed", durability: reply.durability });
+		this.#change({ name: "subscribed", durability: reply.durability, offset: reply.offset });
 		if (reply.presence) this.roster?.load();
 		if (reset !== void 0) this.emit("reset", reset);
 	}

@@ -69,7 +69,10 @@ fn a_channel_that_is_not_joined_anew_is_left_when_the_grace_ends() {
     world.join("room", "anna", "s1", 2);
     assert_eq!(world.told_within(GRACE - TICK), NOTHING);
     assert_eq!(world.told_within(TICK * 2), ["-anna 0/0"]);
-    assert_eq!((world.users("room").len(), world.users("attic").len()), (1, 0));
+    assert_eq!(
+        (world.users("room").len(), world.users("attic").len()),
+        (1, 0)
+    );
 }
 
 #[test]
@@ -218,11 +221,18 @@ fn a_mass_death_is_spread_over_several_ticks() {
         let before = world.presence.counts(&super::world::channel("room")).1;
         world.presence.tick(world.now);
         let after = world.presence.counts(&super::world::channel("room")).1;
-        assert!(before - after <= 2_048, "one tick ended {} leases", before - after);
+        assert!(
+            before - after <= 2_048,
+            "one tick ended {} leases",
+            before - after
+        );
         ticks += 1;
     }
     assert!(ticks >= 3);
-    assert_eq!(world.presence.counts(&super::world::channel("room")), (0, 0));
+    assert_eq!(
+        world.presence.counts(&super::world::channel("room")),
+        (0, 0)
+    );
 }
 
 #[tokio::test]

@@ -9,7 +9,12 @@ use crate::hub::ConnectionId;
 fn crowd(size: u64) -> World {
     let world = World::new();
     for number in 0..size {
-        world.join("room", &format!("user{number:03}"), &format!("s{number}"), number);
+        world.join(
+            "room",
+            &format!("user{number:03}"),
+            &format!("s{number}"),
+            number,
+        );
     }
     world
 }
@@ -27,7 +32,12 @@ fn pages_cover_everybody_exactly_once_while_others_come_and_go() {
         if gone % 2 == 1 {
             world.leave("room", &format!("s{gone}"), gone);
         }
-        world.join("room", &format!("user{turn:03}-new"), &format!("new{turn}"), 1_000 + turn);
+        world.join(
+            "room",
+            &format!("user{turn:03}-new"),
+            &format!("new{turn}"),
+            1_000 + turn,
+        );
         turn += 13;
         cursor = page.next;
         if cursor.is_none() {
@@ -44,7 +54,10 @@ fn pages_cover_everybody_exactly_once_while_others_come_and_go() {
 #[test]
 fn a_limit_of_nothing_gives_the_counts() {
     let page = crowd(5).page("room", 0, None);
-    assert_eq!((page.members.len(), page.users, page.connections, page.next), (0, 5, 5, None));
+    assert_eq!(
+        (page.members.len(), page.users, page.connections, page.next),
+        (0, 5, 5, None)
+    );
 }
 
 #[test]
@@ -52,13 +65,24 @@ fn the_last_page_has_no_next() {
     let world = crowd(4);
     let first = world.page("room", 2, None);
     let second = world.page("room", 2, first.next.as_deref());
-    assert_eq!((first.members.len(), second.members.len(), second.next), (2, 2, None));
+    assert_eq!(
+        (first.members.len(), second.members.len(), second.next),
+        (2, 2, None)
+    );
 }
 
 #[test]
 fn nobody_knows_an_unknown_channel() {
     let page = World::new().snapshot("room");
-    assert_eq!((page.members.len(), page.users, page.connections, page.version), (0, 0, 0, 0));
+    assert_eq!(
+        (
+            page.members.len(),
+            page.users,
+            page.connections,
+            page.version
+        ),
+        (0, 0, 0, 0)
+    );
 }
 
 #[test]
@@ -66,7 +90,10 @@ fn a_foreign_cursor_is_refused() {
     let world = crowd(3);
     let long = "A".repeat(100_000);
     for cursor in ["?", "a", "_w", "user001 ", long.as_str()] {
-        let refusal = world.presence.snapshot(&channel("room"), 10, Some(cursor)).expect_err("a foreign cursor");
+        let refusal = world
+            .presence
+            .snapshot(&channel("room"), 10, Some(cursor))
+            .expect_err("a foreign cursor");
         assert_eq!(refusal.kind(), Some(ErrorCode::BadRequest), "{cursor}");
     }
 }
@@ -77,7 +104,12 @@ fn a_page_fits_its_frame_whatever_it_holds() {
     for number in 0..400 {
         let mut one = entry(&format!("\"\u{2}{number:03}"), &format!("s{number}"));
         one.info = Some(json(&format!("[{}0]", "0,".repeat(number * 5))));
-        world.presence.join(&channel("room"), ConnectionId(number as u64), &one, world.now);
+        world.presence.join(
+            &channel("room"),
+            ConnectionId(number as u64),
+            &one,
+            world.now,
+        );
     }
     let (mut seen, mut cursor) = (0, None);
     loop {
@@ -103,5 +135,8 @@ fn a_member_shows_some_of_many_sessions_and_all_are_counted() {
         world.join("room", "bot", &format!("s{number:02}"), number);
     }
     let page = world.snapshot("room");
-    assert_eq!((page.members[0].sessions.len(), page.users, page.connections), (32, 1, 100));
+    assert_eq!(
+        (page.members[0].sessions.len(), page.users, page.connections),
+        (32, 1, 100)
+    );
 }

@@ -16,17 +16,35 @@ const SESSIONS: u64 = 12;
 
 #[test]
 fn diffs_over_a_snapshot_give_the_truth_at_every_step() {
-    match std::env::var("PARLOR_SEED").ok().and_then(|seed| seed.parse().ok()) {
+    match std::env::var("PARLOR_SEED")
+        .ok()
+        .and_then(|seed| seed.parse().ok())
+    {
         Some(seed) => run(seed),
         None => (0..60).for_each(run),
     }
 }
 
 fn run(seed: u64) {
-    let large = PresenceConfig { grace: GRACE, tick: TICK, ..PresenceConfig::default() };
-    let config = if seed.is_multiple_of(3) { PresenceConfig { members_pushed_max: 4, ..large } } else { large };
-    let mut play =
-        Play { world: World::with(config), truth: Truth::default(), watchers: Vec::new(), random: Random(seed) };
+    let large = PresenceConfig {
+        grace: GRACE,
+        tick: TICK,
+        ..PresenceConfig::default()
+    };
+    let config = if seed.is_multiple_of(3) {
+        PresenceConfig {
+            members_pushed_max: 4,
+            ..large
+        }
+    } else {
+        large
+    };
+    let mut play = Play {
+        world: World::with(config),
+        truth: Truth::default(),
+        watchers: Vec::new(),
+        random: Random(seed),
+    };
     for step in 0..400 {
         play.step();
         play.check(&format!("seed {seed}, step {step}"));
@@ -59,19 +77,31 @@ struct Truth {
 
 impl Truth {
     fn release(&mut self, session: u64) {
-        for (_, left) in self.entries.iter_mut().filter(|((_, one), _)| *one == session) {
+        for (_, left) in self
+            .entries
+            .iter_mut()
+            .filter(|((_, one), _)| *one == session)
+        {
             *left = Some(left.unwrap_or_default().max(GRACE));
         }
     }
 
     fn pass(&mut self, span: Duration) {
-        self.entries.retain(|_, left| left.is_none_or(|left| left > span));
-        self.entries.values_mut().flatten().for_each(|left| *left -= span);
+        self.entries
+            .retain(|_, left| left.is_none_or(|left| left > span));
+        self.entries
+            .values_mut()
+            .flatten()
+            .for_each(|left| *left -= span);
         self.tidy();
     }
 
     fn tidy(&mut self) {
-        let present: BTreeSet<_> = self.entries.keys().map(|(at, session)| (*at, user_of(*session))).collect();
+        let present: BTreeSet<_> = self
+            .entries
+            .keys()
+            .map(|(at, session)| (*at, user_of(*session)))
+            .collect();
         self.states.retain(|key, _| present.contains(key));
     }
 
@@ -79,9 +109,21 @@ impl Truth {
         let mut members = BTreeMap::<String, Member>::new();
         for (_, session) in self.entries.keys().filter(|(at, _)| *at == channel) {
             let user = user_of(*session);
-            let state = self.states.get(&(channel, user.clone())).map(|state| json(state));
-            let made = || Member { user: user.clone(), info: None, state, sessions: Vec::new() };
-            members.entry(user.clone()).or_insert_with(made).sessions.push(name_of(*session));
+            let state = self
+                .states
+                .get(&(channel, user.clone()))
+                .map(|state| json(state));
+            let made = || Member {
+                user: user.clone(),
+                info: None,
+                state,
+                sessions: Vec::new(),
+            };
+            members
+                .entry(user.clone())
+                .or_insert_with(made)
+                .sessions
+                .push(name_of(*session));
         }
         members
     }
@@ -117,7 +159,11 @@ impl Watcher {
         if diff.version <= self.version {
             return;
         }
-        assert_eq!(diff.version, self.version + 1, "no version is skipped while the roster lives");
+        assert_eq!(
+            diff.version,
+            self.version + 1,
+            "no version is skipped while the roster lives"
+        );
         self.version = diff.version;
         self.counts = (diff.users, diff.connections);
         self.is_stale |= diff.joined.is_empty() && diff.updated.is_empty() && diff.left.is_empty();
@@ -136,7 +182,11 @@ impl Watcher {
             self.version = page.version;
             self.counts = (page.users, page.connections);
         }
-        self.members.extend(page.members.into_iter().map(|member| (member.user.clone(), member)));
+        self.members.extend(
+            page.members
+                .into_iter()
+                .map(|member| (member.user.clone(), member)),
+        );
         self.cursor = page.next;
         self.is_paging = self.cursor.is_some();
     }
@@ -153,7 +203,12 @@ impl Play {
     fn step(&mut self) {
         let session = self.random.below(SESSIONS);
         let channel = CHANNELS[self.random.below(3) as usize];
-        let (owner, has_socket) = self.truth.owners.get(&session).copied().unwrap_or((session * 1_000, false));
+        let (owner, has_socket) = self
+            .truth
+            .owners
+            .get(&session)
+            .copied()
+            .unwrap_or((session * 1_000, false));
         match self.random.below(14) {
             0..=3 if has_socket => self.join(channel, session, owner),
             0..=4 => self.attach(session, owner + 1),
@@ -175,7 +230,8 @@ impl Play {
     }
 
     fn join(&mut self, channel: &'static str, session: u64, owner: u64) {
-        self.world.join(channel, &user_of(session), &name_of(session), owner);
+        self.world
+            .join(channel, &user_of(session), &name_of(session), owner);
         self.truth.entries.insert((channel, session), None);
     }
 
@@ -206,7 +262,12 @@ impl Play {
 
     /// A connection that was replaced goes on talking: nothing may come of it.
     fn speak_too_late(&self, channel: &'static str, session: u64, owner: u64) {
-        if !self.truth.owners.get(&session).is_some_and(|(_, has_socket)| *has_socket) {
+        if !self
+            .truth
+            .owners
+            .get(&session)
+            .is_some_and(|(_, has_socket)| *has_socket)
+        {
             return;
         }
         let (name, stale) = (name_of(session), owner - 1);
@@ -226,7 +287,8 @@ impl Play {
     }
 
     fn watch(&mut self, channel: &'static str) {
-        self.watchers.retain(|watcher| watcher.channel != channel || !watcher.is_stale);
+        self.watchers
+            .retain(|watcher| watcher.channel != channel || !watcher.is_stale);
         let mut watcher = Watcher {
             channel,
             version: 0,
@@ -244,25 +306,41 @@ impl Play {
         let diffs = self.world.pass(span);
         self.truth.pass(span);
         for (channel, diff) in &diffs {
-            self.watchers.iter_mut().filter(|one| one.channel == channel.as_str()).for_each(|one| one.apply(diff));
+            self.watchers
+                .iter_mut()
+                .filter(|one| one.channel == channel.as_str())
+                .for_each(|one| one.apply(diff));
         }
         // A roster that was dropped sends its watchers to a new snapshot.
         let world = &self.world;
-        self.watchers.retain(|watcher| world.presence.rosters.contains_key(&super::world::channel(watcher.channel)));
+        self.watchers.retain(|watcher| {
+            world
+                .presence
+                .rosters
+                .contains_key(&super::world::channel(watcher.channel))
+        });
     }
 
     fn check(&self, place: &str) {
         for channel in CHANNELS {
             let truth = self.truth.members(channel);
             let counts = (truth.len() as u64, self.truth.connections(channel));
-            assert_eq!(self.world.presence.counts(&super::world::channel(channel)), counts, "{place}, {channel}");
+            assert_eq!(
+                self.world.presence.counts(&super::world::channel(channel)),
+                counts,
+                "{place}, {channel}"
+            );
             let told = self
                 .world
                 .presence
                 .rosters
                 .get(&super::world::channel(channel))
                 .is_none_or(|one| !one.lock().flush_is_planned);
-            for watcher in self.watchers.iter().filter(|one| told && one.channel == channel) {
+            for watcher in self
+                .watchers
+                .iter()
+                .filter(|one| told && one.channel == channel)
+            {
                 assert_eq!(watcher.counts, counts, "{place}, {channel}");
                 if !watcher.is_stale && !watcher.is_paging {
                     assert_eq!(watcher.members, truth, "{place}, {channel}");

@@ -17,8 +17,12 @@ fn shards_that_come_and_go_at_once_leave_nothing_behind() {
                 world.presence.tick(world.now + Duration::from_millis(50));
             }
         });
-        let shards: Vec<_> = (0..SHARDS).map(|shard| scope.spawn(move || come_and_go(world, shard))).collect();
-        shards.into_iter().for_each(|shard| shard.join().expect("a shard goes on to its end"));
+        let shards: Vec<_> = (0..SHARDS)
+            .map(|shard| scope.spawn(move || come_and_go(world, shard)))
+            .collect();
+        shards
+            .into_iter()
+            .for_each(|shard| shard.join().expect("a shard goes on to its end"));
         is_over.store(true, Ordering::Release);
         ticker.join().expect("the ticker goes on to its end");
     });
@@ -32,7 +36,11 @@ fn shards_that_come_and_go_at_once_leave_nothing_behind() {
 fn come_and_go(world: &World, shard: u64) {
     for round in 0..2_000 {
         let number = round % 16;
-        let (session, user, owner) = (format!("s{number}"), format!("user{}", number / 2), round * SHARDS + shard);
+        let (session, user, owner) = (
+            format!("s{number}"),
+            format!("user{}", number / 2),
+            round * SHARDS + shard,
+        );
         world.attach(&session, owner);
         for at in ["room", "attic", "hall"] {
             world.join(at, &user, &session, owner);

@@ -14,7 +14,11 @@ use super::peer::Peer;
 pub(super) struct PeerIo(pub(super) Rc<Peer>);
 
 impl AsyncRead for PeerIo {
-    fn poll_read(self: Pin<&mut Self>, context: &mut Context<'_>, buffer: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+    fn poll_read(
+        self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        buffer: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
         loop {
             ready!(self.0.socket().poll_read_ready(context))?;
             match self.0.socket().try_read(buffer.initialize_unfilled()) {
@@ -31,7 +35,11 @@ impl AsyncRead for PeerIo {
 }
 
 impl AsyncWrite for PeerIo {
-    fn poll_write(self: Pin<&mut Self>, _: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
+    fn poll_write(
+        self: Pin<&mut Self>,
+        _: &mut Context<'_>,
+        bytes: &[u8],
+    ) -> Poll<io::Result<usize>> {
         // tungstenite hands over whole frames: its write buffer is set to pass each one on at once.
         self.0.session().outbox().push_control(bytes);
         Poll::Ready(Ok(bytes.len()))

@@ -12,12 +12,19 @@ pub struct Origins {
 impl Origins {
     pub fn allow(&self, origin: Option<&str>, host: Option<&str>) -> bool {
         let Some(origin) = origin else { return true };
-        self.any || self.allowed.iter().any(|allowed| allowed.eq_ignore_ascii_case(origin)) || is_own(origin, host)
+        self.any
+            || self
+                .allowed
+                .iter()
+                .any(|allowed| allowed.eq_ignore_ascii_case(origin))
+            || is_own(origin, host)
     }
 }
 
 fn is_own(origin: &str, host: Option<&str>) -> bool {
-    let authority = origin.strip_prefix("http://").or_else(|| origin.strip_prefix("https://"));
+    let authority = origin
+        .strip_prefix("http://")
+        .or_else(|| origin.strip_prefix("https://"));
     match (authority, host) {
         (Some(authority), Some(host)) => !host.is_empty() && authority.eq_ignore_ascii_case(host),
         _ => false,
@@ -29,8 +36,18 @@ mod tests {
     use super::*;
 
     fn check(origin: Option<&str>, expected: bool) {
-        let origins = Origins { allowed: vec!["https://example.com".to_owned(), "http://localhost:3000".to_owned()], any: false };
-        assert_eq!(origins.allow(origin, Some("chat.example.org:8000")), expected, "{origin:?}");
+        let origins = Origins {
+            allowed: vec![
+                "https://example.com".to_owned(),
+                "http://localhost:3000".to_owned(),
+            ],
+            any: false,
+        };
+        assert_eq!(
+            origins.allow(origin, Some("chat.example.org:8000")),
+            expected,
+            "{origin:?}"
+        );
     }
 
     #[test]

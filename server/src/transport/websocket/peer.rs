@@ -39,7 +39,12 @@ impl Peer {
         let now = Instant::now();
         let state = shard.state();
         let peer = shard.insert_peer(|key, connection| {
-            let outbox = Outbox::new(key, form, state.config.outbox_bytes_max, Rc::clone(&state.dirty));
+            let outbox = Outbox::new(
+                key,
+                form,
+                state.config.outbox_bytes_max,
+                Rc::clone(&state.dirty),
+            );
             Rc::new(Self {
                 socket,
                 session: Session::new(Rc::clone(state), connection, outbox, now),
@@ -100,13 +105,19 @@ impl Peer {
         self.unanswered.set(None);
     }
 
-    /// The session is connected: pings begin. Their phase is spread by the connection's number.
-    pub(super) fn start_pings(&self, shard: &Shard) {
+    /// The session is connected or has a new token: pings begin. Their phase is spread by the connection's number.
+    pub(super) fn plan(&self, shard: &Shard) {
         let interval = self.session.ping_interval();
-        let spread = (self.session.connection().0.wrapping_mul(0x9E37_79B9_7F4A_7C15) >> 32) as u32;
+        let spread = (self
+            .session
+            .connection()
+            .0
+            .wrapping_mul(0x9E37_79B9_7F4A_7C15)
+            >> 32) as u32;
         let first = interval / 2 + interval.mul_f64(f64::from(spread) / f64::from(u32::MAX) / 2.0);
         self.next_ping.set(Some(Instant::now() + first));
-        shard.look_after(self, first);
+        let expiry = self.session.check_expiry().unwrap_or(first);
+        shard.look_after(self, first.min(expiry));
     }
 
     /// Looks after the connection: timeouts, pings, expiry. Returns when to look again; `None` once it is closing.
@@ -117,7 +128,9 @@ impl Peer {
         }
         let config = &shard.state().config;
         if !self.session.is_connected() {
-            let left = config.connect_timeout.saturating_sub(now.duration_since(self.opened));
+            let left = config
+                .connect_timeout
+                .saturating_sub(now.duration_since(self.opened));
             if left.is_zero() {
                 outbox.close(CloseCode::ConnectTimeout, None);
             }
@@ -130,7 +143,10 @@ impl Peer {
             return None;
         }
         let ping = self.ping_if_due(now);
-        let pong = self.unanswered.get().map(|sent| config.pong_timeout.saturating_sub(now.duration_since(sent)));
+        let pong = self
+            .unanswered
+            .get()
+            .map(|sent| config.pong_timeout.saturating_sub(now.duration_since(sent)));
         let expiry = self.session.check_expiry();
         [Some(ping), pong, expiry].into_iter().flatten().min()
     }
@@ -142,7 +158,9 @@ impl Peer {
         if due > now {
             return due - now;
         }
-        self.session.outbox().push_reply(ping(self.session.outbox().form()));
+        self.session
+            .outbox()
+            .push_reply(ping(self.session.outbox().form()));
         if self.unanswered.get().is_none() {
             self.unanswered.set(Some(now));
         }
@@ -153,13 +171,16 @@ impl Peer {
 
 impl fmt::Debug for Peer {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Peer").field("session", &self.session).finish_non_exhaustive()
+        f.debug_struct("Peer")
+            .field("session", &self.session)
+            .finish_non_exhaustive()
     }
 }
 
 /// The ping of a form, encoded once per process.
 fn ping(form: Form) -> Frame {
-    static PINGS: LazyLock<[Frame; 2]> = LazyLock::new(|| Form::ALL.map(|form| Frame::of_push(form, &Push::Ping)));
+    static PINGS: LazyLock<[Frame; 2]> =
+        LazyLock::new(|| Form::ALL.map(|form| Frame::of_push(form, &Push::Ping)));
     match form {
         Form::Json => PINGS[0].clone(),
         Form::MsgPack => PINGS[1].clone(),

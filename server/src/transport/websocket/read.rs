@@ -46,11 +46,14 @@ pub(super) async fn run(shard: Rc<Shard>, peer: Rc<Peer>, read_ahead: Bytes) {
         .max_message_size(Some(shard.config().frame_bytes_max))
         .max_frame_size(Some(shard.config().frame_bytes_max));
     let io = PeerIo(Rc::clone(&peer));
-    let socket = WebSocketStream::from_partially_read(io, read_ahead.to_vec(), Role::Server, Some(config)).await;
+    let socket =
+        WebSocketStream::from_partially_read(io, read_ahead.to_vec(), Role::Server, Some(config))
+            .await;
     let end = converse(&shard, &peer, socket).await;
     peer.session().close(end == End::Left);
-    if end != End::Lost {
-        say_goodbye(&shard, &peer).await;
+    match end {
+        End::Lost => peer.session().outbox().abandon(),
+        End::Left | End::Closing => say_goodbye(&shard, &peer).await,
     }
     shard.remove_peer(&peer);
     count_end(&shard, &peer, end);
@@ -111,13 +114,20 @@ async fn finish_publishes(session: &Session, publishing: &mut FuturesUnordered<P
 }
 
 /// One WebSocket message: a frame of commands.
-async fn take(shard: &Rc<Shard>, peer: &Rc<Peer>, message: &Message, publishing: &mut FuturesUnordered<Publishing>) {
+async fn take(
+    shard: &Rc<Shard>,
+    peer: &Rc<Peer>,
+    message: &Message,
+    publishing: &mut FuturesUnordered<Publishing>,
+) {
     let session = peer.session();
     let outbox = session.outbox();
     let bytes: &[u8] = match (message, outbox.form()) {
         (Message::Text(text), Form::Json) => text.as_bytes(),
         (Message::Binary(bytes), Form::MsgPack) => bytes,
-        (Message::Text(_) | Message::Binary(_), _) => return outbox.close(CloseCode::WrongFrameType, None),
+        (Message::Text(_) | Message::Binary(_), _) => {
+            return outbox.close(CloseCode::WrongFrameType, None);
+        }
         // tungstenite has answered pings already.
         (Message::Ping(_) | Message::Pong(_) | Message::Close(_) | Message::Frame(_), _) => return,
     };
@@ -126,7 +136,6 @@ async fn take(shard: &Rc<Shard>, peer: &Rc<Peer>, message: &Message, publishing:
     let Ok(commands) = codec::decode_commands(outbox.form(), bytes) else {
         return outbox.close(CloseCode::BadFrame, None);
     };
-    let was_connected = session.is_connected();
     for command in commands {
         match command {
             Ok(envelope) => run_command(session, envelope, publishing).await,
@@ -136,14 +145,18 @@ async fn take(shard: &Rc<Shard>, peer: &Rc<Peer>, message: &Message, publishing:
             return;
         }
     }
-    if !was_connected && session.is_connected() {
-        peer.start_pings(shard);
+    if session.take_plan_changed() {
+        peer.plan(shard);
     }
 }
 
 /// Publishes run side by side; anything else waits until they are answered, so that a client's commands take
 /// effect in the order in which it sent them.
-async fn run_command(session: &Rc<Session>, envelope: parlor_protocol::Envelope, publishing: &mut FuturesUnordered<Publishing>) {
+async fn run_command(
+    session: &Rc<Session>,
+    envelope: parlor_protocol::Envelope,
+    publishing: &mut FuturesUnordered<Publishing>,
+) {
     let now = Instant::now();
     match session.publish(envelope, now) {
         Ok(Some(outcome)) => publishing.push(outcome),
@@ -158,7 +171,9 @@ async fn run_command(session: &Rc<Session>, envelope: parlor_protocol::Envelope,
 /// The close code for what a client did wrong below our protocol; `None` when the socket is simply gone.
 fn fault(error: &Error) -> Option<CloseCode> {
     match error {
-        Error::Capacity(CapacityError::MessageTooLong { .. } | CapacityError::TooManyHeaders) => Some(CloseCode::FrameTooLarge),
+        Error::Capacity(CapacityError::MessageTooLong { .. } | CapacityError::TooManyHeaders) => {
+            Some(CloseCode::FrameTooLarge)
+        }
         Error::Utf8(_) => Some(CloseCode::BadUtf8),
         Error::Protocol(ProtocolError::ResetWithoutClosingHandshake) => None,
         Error::Protocol(_) => Some(CloseCode::ProtocolError),
@@ -169,7 +184,11 @@ fn fault(error: &Error) -> Option<CloseCode> {
 /// Sends what is left, then ends the socket in both directions, within the linger time.
 async fn say_goodbye(shard: &Shard, peer: &Peer) {
     let sent = tokio::time::timeout(shard.config().linger, flush(peer)).await;
-    if !matches!(sent, Ok(true)) || SockRef::from(peer.socket()).shutdown(std::net::Shutdown::Write).is_err() {
+    if !matches!(sent, Ok(true))
+        || SockRef::from(peer.socket())
+            .shutdown(std::net::Shutdown::Write)
+            .is_err()
+    {
         return;
     }
     // Reading to the end keeps the kernel from answering late bytes with a reset, which would

@@ -26,7 +26,11 @@ const SUBPROTOCOLS_MAX: usize = 32;
 type Refusal = (StatusCode, &'static str);
 
 /// Answers 101 and takes the socket, or says why not.
-pub(in crate::transport) fn upgrade<B>(shard: &Rc<Shard>, mut request: Request<B>, place: Rc<PendingPlace>) -> Response<Body> {
+pub(in crate::transport) fn upgrade<B>(
+    shard: &Rc<Shard>,
+    mut request: Request<B>,
+    place: Rc<PendingPlace>,
+) -> Response<Body> {
     match check(shard, &request) {
         Ok((key, form, named)) => {
             let on_upgrade = hyper::upgrade::on(&mut request);
@@ -44,24 +48,41 @@ pub(in crate::transport) fn upgrade<B>(shard: &Rc<Shard>, mut request: Request<B
 fn check<B>(shard: &Shard, request: &Request<B>) -> Result<(Vec<u8>, Form, bool), Refusal> {
     let headers = request.headers();
     if request.method() != Method::GET || request.version() != Version::HTTP_11 {
-        return Err((StatusCode::BAD_REQUEST, "a websocket handshake is a GET of HTTP/1.1"));
+        return Err((
+            StatusCode::BAD_REQUEST,
+            "a websocket handshake is a GET of HTTP/1.1",
+        ));
     }
-    if !has_token(headers, header::UPGRADE, "websocket") || !has_token(headers, header::CONNECTION, "upgrade") {
-        return Err((StatusCode::UPGRADE_REQUIRED, "this address speaks the websocket protocol"));
+    if !has_token(headers, header::UPGRADE, "websocket")
+        || !has_token(headers, header::CONNECTION, "upgrade")
+    {
+        return Err((
+            StatusCode::UPGRADE_REQUIRED,
+            "this address speaks the websocket protocol",
+        ));
     }
     if one(headers, header::SEC_WEBSOCKET_VERSION).map(HeaderValue::as_bytes) != Some(b"13") {
         return Err((StatusCode::UPGRADE_REQUIRED, "the websocket version is 13"));
     }
     let key = one(headers, header::SEC_WEBSOCKET_KEY).map(HeaderValue::as_bytes);
     let key = key.filter(|key| STANDARD.decode(key).is_ok_and(|nonce| nonce.len() == 16));
-    let key = key.ok_or((StatusCode::BAD_REQUEST, "Sec-WebSocket-Key is not 16 bytes in base64"))?;
+    let key = key.ok_or((
+        StatusCode::BAD_REQUEST,
+        "Sec-WebSocket-Key is not 16 bytes in base64",
+    ))?;
     check_origin(shard, headers)?;
     let (form, named) = subprotocol(headers)?;
     if shard.state().node.lifecycle.is_draining() {
-        return Err((StatusCode::SERVICE_UNAVAILABLE, "the server is shutting down"));
+        return Err((
+            StatusCode::SERVICE_UNAVAILABLE,
+            "the server is shutting down",
+        ));
     }
     if shard.state().node.metrics.connections_open() >= shard.config().connections_max {
-        return Err((StatusCode::SERVICE_UNAVAILABLE, "the server has as many connections as it may"));
+        return Err((
+            StatusCode::SERVICE_UNAVAILABLE,
+            "the server has as many connections as it may",
+        ));
     }
     Ok((key.to_vec(), form, named))
 }
@@ -69,8 +90,14 @@ fn check<B>(shard: &Shard, request: &Request<B>) -> Result<(Vec<u8>, Form, bool)
 fn check_origin(shard: &Shard, headers: &HeaderMap) -> Result<(), Refusal> {
     let forbidden = (StatusCode::FORBIDDEN, "this origin may not open a socket");
     let mut origins = headers.get_all(header::ORIGIN).iter();
-    let origin = origins.next().map(HeaderValue::to_str).transpose().map_err(|_| forbidden)?;
-    let host = headers.get(header::HOST).and_then(|host| host.to_str().ok());
+    let origin = origins
+        .next()
+        .map(HeaderValue::to_str)
+        .transpose()
+        .map_err(|_| forbidden)?;
+    let host = headers
+        .get(header::HOST)
+        .and_then(|host| host.to_str().ok());
     if origins.next().is_some() || !shard.config().origins.allow(origin, host) {
         return Err(forbidden);
     }
@@ -80,17 +107,31 @@ fn check_origin(shard: &Shard, headers: &HeaderMap) -> Result<(), Refusal> {
 /// The first subprotocol of the client's list that we speak; JSON when it lists none.
 fn subprotocol(headers: &HeaderMap) -> Result<(Form, bool), Refusal> {
     let lists = headers.get_all(header::SEC_WEBSOCKET_PROTOCOL);
-    let mut offered = lists.iter().filter_map(|list| list.to_str().ok()).flat_map(|list| list.split(',')).map(str::trim).peekable();
+    let mut offered = lists
+        .iter()
+        .filter_map(|list| list.to_str().ok())
+        .flat_map(|list| list.split(','))
+        .map(str::trim)
+        .peekable();
     if offered.peek().is_none() {
         return Ok((Form::Json, false));
     }
-    let known = offered.take(SUBPROTOCOLS_MAX).find_map(Form::from_subprotocol);
-    known.map(|form| (form, true)).ok_or((StatusCode::BAD_REQUEST, "none of the offered subprotocols is spoken here"))
+    let known = offered
+        .take(SUBPROTOCOLS_MAX)
+        .find_map(Form::from_subprotocol);
+    known.map(|form| (form, true)).ok_or((
+        StatusCode::BAD_REQUEST,
+        "none of the offered subprotocols is spoken here",
+    ))
 }
 
 fn has_token(headers: &HeaderMap, name: HeaderName, token: &str) -> bool {
     let values = headers.get_all(name);
-    values.iter().filter_map(|value| value.to_str().ok()).flat_map(|value| value.split(',')).any(|part| part.trim().eq_ignore_ascii_case(token))
+    values
+        .iter()
+        .filter_map(|value| value.to_str().ok())
+        .flat_map(|value| value.split(','))
+        .any(|part| part.trim().eq_ignore_ascii_case(token))
 }
 
 fn one(headers: &HeaderMap, name: HeaderName) -> Option<&HeaderValue> {
@@ -108,7 +149,10 @@ fn switching(key: &[u8], form: Form, named: bool) -> Response<Body> {
         headers.insert(header::SEC_WEBSOCKET_ACCEPT, accept);
     }
     if named {
-        headers.insert(header::SEC_WEBSOCKET_PROTOCOL, HeaderValue::from_static(form.subprotocol()));
+        headers.insert(
+            header::SEC_WEBSOCKET_PROTOCOL,
+            HeaderValue::from_static(form.subprotocol()),
+        );
     }
     response
 }
@@ -117,11 +161,17 @@ fn refused(status: StatusCode, text: &'static str) -> Response<Body> {
     let mut response = Response::new(Body::from(text));
     *response.status_mut() = status;
     let headers = response.headers_mut();
-    headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("text/plain; charset=utf-8"));
+    headers.insert(
+        header::CONTENT_TYPE,
+        HeaderValue::from_static("text/plain; charset=utf-8"),
+    );
     match status {
         StatusCode::UPGRADE_REQUIRED => {
             headers.insert(header::UPGRADE, HeaderValue::from_static("websocket"));
-            headers.insert(header::SEC_WEBSOCKET_VERSION, HeaderValue::from_static("13"));
+            headers.insert(
+                header::SEC_WEBSOCKET_VERSION,
+                HeaderValue::from_static("13"),
+            );
         }
         StatusCode::SERVICE_UNAVAILABLE => {
             headers.insert(header::RETRY_AFTER, HeaderValue::from_static("1"));

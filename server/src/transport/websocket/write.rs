@@ -35,7 +35,12 @@ pub(in crate::transport) async fn drain(shard: Rc<Shard>) {
         let started = Instant::now();
         for _ in 0..SLICE_OUTBOXES {
             let Some(outbox) = dirty.pop(lane) else { break };
-            let Some(peer) = shard.peer_at(outbox.key()) else { continue };
+            // Another connection may have its place by now.
+            let peer = shard.peer_at(outbox.key());
+            let Some(peer) = peer.filter(|peer| Rc::ptr_eq(peer.session().outbox(), &outbox))
+            else {
+                continue;
+            };
             match write_some(&shard, &peer, &outbox) {
                 Written::Emptied => finish(&peer, &outbox),
                 Written::More => outbox.relist(lane),

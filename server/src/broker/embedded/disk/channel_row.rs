@@ -30,7 +30,10 @@ pub(super) struct ChannelRow {
 }
 
 impl ChannelRow {
-    pub(super) fn find(connection: &Connection, name: &ChannelName) -> rusqlite::Result<Option<Self>> {
+    pub(super) fn find(
+        connection: &Connection,
+        name: &ChannelName,
+    ) -> rusqlite::Result<Option<Self>> {
         connection
             .prepare_cached(
                 "SELECT id, epoch, offset, seq, time, tag, oldest, len_max, age_max, trim_at
@@ -41,18 +44,28 @@ impl ChannelRow {
     }
 
     /// Channels whose time to be trimmed has come, the most overdue first.
-    pub(super) fn due(connection: &Connection, now: Time, limit: usize) -> rusqlite::Result<Vec<(ChannelName, Self)>> {
+    pub(super) fn due(
+        connection: &Connection,
+        now: Time,
+        limit: usize,
+    ) -> rusqlite::Result<Vec<(ChannelName, Self)>> {
         connection
             .prepare_cached(
                 "SELECT id, epoch, offset, seq, time, tag, oldest, len_max, age_max, trim_at, name
                  FROM channel WHERE trim_at <= ? ORDER BY trim_at LIMIT ?",
             )?
-            .query_map(params![now.0.cast_signed(), as_limit(limit)], |row| Ok((name_of(row)?, Self::of_row(row)?)))?
+            .query_map(params![now.0.cast_signed(), as_limit(limit)], |row| {
+                Ok((name_of(row)?, Self::of_row(row)?))
+            })?
             .collect()
     }
 
     /// Makes the row of a channel's first event: nothing is logged yet.
-    pub(super) fn create(connection: &Connection, name: &ChannelName, epoch: Epoch) -> rusqlite::Result<Self> {
+    pub(super) fn create(
+        connection: &Connection,
+        name: &ChannelName,
+        epoch: Epoch,
+    ) -> rusqlite::Result<Self> {
         connection
             .prepare_cached(
                 "INSERT INTO channel (app, name, epoch, offset, seq, time, tag, oldest, len_max, age_max, trim_at)
@@ -91,11 +104,19 @@ impl ChannelRow {
                 self.id,
             ])?;
         // A row that somebody deleted under us would let offsets start again.
-        if saved == 1 { Ok(()) } else { Err(rusqlite::Error::StatementChangedRows(saved)) }
+        if saved == 1 {
+            Ok(())
+        } else {
+            Err(rusqlite::Error::StatementChangedRows(saved))
+        }
     }
 
     pub(super) fn position(&self) -> Position {
-        Position { epoch: self.epoch, offset: self.offset, tag: self.tag }
+        Position {
+            epoch: self.epoch,
+            offset: self.offset,
+            tag: self.tag,
+        }
     }
 
     /// Notes the retention of the event that was just logged, and when the trimmer has to come.
@@ -125,7 +146,9 @@ impl ChannelRow {
             oldest: unsigned(6)?,
             len_max: unsigned(7)?,
             age_max: unsigned(8)?,
-            trim_at: row.get::<_, Option<i64>>(9)?.map(|raw| Time(raw.cast_unsigned())),
+            trim_at: row
+                .get::<_, Option<i64>>(9)?
+                .map(|raw| Time(raw.cast_unsigned())),
         })
     }
 }
@@ -147,7 +170,9 @@ pub(super) fn expiry(time: Time, age_max: u64) -> Time {
 
 /// A duration in ticks of [`Time`], at most what an SQLite integer holds.
 pub(super) fn ticks(duration: std::time::Duration) -> u64 {
-    u64::try_from(duration.as_nanos() / 100).unwrap_or(MAX).min(MAX)
+    u64::try_from(duration.as_nanos() / 100)
+        .unwrap_or(MAX)
+        .min(MAX)
 }
 
 /// The largest SQLite integer.

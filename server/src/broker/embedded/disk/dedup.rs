@@ -30,7 +30,10 @@ impl First {
                 "SELECT content, offset, tag, time FROM dedup
                  WHERE channel = ? AND sender = ? AND id = ? AND until > ?",
             )?
-            .query_row(params![channel, &*dedup.sender, &*dedup.id, now.0.cast_signed()], Self::of_row)
+            .query_row(
+                params![channel, &*dedup.sender, &*dedup.id, now.0.cast_signed()],
+                Self::of_row,
+            )
             .optional()
     }
 
@@ -76,11 +79,18 @@ pub(super) fn until(now: Time, window: u64) -> Time {
 }
 
 /// Forgets at most `budget` ids whose window ended, or that are too many. Returns how many.
-pub(super) fn prune(connection: &Connection, now: Time, len_max: usize, budget: usize) -> rusqlite::Result<usize> {
+pub(super) fn prune(
+    connection: &Connection,
+    now: Time,
+    len_max: usize,
+    budget: usize,
+) -> rusqlite::Result<usize> {
     let ends: (Option<i64>, Option<i64>) = connection
         .prepare_cached("SELECT (SELECT min(seq) FROM dedup), (SELECT max(seq) FROM dedup)")?
         .query_row([], |row| Ok((row.get(0)?, row.get(1)?)))?;
-    let (Some(first), Some(last)) = ends else { return Ok(0) };
+    let (Some(first), Some(last)) = ends else {
+        return Ok(0);
+    };
     let last_of_step: i64 = connection
         .prepare_cached("SELECT max(seq) FROM (SELECT seq FROM dedup ORDER BY seq LIMIT ?)")?
         .query_row([as_limit(budget)], |row| row.get(0))?;
@@ -94,5 +104,7 @@ pub(super) fn prune(connection: &Connection, now: Time, len_max: usize, budget: 
     if keep_from <= first {
         return Ok(0);
     }
-    connection.prepare_cached("DELETE FROM dedup WHERE seq < ?")?.execute([keep_from])
+    connection
+        .prepare_cached("DELETE FROM dedup WHERE seq < ?")?
+        .execute([keep_from])
 }

@@ -71,8 +71,15 @@ impl Desk {
     }
 
     /// Queues a question, or joins an equal one that no reader took yet: what it reads is not older than this call.
-    pub(super) fn ask(&self, read: Read) -> Result<oneshot::Receiver<Result<LogPage, Error>>, Refused> {
-        let question = Question { channel: read.channel, range: read.range, limit: read.limit };
+    pub(super) fn ask(
+        &self,
+        read: Read,
+    ) -> Result<oneshot::Receiver<Result<LogPage, Error>>, Refused> {
+        let question = Question {
+            channel: read.channel,
+            range: read.range,
+            limit: read.limit,
+        };
         let (answer, waiting) = oneshot::channel();
         let mut open = self.open.lock();
         if open.is_closed {
@@ -88,7 +95,13 @@ impl Desk {
                 return Err(Refused::Full);
             }
             open.order.push_back(question.clone());
-            open.asked.insert(question, Asked { kind: read.kind, answers: vec![answer] });
+            open.asked.insert(
+                question,
+                Asked {
+                    kind: read.kind,
+                    answers: vec![answer],
+                },
+            );
             self.filled.notify_one();
         }
         open.askers += 1;
@@ -102,7 +115,11 @@ impl Desk {
             if let Some(question) = open.order.pop_front() {
                 let Asked { kind, answers } = open.asked.remove(&question)?;
                 open.askers -= answers.len();
-                return Some(Taken { question, kind, answers });
+                return Some(Taken {
+                    question,
+                    kind,
+                    answers,
+                });
             }
             if open.is_closed {
                 return None;
@@ -120,7 +137,10 @@ impl Desk {
     /// Closes, and drops what waits: its askers see that nobody will answer.
     pub(super) fn abandon(&self) {
         let mut open = self.open.lock();
-        *open = Open { is_closed: true, ..Open::default() };
+        *open = Open {
+            is_closed: true,
+            ..Open::default()
+        };
         self.filled.notify_all();
     }
 }
@@ -149,13 +169,20 @@ mod tests {
             publish_rate_max: 10,
         };
         let channel = ChannelName::parse("room").unwrap();
-        Read { channel, kind: Arc::new(kind), range: Range::AfterOffset(after), limit: 10 }
+        Read {
+            channel,
+            kind: Arc::new(kind),
+            range: Range::AfterOffset(after),
+            limit: 10,
+        }
     }
 
     #[test]
     fn equal_questions_are_taken_once_with_all_their_askers() {
         let desk = Desk::new(10);
-        let _waiting: Vec<_> = [1, 2, 1, 1].map(|after| desk.ask(read(after)).unwrap()).into();
+        let _waiting: Vec<_> = [1, 2, 1, 1]
+            .map(|after| desk.ask(read(after)).unwrap())
+            .into();
         let taken = [desk.take().unwrap(), desk.take().unwrap()];
         assert_eq!(taken.each_ref().map(|taken| taken.answers.len()), [3, 1]);
     }
@@ -182,7 +209,9 @@ mod tests {
     #[test]
     fn askers_of_one_question_are_bounded_too() {
         let desk = Desk::new(1);
-        let _waiting: Vec<_> = (0..ASKERS_PER_QUESTION).map(|_| desk.ask(read(1)).unwrap()).collect();
+        let _waiting: Vec<_> = (0..ASKERS_PER_QUESTION)
+            .map(|_| desk.ask(read(1)).unwrap())
+            .collect();
         assert_eq!(desk.ask(read(1)).unwrap_err(), Refused::Full);
     }
 
@@ -201,7 +230,10 @@ mod tests {
         let desk = Desk::new(10);
         let mut waiting = desk.ask(read(1)).unwrap();
         desk.abandon();
-        assert_eq!(waiting.try_recv().unwrap_err(), oneshot::error::TryRecvError::Closed);
+        assert_eq!(
+            waiting.try_recv().unwrap_err(),
+            oneshot::error::TryRecvError::Closed
+        );
         assert!(desk.take().is_none());
     }
 }

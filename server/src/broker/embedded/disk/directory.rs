@@ -9,13 +9,22 @@ use crate::broker::embedded::config::OpenError;
 /// Makes the directory and takes its lock; the lock lasts as long as the returned file and ends with the
 /// process however that ends.
 pub(super) fn claim(directory: &Path) -> Result<File, OpenError> {
-    let failed = |source: io::Error| OpenError::Directory { path: directory.to_owned(), source };
+    let failed = |source: io::Error| OpenError::Directory {
+        path: directory.to_owned(),
+        source,
+    };
     make(directory).map_err(failed)?;
-    let lock =
-        File::options().create(true).truncate(false).write(true).open(directory.join("parlor.lock")).map_err(failed)?;
+    let lock = File::options()
+        .create(true)
+        .truncate(false)
+        .write(true)
+        .open(directory.join("parlor.lock"))
+        .map_err(failed)?;
     match lock.try_lock() {
         Ok(()) => Ok(lock),
-        Err(TryLockError::WouldBlock) => Err(OpenError::InUse { path: directory.to_owned() }),
+        Err(TryLockError::WouldBlock) => Err(OpenError::InUse {
+            path: directory.to_owned(),
+        }),
         Err(TryLockError::Error(error)) => Err(failed(error)),
     }
 }

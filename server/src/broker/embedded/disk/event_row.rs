@@ -9,7 +9,11 @@ use rusqlite::{Connection, Row, params};
 
 use crate::hub::{EntryParts, LogEntry};
 
-pub(super) fn insert(connection: &Connection, channel: i64, entry: &LogEntry) -> rusqlite::Result<()> {
+pub(super) fn insert(
+    connection: &Connection,
+    channel: i64,
+    entry: &LogEntry,
+) -> rusqlite::Result<()> {
     let tags = (!entry.tags.is_empty()).then(|| tags_to_text(&entry.tags));
     let (format, data) = match entry.payload.format {
         Format::Json => ("json", ValueRef::Text(&entry.payload.bytes)),
@@ -59,8 +63,15 @@ pub(super) fn read(row: &Row<'_>, epoch: Epoch) -> rusqlite::Result<LogEntry> {
         kind: EventKind::from(row.get_ref(5)?.as_str()?),
         id: text(row, 6)?,
         user: text(row, 7)?,
-        tags: row.get_ref(8)?.as_str_or_null()?.map(text_to_tags).unwrap_or_default(),
-        payload: Payload { format, bytes: Bytes::copy_from_slice(bytes) },
+        tags: row
+            .get_ref(8)?
+            .as_str_or_null()?
+            .map(text_to_tags)
+            .unwrap_or_default(),
+        payload: Payload {
+            format,
+            bytes: Bytes::copy_from_slice(bytes),
+        },
         no_echo_to: None,
     }))
 }
@@ -71,7 +82,10 @@ fn text(row: &Row<'_>, index: usize) -> rusqlite::Result<Option<Arc<str>>> {
 
 /// `name=value&name=value`, where `%`, `&` and `=` are escaped as in a URL's query.
 fn tags_to_text(tags: &Tags) -> String {
-    let pairs: Vec<String> = tags.iter().map(|(name, value)| format!("{}={}", escape(name), escape(value))).collect();
+    let pairs: Vec<String> = tags
+        .iter()
+        .map(|(name, value)| format!("{}={}", escape(name), escape(value)))
+        .collect();
     pairs.join("&")
 }
 
@@ -84,11 +98,15 @@ fn text_to_tags(text: &str) -> Tags {
 
 fn escape(raw: &str) -> String {
     // `%` first: it must not meet the ones that the others bring.
-    raw.replace('%', "%25").replace('&', "%26").replace('=', "%3D")
+    raw.replace('%', "%25")
+        .replace('&', "%26")
+        .replace('=', "%3D")
 }
 
 fn unescape(text: &str) -> String {
-    text.replace("%3D", "=").replace("%26", "&").replace("%25", "%")
+    text.replace("%3D", "=")
+        .replace("%26", "&")
+        .replace("%25", "%")
 }
 
 #[cfg(test)]
@@ -97,8 +115,17 @@ mod tests {
 
     #[test]
     fn tags_come_back_as_they_were() {
-        let pairs = [("a", "1"), ("b&c=", "%26=&%"), ("", ""), ("%25", "ü\n\0"), ("x", "")];
-        let tags: Tags = pairs.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect();
+        let pairs = [
+            ("a", "1"),
+            ("b&c=", "%26=&%"),
+            ("", ""),
+            ("%25", "ü\n\0"),
+            ("x", ""),
+        ];
+        let tags: Tags = pairs
+            .iter()
+            .map(|(name, value)| ((*name).to_owned(), (*value).to_owned()))
+            .collect();
         assert_eq!(text_to_tags(&tags_to_text(&tags)), tags);
     }
 }

@@ -24,7 +24,9 @@ impl Fault {
             // The index of the write-ahead log could not grow: a full disk under another name, and never durable data.
             (ErrorCode::SystemIoFailure, ffi::SQLITE_IOERR_SHMSIZE) => Self::Full,
             (ErrorCode::SystemIoFailure, ffi::SQLITE_IOERR_NOMEM) => Self::Passing,
-            (ErrorCode::DatabaseBusy | ErrorCode::DatabaseLocked | ErrorCode::OutOfMemory, _) => Self::Passing,
+            (ErrorCode::DatabaseBusy | ErrorCode::DatabaseLocked | ErrorCode::OutOfMemory, _) => {
+                Self::Passing
+            }
             _ => Self::Fatal,
         }
     }
@@ -54,7 +56,10 @@ mod tests {
         check(ffi::SQLITE_NOTADB, Fault::Fatal);
         check(ffi::SQLITE_READONLY_DBMOVED, Fault::Fatal);
         check(ffi::SQLITE_CONSTRAINT_PRIMARYKEY, Fault::Fatal);
-        assert_eq!(Fault::of(&rusqlite::Error::QueryReturnedNoRows), Fault::Fatal);
+        assert_eq!(
+            Fault::of(&rusqlite::Error::QueryReturnedNoRows),
+            Fault::Fatal
+        );
     }
 
     #[test]

@@ -65,8 +65,13 @@ impl Log {
     ///
     /// # Errors
     /// Nothing was logged, no offset was used and nothing is remembered of the try.
-    pub(super) fn commit<'a>(&mut self, appends: impl Iterator<Item = &'a Append>) -> rusqlite::Result<Vec<Outcome>> {
-        let transaction = self.connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
+    pub(super) fn commit<'a>(
+        &mut self,
+        appends: impl Iterator<Item = &'a Append>,
+    ) -> rusqlite::Result<Vec<Outcome>> {
+        let transaction = self
+            .connection
+            .transaction_with_behavior(TransactionBehavior::Immediate)?;
         let mut batch = Batch {
             connection: &transaction,
             committed: &self.rows,
@@ -75,7 +80,9 @@ impl Log {
             now: clock::now(),
             dedup_window: self.dedup_window,
         };
-        let outcomes = appends.map(|append| batch.append(append)).collect::<rusqlite::Result<Vec<_>>>()?;
+        let outcomes = appends
+            .map(|append| batch.append(append))
+            .collect::<rusqlite::Result<Vec<_>>>()?;
         let touched = batch.finish()?;
         transaction.commit()?;
         if self.rows.len() + touched.len() > ROWS_MAX {
@@ -88,7 +95,9 @@ impl Log {
     /// Deletes a bounded number of events and publish ids whose time is over.
     pub(super) fn trim(&mut self) -> rusqlite::Result<Trimmed> {
         let now = clock::now();
-        let transaction = self.connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
+        let transaction = self
+            .connection
+            .transaction_with_behavior(TransactionBehavior::Immediate)?;
         let trimmed = trim::step(&transaction, now)?;
         let forgotten = dedup::prune(&transaction, now, self.dedup_len_max, trim::BUDGET)?;
         transaction.commit()?;
@@ -98,24 +107,34 @@ impl Log {
             }
         }
         let is_done = trimmed.is_done && forgotten < trim::BUDGET;
-        Ok(Trimmed { events: trimmed.events, is_done })
+        Ok(Trimmed {
+            events: trimmed.events,
+            is_done,
+        })
     }
 
     /// Moves what the write-ahead log holds into the file, as far as no reader stands in the way.
     pub(super) fn checkpoint(&self) -> rusqlite::Result<()> {
-        self.connection.query_row("PRAGMA wal_checkpoint(PASSIVE)", [], |_| Ok(()))
+        self.connection
+            .query_row("PRAGMA wal_checkpoint(PASSIVE)", [], |_| Ok(()))
     }
 
     /// Leaves one file without a write-ahead log beside it, if no reader stands in the way.
     pub(super) fn close(self) -> rusqlite::Result<()> {
-        self.connection.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |_| Ok(()))?;
+        self.connection
+            .query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |_| Ok(()))?;
         self.connection.close().map_err(|(_, error)| error)
     }
 
     /// Writes as much as a large event takes and removes it again: whether there is room for appends.
     pub(super) fn probe(&self) -> rusqlite::Result<()> {
-        self.connection.execute("INSERT OR REPLACE INTO meta (name, value) VALUES ('probe', zeroblob(65536))", [])?;
-        self.connection.execute("DELETE FROM meta WHERE name = 'probe'", []).map(|_| ())
+        self.connection.execute(
+            "INSERT OR REPLACE INTO meta (name, value) VALUES ('probe', zeroblob(65536))",
+            [],
+        )?;
+        self.connection
+            .execute("DELETE FROM meta WHERE name = 'probe'", [])
+            .map(|_| ())
     }
 }
 
@@ -140,7 +159,10 @@ struct Batch<'a> {
 impl Batch<'_> {
     fn append(&mut self, append: &Append) -> rusqlite::Result<Outcome> {
         let known = self.row(&append.channel)?;
-        let content = append.dedup.as_ref().map(|dedup| (dedup, ContentHash::of(append)));
+        let content = append
+            .dedup
+            .as_ref()
+            .map(|dedup| (dedup, ContentHash::of(append)));
         if let (Some(row), Some((dedup, content))) = (known, content)
             && let Some(first) = First::find(self.connection, row.id, dedup, self.now)?
         {
@@ -153,8 +175,18 @@ impl Batch<'_> {
         let entry = place(&mut row, append);
         event_row::insert(self.connection, row.id, &entry)?;
         if let Some((dedup, content)) = content {
-            let first = First { content, offset: entry.offset, tag: entry.tag, time: entry.time };
-            first.save(self.connection, row.id, dedup, dedup::until(self.now, self.dedup_window))?;
+            let first = First {
+                content,
+                offset: entry.offset,
+                tag: entry.tag,
+                time: entry.time,
+            };
+            first.save(
+                self.connection,
+                row.id,
+                dedup,
+                dedup::until(self.now, self.dedup_window),
+            )?;
         }
         self.touched.insert(append.channel.clone(), row);
         Ok(Outcome::Logged(Arc::new(entry)))
@@ -169,7 +201,9 @@ impl Batch<'_> {
 
     /// Writes each touched row once, however many events its channel got.
     fn finish(self) -> rusqlite::Result<HashMap<ChannelName, ChannelRow>> {
-        self.touched.values().try_for_each(|row| row.save(self.connection))?;
+        self.touched
+            .values()
+            .try_for_each(|row| row.save(self.connection))?;
         Ok(self.touched)
     }
 }
@@ -177,7 +211,14 @@ impl Batch<'_> {
 impl First {
     fn answer(self, epoch: Epoch, content: ContentHash) -> Outcome {
         if self.content == content {
-            Outcome::Duplicate { position: Position { epoch, offset: self.offset, tag: self.tag }, time: self.time }
+            Outcome::Duplicate {
+                position: Position {
+                    epoch,
+                    offset: self.offset,
+                    tag: self.tag,
+                },
+                time: self.time,
+            }
         } else {
             Outcome::IdReused
         }
@@ -210,7 +251,12 @@ fn place(row: &mut ChannelRow, append: &Append) -> LogEntry {
 
 /// The publisher's answer for an event that was logged now.
 pub(super) fn appended(entry: &LogEntry) -> Appended {
-    Appended { position: entry.position(), time: entry.time, durability: Durability::Disk, duplicate: false }
+    Appended {
+        position: entry.position(),
+        time: entry.time,
+        durability: Durability::Disk,
+        duplicate: false,
+    }
 }
 
 /// Channels whose rows are remembered; above it all are read anew. About 250 bytes each.

@@ -22,7 +22,11 @@ pub(super) struct Step {
 
 pub(super) fn step(connection: &Connection, now: Time) -> rusqlite::Result<Step> {
     let due = ChannelRow::due(connection, now, CHANNELS_PER_STEP)?;
-    let mut step = Step { channels: Vec::new(), events: 0, is_done: due.len() < CHANNELS_PER_STEP };
+    let mut step = Step {
+        channels: Vec::new(),
+        events: 0,
+        is_done: due.len() < CHANNELS_PER_STEP,
+    };
     for (name, mut row) in due {
         let left = BUDGET - step.events;
         if left == 0 {
@@ -35,7 +39,11 @@ pub(super) fn step(connection: &Connection, now: Time) -> rusqlite::Result<Step>
             .prepare_cached("DELETE FROM event WHERE channel = ? AND offset < ?")?
             .execute(params![row.id, upto.cast_signed()])?;
         row.oldest = upto;
-        row.trim_at = if upto < keep_from { row.trim_at } else { next_look(connection, &row)? };
+        row.trim_at = if upto < keep_from {
+            row.trim_at
+        } else {
+            next_look(connection, &row)?
+        };
         step.is_done &= upto == keep_from;
         row.save(connection)?;
         step.channels.push((name, row));

@@ -31,7 +31,10 @@ impl Recent {
 
     /// The first publish under this id, if it was inside the window.
     pub(super) fn find(&self, dedup: &Dedup, now: Time) -> Option<First> {
-        self.firsts.get(dedup).copied().filter(|first| first.until > now)
+        self.firsts
+            .get(dedup)
+            .copied()
+            .filter(|first| first.until > now)
     }
 
     /// Remembers an id that is not known, or whose window ended.
@@ -44,7 +47,10 @@ impl Recent {
     /// Forgets ids whose window ended, and `more` of the oldest others.
     pub(super) fn forget(&mut self, now: Time, mut more: usize) {
         while let Some(oldest) = self.order.front() {
-            let is_over = self.firsts.get(oldest).is_none_or(|first| first.until <= now);
+            let is_over = self
+                .firsts
+                .get(oldest)
+                .is_none_or(|first| first.until <= now);
             if !is_over {
                 if more == 0 {
                     break;
@@ -68,12 +74,24 @@ mod tests {
     use super::*;
 
     fn dedup(id: &str) -> Dedup {
-        Dedup { sender: "u:ann".into(), id: id.into() }
+        Dedup {
+            sender: "u:ann".into(),
+            id: id.into(),
+        }
     }
 
     fn first(until: u64) -> First {
-        let position = Position { epoch: Epoch(1), offset: 1, tag: Tag(1) };
-        First { content: ContentHash([0; 16]), position, time: Time(1), until: Time(until) }
+        let position = Position {
+            epoch: Epoch(1),
+            offset: 1,
+            tag: Tag(1),
+        };
+        First {
+            content: ContentHash([0; 16]),
+            position,
+            time: Time(1),
+            until: Time(until),
+        }
     }
 
     fn recent() -> Recent {

@@ -81,12 +81,18 @@ impl Ring {
     }
 
     pub(super) fn append(&mut self, append: &Append, now: Time, dedup_window: Duration) -> Outcome {
-        let content = append.dedup.as_ref().map(|dedup| (dedup, ContentHash::of(append)));
+        let content = append
+            .dedup
+            .as_ref()
+            .map(|dedup| (dedup, ContentHash::of(append)));
         if let Some((dedup, content)) = content
             && let Some(first) = self.recent.find(dedup, now)
         {
             return if first.content == content {
-                Outcome::Duplicate { position: first.position, time: first.time }
+                Outcome::Duplicate {
+                    position: first.position,
+                    time: first.time,
+                }
             } else {
                 Outcome::IdReused
             };
@@ -94,7 +100,15 @@ impl Ring {
         let entry = Arc::new(self.place(append));
         if let Some((dedup, content)) = content {
             let until = later(now, dedup_window);
-            self.recent.insert(dedup.clone(), First { content, position: entry.position(), time: entry.time, until });
+            self.recent.insert(
+                dedup.clone(),
+                First {
+                    content,
+                    position: entry.position(),
+                    time: entry.time,
+                    until,
+                },
+            );
         }
         self.bytes += entry.bytes();
         self.entries.push_back(Arc::clone(&entry));
@@ -103,7 +117,11 @@ impl Ring {
 
     fn place(&mut self, append: &Append) -> LogEntry {
         let prev = self.top.tag;
-        self.top = Position { offset: self.top.offset + 1, tag: random::tag(), ..self.top };
+        self.top = Position {
+            offset: self.top.offset + 1,
+            tag: random::tag(),
+            ..self.top
+        };
         self.seq += u64::from(append.event == EventKind::Message);
         self.time = clock::next_after(self.time);
         (self.len_max, self.age_max) = (append.kind.history_len_max, append.kind.history_age_max);
@@ -156,15 +174,25 @@ impl Ring {
         }
     }
 
-    pub(super) fn page(&self, kind: &ChannelKind, range: Range, limit: usize, now: Time) -> LogPage {
+    pub(super) fn page(
+        &self,
+        kind: &ChannelKind,
+        range: Range,
+        limit: usize,
+        now: Time,
+    ) -> LogPage {
         let first = self.first_visible(kind, now);
         let visible = first..self.entries.len();
         let younger_than = |time: Time| self.entries.partition_point(|entry| entry.time <= time);
         let run = match range {
-            Range::AfterOffset(offset) => self.index_of(offset.saturating_add(1)).max(first)..visible.end,
+            Range::AfterOffset(offset) => {
+                self.index_of(offset.saturating_add(1)).max(first)..visible.end
+            }
             Range::AfterTime(time) => younger_than(time).max(first)..visible.end,
             Range::BeforeOffset(offset) => first..self.index_of(offset),
-            Range::BeforeTime(time) => first..self.entries.partition_point(|entry| entry.time < time),
+            Range::BeforeTime(time) => {
+                first..self.entries.partition_point(|entry| entry.time < time)
+            }
         };
         // The other end may lie before what is still visible.
         let run = run.start..run.end.max(run.start);
@@ -172,25 +200,43 @@ impl Ring {
         let is_backward = matches!(range, Range::BeforeOffset(_) | Range::BeforeTime(_));
         let more = run.len() > limit;
         let entries = if is_backward {
-            self.entries.range(run).rev().take(limit).map(Arc::clone).collect()
+            self.entries
+                .range(run)
+                .rev()
+                .take(limit)
+                .map(Arc::clone)
+                .collect()
         } else {
-            self.entries.range(run).take(limit).map(Arc::clone).collect()
+            self.entries
+                .range(run)
+                .take(limit)
+                .map(Arc::clone)
+                .collect()
         };
-        LogPage { entries, more, top: self.top, oldest: self.first_offset() + first as u64 }
+        LogPage {
+            entries,
+            more,
+            top: self.top,
+            oldest: self.first_offset() + first as u64,
+        }
     }
 
     /// The index of the first entry that retention still shows.
     fn first_visible(&self, kind: &ChannelKind, now: Time) -> usize {
         let len_max = usize::try_from(kind.history_len_max).unwrap_or(usize::MAX);
         let newest_expired = earlier(now, kind.history_age_max);
-        let by_age = self.entries.partition_point(|entry| entry.time <= newest_expired);
+        let by_age = self
+            .entries
+            .partition_point(|entry| entry.time <= newest_expired);
         self.entries.len().saturating_sub(len_max).max(by_age)
     }
 
     /// The index of the entry at `offset`, or of the nearest end.
     fn index_of(&self, offset: u64) -> usize {
         let index = offset.saturating_sub(self.first_offset());
-        usize::try_from(index).unwrap_or(usize::MAX).min(self.entries.len())
+        usize::try_from(index)
+            .unwrap_or(usize::MAX)
+            .min(self.entries.len())
     }
 
     fn first_offset(&self) -> u64 {

@@ -39,14 +39,22 @@ fn append(channel: &str, kind: &Arc<ChannelKind>, bytes: usize) -> Append {
         dedup: None,
         user: None,
         tags: Tags::new(),
-        payload: Payload { format: Format::Binary, bytes: Bytes::from(vec![0; bytes]) },
+        payload: Payload {
+            format: Format::Binary,
+            bytes: Bytes::from(vec![0; bytes]),
+        },
         no_echo_to: None,
     }
 }
 
 fn read(logs: &MemoryLogs, channel: &str, kind: &Arc<ChannelKind>) -> LogPage {
     let channel = ChannelName::parse(channel).unwrap();
-    let read = Read { channel, kind: Arc::clone(kind), range: Range::AfterOffset(0), limit: 1_000 };
+    let read = Read {
+        channel,
+        kind: Arc::clone(kind),
+        range: Range::AfterOffset(0),
+        limit: 1_000,
+    };
     logs.read(&read).unwrap()
 }
 
@@ -71,18 +79,29 @@ fn a_log_that_somebody_listens_to_is_kept() {
     let logs = store(|_| ());
     let kind = kind(10, Duration::ZERO);
     let first = logs.append(append("room", &kind, 1)).unwrap();
-    let _channel = logs.hub.enter(&ChannelName::parse("room").unwrap(), ShardId(0));
+    let _channel = logs
+        .hub
+        .enter(&ChannelName::parse("room").unwrap(), ShardId(0));
     sweep_all(&logs);
     let second = logs.append(append("room", &kind, 1)).unwrap();
-    assert_eq!((second.position.epoch, second.position.offset), (first.position.epoch, 2));
+    assert_eq!(
+        (second.position.epoch, second.position.offset),
+        (first.position.epoch, 2)
+    );
 }
 
 #[test]
 fn a_log_is_kept_while_it_remembers_a_publish_id() {
     let logs = store(|_| ());
     let kind = kind(0, HOUR);
-    let dedup = Some(Dedup { sender: "u:ann".into(), id: "1".into() });
-    let publish = Append { dedup, ..append("room", &kind, 1) };
+    let dedup = Some(Dedup {
+        sender: "u:ann".into(),
+        id: "1".into(),
+    });
+    let publish = Append {
+        dedup,
+        ..append("room", &kind, 1)
+    };
     let first = logs.append(publish.clone()).unwrap();
     sweep_all(&logs);
     let again = logs.append(publish).unwrap();
@@ -97,7 +116,11 @@ fn a_channel_holds_no_more_bytes_than_it_may() {
         logs.append(append("room", &kind, 1_000)).unwrap();
     }
     let page = read(&logs, "room", &kind);
-    assert_eq!((page.top.offset, page.oldest), (100, 94), "seven entries of 1,256 bytes fit into 10,000");
+    assert_eq!(
+        (page.top.offset, page.oldest),
+        (100, 94),
+        "seven entries of 1,256 bytes fit into 10,000"
+    );
     assert_eq!(logs.bytes(), 7 * 1_256);
 }
 
@@ -105,12 +128,19 @@ fn a_channel_holds_no_more_bytes_than_it_may() {
 fn all_channels_together_hold_no_more_bytes_than_they_may() {
     let logs = store(|config| config.memory_bytes_max = 50_000);
     let kind = kind(1_000, HOUR);
-    let _held = logs.hub.enter(&ChannelName::parse("room7").unwrap(), ShardId(0));
+    let _held = logs
+        .hub
+        .enter(&ChannelName::parse("room7").unwrap(), ShardId(0));
     for index in 0..500 {
-        logs.append(append(&format!("room{}", index % 50), &kind, 1_000)).unwrap();
+        logs.append(append(&format!("room{}", index % 50), &kind, 1_000))
+            .unwrap();
         assert!(logs.bytes() <= 50_000, "{} after {index}", logs.bytes());
     }
-    assert_eq!(read(&logs, "room7", &kind).top.offset, 10, "offsets go on whatever is dropped");
+    assert_eq!(
+        read(&logs, "room7", &kind).top.offset,
+        10,
+        "offsets go on whatever is dropped"
+    );
 }
 
 #[test]
@@ -133,8 +163,15 @@ fn publish_ids_are_bounded_by_number() {
     let logs = store(|config| config.dedup_len_max = 10);
     let kind = kind(1_000, HOUR);
     for index in 0..100 {
-        let dedup = Some(Dedup { sender: "u:ann".into(), id: index.to_string().into() });
-        logs.append(Append { dedup, ..append("room", &kind, 1) }).unwrap();
+        let dedup = Some(Dedup {
+            sender: "u:ann".into(),
+            id: index.to_string().into(),
+        });
+        logs.append(Append {
+            dedup,
+            ..append("room", &kind, 1)
+        })
+        .unwrap();
     }
     assert_eq!(logs.dedup_len.load(Ordering::Relaxed), 10);
 }

@@ -1,0 +1,204 @@
+//! Publishes by the clock: each publish goes out when it is due, or as soon after as the socket takes it.
+//!
+//! A plain thread, since its sleep is exact to some 60 µs where a runtime's timer is exact to 1 ms. It never waits
+//! for answers; a server that does not keep up shows in latencies, which count from the due time.
+
+use std::io::{ErrorKind, Write as _};
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::thread;
+use std::time::{Duration, Instant};
+
+use bytes::Bytes;
+use parlor_protocol::codec::encode_command;
+use parlor_protocol::command::Publish;
+use parlor_protocol::{Command, Envelope, Format, Payload, Tags};
+
+use crate::driver::Shared;
+use crate::driver::acks::PublishLine;
+use crate::driver::subscriber::pong;
+use crate::frames;
+use crate::histogram::Latencies;
+use crate::schedule::Schedule;
+use crate::stamp::{self, Stamp};
+
+/// One group's publishes.
+#[derive(Debug)]
+pub(crate) struct Pacer {
+    shared: Arc<Shared>,
+    schedule: Schedule,
+    lines: Vec<PublishLine>,
+    channels: Vec<String>,
+    pacing: Pacing,
+}
+
+/// What was sent, and how punctually.
+#[derive(Debug)]
+pub(crate) struct Pacing {
+    pub(crate) group: usize,
+    /// By stage.
+    pub(crate) sent: Vec<u64>,
+    /// Due publishes that the server's sockets did not take before the end.
+    pub(crate) unsent: u64,
+    /// How late this thread woke for a due publish: the generator's own unpunctuality.
+    pub(crate) slip: Latencies,
+}
+
+/// Why the pacer stopped before its last publish.
+enum Stop {
+    TooLate,
+    Lost,
+}
+
+impl Pacer {
+    pub(crate) fn new(shared: &Arc<Shared>, group: usize, lines: Vec<PublishLine>) -> Self {
+        let scenario = &shared.scenario;
+        let stages = scenario.timeline.stages().len();
+        Self {
+            shared: Arc::clone(shared),
+            schedule: scenario.timeline.schedule(group),
+            lines,
+            channels: (0..scenario.groups[group].channels)
+                .map(|channel| scenario.channel(group, channel))
+                .collect(),
+            pacing: Pacing {
+                group,
+                sent: vec![0; stages],
+                unsent: 0,
+                slip: Latencies::new(),
+            },
+        }
+    }
+
+    pub(crate) fn run(mut self) -> Pacing {
+        let start = *self.shared.start.wait();
+        let end = start + self.shared.scenario.timeline.length() + LATE_MAX;
+        for number in 0..self.schedule.len() {
+            let Some(due_ns) = self.schedule.due_ns(number) else {
+                break;
+            };
+            self.await_due(start + Duration::from_nanos(due_ns));
+            match self.publish(number, due_ns, end) {
+                Ok(()) => self.pacing.sent[self.shared.scenario.timeline.stage_of(due_ns)] += 1,
+                Err(Stop::Lost) => self.pacing.unsent += 1,
+                Err(Stop::TooLate) => {
+                    self.pacing.unsent += self.schedule.len() - number;
+                    break;
+                }
+            }
+        }
+        self.pacing
+    }
+
+    /// Sleeps until `due`, answering pings on the way.
+    fn await_due(&mut self, due: Instant) {
+        loop {
+            let now = Instant::now();
+            if now >= due {
+                return;
+            }
+            self.answer_pings();
+            let nap = due - now;
+            thread::sleep(nap.min(NAP_MAX));
+            if nap <= NAP_MAX {
+                // Only a wake-up that was slept for shows this thread's own lateness.
+                let late = Instant::now().saturating_duration_since(due);
+                self.pacing
+                    .slip
+                    .record_ns(u64::try_from(late.as_nanos()).unwrap_or(u64::MAX));
+            }
+        }
+    }
+
+    fn publish(&mut self, number: u64, due_ns: u64, end: Instant) -> Result<(), Stop> {
+        let progress = &self.shared.progress;
+        while progress.published.count()
+            > progress.acknowledged.count() + progress.refused.count() + IN_FLIGHT_MAX
+        {
+            retry_until(end)?;
+        }
+        let sent_ns = self.shared.since_start_ns(Instant::now());
+        let frame = self.frame(number, Stamp { due_ns, sent_ns });
+        let line = number as usize % self.lines.len();
+        write_whole(&mut self.lines[line].stream, &frame, end)?;
+        self.shared.progress.published.add(1);
+        Ok(())
+    }
+
+    fn frame(&self, number: u64, stamp: Stamp) -> Vec<u8> {
+        let load = &self.shared.scenario.load;
+        let channel = self.channels[number as usize % self.channels.len()].clone();
+        let data = stamp::payload(stamp, load.payload_bytes);
+        let publish = Publish {
+            channel,
+            id: load
+                .publish_ids
+                .then(|| format!("{}-{number}", load.prefix)),
+            echo: true,
+            tags: Tags::new(),
+            payload: Payload {
+                format: Format::Json,
+                bytes: Bytes::from(data),
+            },
+        };
+        // The scenario made sure that all numbers fit.
+        let id = u32::try_from(number).ok();
+        frames::command(
+            load.form,
+            &encode_command(
+                load.form,
+                &Envelope {
+                    id,
+                    command: Command::Publish(publish),
+                },
+            ),
+        )
+    }
+
+    fn answer_pings(&mut self) {
+        let form = self.shared.scenario.load.form;
+        for line in &mut self.lines {
+            if line.pong_due.swap(false, Ordering::Relaxed) {
+                // A lost connection shows at its next publish.
+                drop(write_whole(
+                    &mut line.stream,
+                    &pong(form),
+                    Instant::now() + NAP_MAX,
+                ));
+            }
+        }
+    }
+}
+
+/// Writes all of a frame to a non-blocking socket, waiting where the server does not read.
+fn write_whole(
+    stream: &mut std::net::TcpStream,
+    mut frame: &[u8],
+    end: Instant,
+) -> Result<(), Stop> {
+    while !frame.is_empty() {
+        match stream.write(frame) {
+            Ok(written) => frame = &frame[written..],
+            Err(error) if error.kind() == ErrorKind::WouldBlock => retry_until(end)?,
+            Err(error) if error.kind() == ErrorKind::Interrupted => {}
+            Err(_) => return Err(Stop::Lost),
+        }
+    }
+    Ok(())
+}
+
+fn retry_until(end: Instant) -> Result<(), Stop> {
+    if Instant::now() >= end {
+        return Err(Stop::TooLate);
+    }
+    thread::sleep(RETRY);
+    Ok(())
+}
+
+/// The longest sleep: a ping waits no longer than this for its answer.
+const NAP_MAX: Duration = Duration::from_millis(500);
+const RETRY: Duration = Duration::from_millis(1);
+/// Publishes without an answer at which the pacer holds back, to bound the server's and its own queues.
+const IN_FLIGHT_MAX: u64 = 20_000;
+/// How long after the last stage a late publish may still be sent.
+const LATE_MAX: Duration = Duration::from_secs(5);

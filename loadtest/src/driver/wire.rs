@@ -1,0 +1,60 @@
+//! One open connection in the hands of a reading thread.
+
+use std::pin::Pin;
+use std::task::{Context, Poll, ready};
+
+use tokio::io::{AsyncRead as _, AsyncWriteExt as _, ReadBuf};
+use tokio::net::TcpStream;
+
+use crate::frames::{BadFrame, Frame, Frames};
+
+/// A socket with the little that must be kept between two reads.
+#[derive(Debug)]
+pub(crate) struct Wire {
+    stream: TcpStream,
+    frames: Frames,
+}
+
+impl Wire {
+    pub(crate) fn new(stream: TcpStream) -> Self {
+        Self {
+            stream,
+            frames: Frames::default(),
+        }
+    }
+
+    /// Reads what is there into the thread's scratch buffer and hands out its frames. Ready with `Err` at the
+    /// connection's end, with a few words why.
+    pub(crate) fn poll_frames(
+        &mut self,
+        cx: &mut Context<'_>,
+        scratch: &mut [u8],
+        take: impl FnMut(Frame<'_>) -> Result<(), BadFrame>,
+    ) -> Poll<Result<(), String>> {
+        let mut buffer = ReadBuf::new(scratch);
+        // Not `try_read`: tokio's `poll_read` knows after a short read that the socket is empty, and saves the
+        // second call that would only say so.
+        if let Err(error) = ready!(Pin::new(&mut self.stream).poll_read(cx, &mut buffer)) {
+            return Poll::Ready(Err(format!("read failed: {}", error.kind())));
+        }
+        if buffer.filled().is_empty() {
+            return Poll::Ready(Err("closed without a close frame".to_owned()));
+        }
+        Poll::Ready(
+            self.frames
+                .feed(buffer.filled(), take)
+                .map_err(|BadFrame(what)| what.to_owned()),
+        )
+    }
+
+    /// Sends a whole frame.
+    pub(crate) async fn send(&mut self, frame: &[u8]) -> Result<(), String> {
+        self.stream
+            .write_all(frame)
+            .await
+            .map_err(|error| format!("write failed: {}", error.kind()))
+    }
+}
+
+/// Bytes that one read takes at most; shared by all connections of a thread.
+pub(crate) const SCRATCH_BYTES: usize = 64 * 1_024;

@@ -1,0 +1,341 @@
+//! One run, decided: every option has its value, every bound is checked, nothing is opened yet.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use anyhow::{bail, ensure};
+use parlor_protocol::limits::PAYLOAD_BYTES_MAX;
+use parlor_protocol::{ChannelName, Form};
+
+use crate::cli::{Options, Thresholds};
+use crate::schedule::{Stage, Timeline};
+use crate::shape::{Group, Shape};
+use crate::stamp::PAYLOAD_BYTES_MIN;
+use crate::target::{Sources, Target};
+
+/// What to do.
+#[derive(Clone, Debug)]
+pub(crate) struct Scenario {
+    pub(crate) target: Target,
+    pub(crate) shape: Shape,
+    pub(crate) groups: Vec<Group>,
+    pub(crate) timeline: Timeline,
+    pub(crate) load: Load,
+    pub(crate) server_pid: Option<u32>,
+    pub(crate) metrics_url: Option<String>,
+    pub(crate) outputs: Outputs,
+    pub(crate) thresholds: Thresholds,
+}
+
+/// How the generator behaves.
+#[derive(Clone, Debug)]
+pub(crate) struct Load {
+    pub(crate) form: Form,
+    pub(crate) payload_bytes: usize,
+    pub(crate) sources: Option<Sources>,
+    /// New connections per second, over all groups.
+    pub(crate) connect_rate: f64,
+    /// Of each group.
+    pub(crate) publishers: u32,
+    /// Of each group.
+    pub(crate) threads: u32,
+    pub(crate) publish_ids: bool,
+    /// The start of all channel names of this run; new in each, so that old logs do not matter.
+    pub(crate) prefix: String,
+    pub(crate) token: Option<String>,
+}
+
+/// Where the report goes.
+#[derive(Clone, Debug)]
+pub(crate) struct Outputs {
+    pub(crate) json: Option<PathBuf>,
+    /// `None`: stdout.
+    pub(crate) markdown: Option<PathBuf>,
+}
+
+impl Scenario {
+    /// # Errors
+    /// When an option has a value that cannot be run, in words that name it.
+    pub(crate) fn from_options(options: Options) -> anyhow::Result<Self> {
+        let url = options
+            .url
+            .as_deref()
+            .unwrap_or("ws://127.0.0.1:8000/v1/socket");
+        let target = Target::resolve(url, options.allow_remote)?;
+        let shape = shape(
+            options.shape.as_deref().unwrap_or("rooms=100x10"),
+            options.connections,
+        )?;
+        let groups = shape.groups();
+        let timeline = Timeline::new(stages(shape, &options)?);
+        for group in 0..groups.len() {
+            ensure!(
+                timeline.schedule(group).len() < u64::from(u32::MAX),
+                "more publishes than command ids; shorten the run"
+            );
+        }
+        let load = load(&options, &target)?;
+        check_ports(&load, shape)?;
+        check_names(&load, &groups)?;
+        Ok(Self {
+            target,
+            shape,
+            groups,
+            timeline,
+            load,
+            server_pid: options.server_pid,
+            metrics_url: options.metrics_url,
+            outputs: Outputs {
+                json: options.json,
+                markdown: options.markdown,
+            },
+            thresholds: with_defaults(options.thresholds),
+        })
+    }
+
+    /// The name of a group's channel.
+    pub(crate) fn channel(&self, group: usize, channel: u32) -> String {
+        channel_name(&self.load, &self.groups[group], channel)
+    }
+
+    /// Subscribers and publishers together.
+    pub(crate) fn connections(&self) -> u32 {
+        self.shape.connections() + self.publishers()
+    }
+
+    /// Publishing connections of all groups.
+    pub(crate) fn publishers(&self) -> u32 {
+        if self.shape.publishes() {
+            self.load.publishers * self.groups.len() as u32
+        } else {
+            0
+        }
+    }
+}
+
+fn shape(raw: &str, connections: Option<u32>) -> anyhow::Result<Shape> {
+    let shape: Shape = match (raw, connections) {
+        ("idle", None) => bail!("--shape idle needs --connections"),
+        ("idle", Some(connections)) => format!("idle={connections}").parse()?,
+        (raw, _) => raw.parse()?,
+    };
+    if let Some(connections) = connections {
+        let made = shape.connections();
+        ensure!(
+            made == connections,
+            "--shape {raw} makes {made} connections, but --connections says {connections}"
+        );
+    }
+    Ok(shape)
+}
+
+fn stages(shape: Shape, options: &Options) -> anyhow::Result<Vec<Stage>> {
+    let duration = options
+        .duration
+        .map_or(Duration::from_secs(30), |length| length.0);
+    let warmup = options
+        .warmup
+        .map_or(Duration::from_secs(3), |length| length.0);
+    ensure!(
+        !duration.is_zero() && duration <= LENGTH_MAX && warmup <= LENGTH_MAX,
+        "a stage lasts more than nothing and at most an hour"
+    );
+    let (rate, room_rate) = (
+        options.rate.unwrap_or(100.0),
+        options.room_rate.unwrap_or(20.0),
+    );
+    for rate in [rate, room_rate] {
+        ensure!(
+            rate > 0.0 && rate <= RATE_MAX,
+            "a rate is more than 0 and at most {RATE_MAX} publishes per second"
+        );
+    }
+    let measure = |name, rates: &[f64]| Stage {
+        name,
+        length: duration,
+        measured: true,
+        rates: rates.to_vec(),
+    };
+    let warm = |rates: &[f64]| Stage {
+        name: "warm-up",
+        length: warmup,
+        measured: false,
+        rates: rates.to_vec(),
+    };
+    Ok(match shape {
+        Shape::Rooms { .. } => vec![warm(&[rate]), measure("load", &[rate])],
+        Shape::Idle { .. } | Shape::IdleRooms { .. } => vec![measure("idle", &[])],
+        Shape::Bystander { .. } => {
+            let (alone, beside) = ([room_rate, 0.0], [room_rate, rate]);
+            vec![
+                warm(&alone),
+                measure("alone", &alone),
+                warm(&beside),
+                measure("beside", &beside),
+            ]
+        }
+    })
+}
+
+fn load(options: &Options, target: &Target) -> anyhow::Result<Load> {
+    let payload_bytes = options.payload_bytes.unwrap_or(128);
+    ensure!(
+        (PAYLOAD_BYTES_MIN..=PAYLOAD_BYTES_MAX).contains(&payload_bytes),
+        "a payload has {PAYLOAD_BYTES_MIN} to {PAYLOAD_BYTES_MAX} bytes, since it carries two times"
+    );
+    let connect_rate = options.connect_rate.unwrap_or(2_000.0);
+    ensure!(
+        connect_rate > 0.0 && connect_rate <= RATE_MAX,
+        "a connect rate is more than 0 and at most {RATE_MAX}"
+    );
+    let (publishers, threads) = (
+        options.publishers.unwrap_or(4),
+        options.threads.unwrap_or(1),
+    );
+    ensure!(
+        (1..=256).contains(&publishers),
+        "there are 1 to 256 publishers"
+    );
+    ensure!((1..=64).contains(&threads), "there are 1 to 64 threads");
+    let sources = options
+        .sources
+        .as_deref()
+        .map(str::parse)
+        .transpose()?
+        .or_else(|| target.default_sources());
+    let prefix = options.prefix.as_deref().unwrap_or("load");
+    Ok(Load {
+        form: form(options.form.as_deref().unwrap_or("json"))?,
+        payload_bytes,
+        sources,
+        connect_rate,
+        publishers,
+        threads,
+        publish_ids: options.publish_ids.unwrap_or(true),
+        prefix: format!("{prefix}:{:08x}", rand::random::<u32>()),
+        token: options.token.clone(),
+    })
+}
+
+fn form(raw: &str) -> anyhow::Result<Form> {
+    match raw {
+        "json" => Ok(Form::Json),
+        "msgpack" => Ok(Form::MsgPack),
+        _ => bail!("`{raw}` is not a wire form; json and msgpack are"),
+    }
+}
+
+/// Running out of ports in the middle would look like a fault of the server.
+fn check_ports(load: &Load, shape: Shape) -> anyhow::Result<()> {
+    let each = shape
+        .connections()
+        .div_ceil(load.sources.map_or(1, Sources::count));
+    ensure!(
+        each <= PORTS_PER_SOURCE,
+        "{each} connections from one address are more than its {PORTS_PER_SOURCE} ports; give more --sources"
+    );
+    Ok(())
+}
+
+fn channel_name(load: &Load, group: &Group, channel: u32) -> String {
+    format!("{}:{}:{channel}", load.prefix, group.name)
+}
+
+/// All names of a run differ in digits only, so the longest one of each group answers for all.
+fn check_names(load: &Load, groups: &[Group]) -> anyhow::Result<()> {
+    for group in groups {
+        ChannelName::parse(&channel_name(load, group, group.channels))
+            .map_err(|error| anyhow::anyhow!("bad --prefix; {}", error.text))?;
+    }
+    Ok(())
+}
+
+/// Faults are never all right unless somebody says so.
+fn with_defaults(given: Thresholds) -> Thresholds {
+    Thresholds {
+        max_gaps: given.max_gaps.or(Some(0)),
+        max_duplicates: given.max_duplicates.or(Some(0)),
+        max_reordered: given.max_reordered.or(Some(0)),
+        max_refused: given.max_refused.or(Some(0)),
+        max_closed: given.max_closed.or(Some(0)),
+        ..given
+    }
+}
+
+/// Of one stage.
+const LENGTH_MAX: Duration = Duration::from_secs(3_600);
+const RATE_MAX: f64 = 1_000_000.0;
+/// Linux gives 28,232 local ports to one address by default; some rest in TIME_WAIT from the run before.
+const PORTS_PER_SOURCE: u32 = 25_000;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn scenario(change: impl FnOnce(&mut Options)) -> anyhow::Result<Scenario> {
+        let mut options = Options::default();
+        change(&mut options);
+        Scenario::from_options(options)
+    }
+
+    #[test]
+    fn faults_break_the_run_unless_allowed() {
+        let thresholds = scenario(|options| options.thresholds.max_gaps = Some(5))
+            .unwrap()
+            .thresholds;
+        assert_eq!(
+            (
+                thresholds.max_gaps,
+                thresholds.max_duplicates,
+                thresholds.max_p99_ms
+            ),
+            (Some(5), Some(0), None)
+        );
+    }
+
+    #[test]
+    fn bystanders_are_measured_alone_and_beside_the_crowd() {
+        let scenario =
+            scenario(|options| options.shape = Some("bystander=10+1000".into())).unwrap();
+        let stages: Vec<_> = scenario
+            .timeline
+            .stages()
+            .iter()
+            .map(|stage| (stage.name, stage.measured, stage.rates.clone()))
+            .collect();
+        assert_eq!(stages[1], ("alone", true, vec![20.0, 0.0]));
+        assert_eq!(stages[3], ("beside", true, vec![20.0, 100.0]));
+        assert_eq!(scenario.connections(), 1010 + 8);
+    }
+
+    #[test]
+    fn idle_takes_its_number_from_connections() {
+        let idle = |connections| {
+            scenario(|options| {
+                (options.shape, options.connections) = (Some("idle".into()), connections)
+            })
+        };
+        assert_eq!(idle(Some(500)).unwrap().connections(), 500);
+        assert!(idle(None).is_err());
+    }
+
+    #[test]
+    fn what_cannot_run_is_refused() {
+        let refused: [fn(&mut Options); 8] = [
+            |options| options.rate = Some(0.0),
+            |options| options.payload_bytes = Some(10),
+            |options| options.payload_bytes = Some(40_000),
+            |options| options.form = Some("xml".into()),
+            |options| options.duration = Some("0s".parse().unwrap()),
+            |options| options.connections = Some(5),
+            |options| options.url = Some("ws://192.0.2.1/".into()),
+            |options| {
+                (options.shape, options.sources) =
+                    (Some("idle=30000".into()), Some("127.0.0.1".into()))
+            },
+        ];
+        for (index, change) in refused.into_iter().enumerate() {
+            assert!(scenario(change).is_err(), "case {index} was accepted");
+        }
+    }
+}
