@@ -4,6 +4,10 @@
 //! promises. A new broker gets a line in `every_broker!` and must pass unchanged. What only a store on disk
 //! can promise stands in `disk` and `crash`.
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+#![allow(
+    clippy::print_stdout,
+    reason = "seeds and measurements are for the person who runs them"
+)]
 
 mod listener;
 mod subject;
