@@ -40,7 +40,10 @@ impl AddAssign for Faults {
 impl Checker {
     /// A subscriber whose live events begin behind `offset`.
     pub(crate) fn behind(offset: u64) -> Self {
-        Self { last: offset, missing: Vec::new() }
+        Self {
+            last: offset,
+            missing: Vec::new(),
+        }
     }
 
     /// Takes an event; counts what is wrong with it. Whether it was the next one.
@@ -68,7 +71,11 @@ impl Checker {
 
     /// At the end, with the channel's highest acknowledged offset: what never came.
     pub(crate) fn finish(&self, top: u64, faults: &mut Faults) {
-        let holes: u64 = self.missing.iter().map(|(first, last)| last - first + 1).sum();
+        let holes: u64 = self
+            .missing
+            .iter()
+            .map(|(first, last)| last - first + 1)
+            .sum();
         faults.gaps += holes + top.saturating_sub(self.last);
     }
 
@@ -83,7 +90,11 @@ impl Checker {
 
     /// Takes `offset` out of the missing ones, if it is among them.
     fn fill(&mut self, offset: u64) -> bool {
-        let Some(index) = self.missing.iter().position(|(first, last)| (*first..=*last).contains(&offset)) else {
+        let Some(index) = self
+            .missing
+            .iter()
+            .position(|(first, last)| (*first..=*last).contains(&offset))
+        else {
             return false;
         };
         let (first, last) = self.missing.remove(index);
@@ -121,28 +132,78 @@ mod tests {
 
     #[test]
     fn a_gap_is_caught() {
-        check(0, &[1, 2, 5, 6], 6, Faults { gaps: 2, ..Faults::default() });
+        check(
+            0,
+            &[1, 2, 5, 6],
+            6,
+            Faults {
+                gaps: 2,
+                ..Faults::default()
+            },
+        );
     }
 
     #[test]
     fn a_gap_at_the_very_start_is_caught() {
-        check(10, &[12], 12, Faults { gaps: 1, ..Faults::default() });
+        check(
+            10,
+            &[12],
+            12,
+            Faults {
+                gaps: 1,
+                ..Faults::default()
+            },
+        );
     }
 
     #[test]
     fn what_is_acknowledged_but_never_comes_is_a_gap() {
-        check(0, &[1, 2], 4, Faults { gaps: 2, ..Faults::default() });
+        check(
+            0,
+            &[1, 2],
+            4,
+            Faults {
+                gaps: 2,
+                ..Faults::default()
+            },
+        );
     }
 
     #[test]
     fn a_duplicate_is_caught() {
-        check(0, &[1, 2, 2, 1, 3], 3, Faults { duplicates: 2, ..Faults::default() });
+        check(
+            0,
+            &[1, 2, 2, 1, 3],
+            3,
+            Faults {
+                duplicates: 2,
+                ..Faults::default()
+            },
+        );
     }
 
     #[test]
     fn a_reorder_is_caught_and_is_no_gap() {
-        check(0, &[1, 3, 2, 4], 4, Faults { reordered: 1, ..Faults::default() });
-        check(0, &[5, 3, 3], 5, Faults { gaps: 3, reordered: 1, duplicates: 1, skipped: 0 });
+        check(
+            0,
+            &[1, 3, 2, 4],
+            4,
+            Faults {
+                reordered: 1,
+                ..Faults::default()
+            },
+        );
+        check(
+            0,
+            &[5, 3, 3],
+            5,
+            Faults {
+                gaps: 3,
+                reordered: 1,
+                duplicates: 1,
+                skipped: 0,
+            },
+        );
     }
 
     #[test]
@@ -152,7 +213,13 @@ mod tests {
         checker.pass(5, &mut faults);
         checker.see(6, &mut faults);
         checker.finish(6, &mut faults);
-        assert_eq!(faults, Faults { skipped: 4, ..Faults::default() });
+        assert_eq!(
+            faults,
+            Faults {
+                skipped: 4,
+                ..Faults::default()
+            }
+        );
     }
 
     #[test]

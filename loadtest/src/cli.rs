@@ -188,7 +188,8 @@ impl Arguments {
         let Some(path) = self.scenario else {
             return Ok(self.options);
         };
-        let text = fs::read_to_string(&path).with_context(|| format!("unable to read {}", path.display()))?;
+        let text = fs::read_to_string(&path)
+            .with_context(|| format!("unable to read {}", path.display()))?;
         lay_over(&text, &self.options).with_context(|| format!("unable to use {}", path.display()))
     }
 }
@@ -197,9 +198,17 @@ fn lay_over(file: &str, flags: &Options) -> anyhow::Result<Options> {
     let mut table: toml::Table = file.parse()?;
     let mut flags = toml::Table::try_from(flags)?;
     // The one nested table: thresholds are laid over one by one.
-    let flagged = flags.remove("thresholds").and_then(|value| value.try_into::<toml::Table>().ok()).unwrap_or_default();
-    let thresholds = table.entry("thresholds").or_insert_with(|| toml::Table::new().into());
-    thresholds.as_table_mut().context("`thresholds` is not a table")?.extend(flagged);
+    let flagged = flags
+        .remove("thresholds")
+        .and_then(|value| value.try_into::<toml::Table>().ok())
+        .unwrap_or_default();
+    let thresholds = table
+        .entry("thresholds")
+        .or_insert_with(|| toml::Table::new().into());
+    thresholds
+        .as_table_mut()
+        .context("`thresholds` is not a table")?
+        .extend(flagged);
     table.extend(flags);
     Ok(table.try_into()?)
 }
@@ -208,9 +217,13 @@ impl FromStr for Length {
     type Err = anyhow::Error;
 
     fn from_str(raw: &str) -> anyhow::Result<Self> {
-        let digits = raw.find(|c: char| !c.is_ascii_digit() && c != '.').unwrap_or(raw.len());
+        let digits = raw
+            .find(|c: char| !c.is_ascii_digit() && c != '.')
+            .unwrap_or(raw.len());
         let (number, unit) = raw.split_at(digits);
-        let number: f64 = number.parse().with_context(|| format!("`{raw}` is not a length of time"))?;
+        let number: f64 = number
+            .parse()
+            .with_context(|| format!("`{raw}` is not a length of time"))?;
         let seconds = match unit {
             "ms" => number / 1_000.0,
             "s" => number,
@@ -253,7 +266,10 @@ mod tests {
         let flags = Options {
             rate: Some(7.0),
             duration: Some("2s".parse().unwrap()),
-            thresholds: Thresholds { max_gaps: Some(3), ..Thresholds::default() },
+            thresholds: Thresholds {
+                max_gaps: Some(3),
+                ..Thresholds::default()
+            },
             ..Options::default()
         };
         let file = "shape = \"idle=5\"\nrate = 1.0\nduration = \"1m\"\n[thresholds]\nmax-gaps = 1\nmax-p99-ms = 5.0\n";
@@ -273,8 +289,14 @@ mod tests {
 
     #[test]
     fn lengths_need_a_unit() {
-        assert_eq!("1.5s".parse::<Length>().unwrap().0, Duration::from_millis(1500));
-        assert_eq!("250ms".parse::<Length>().unwrap().0, Duration::from_millis(250));
+        assert_eq!(
+            "1.5s".parse::<Length>().unwrap().0,
+            Duration::from_millis(1500)
+        );
+        assert_eq!(
+            "250ms".parse::<Length>().unwrap().0,
+            Duration::from_millis(250)
+        );
         for raw in ["", "5", "s", "5h", "-1s", "1e9s"] {
             assert!(raw.parse::<Length>().is_err(), "{raw} was accepted");
         }

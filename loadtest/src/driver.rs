@@ -19,12 +19,12 @@ use crate::progress::{Line, Progress, say};
 use crate::scenario::Scenario;
 use crate::server_watch::{Sample, ServerWatch, own_task, thread_times};
 
+mod acks;
 mod open;
-mod wire;
+mod pacer;
 mod readers;
 mod subscriber;
-mod acks;
-mod pacer;
+mod wire;
 
 /// What all threads of a run see.
 #[derive(Debug)]
@@ -72,10 +72,18 @@ pub(crate) struct Boundary {
 /// When the run cannot begin: limits, threads, publishers. What goes wrong later is part of the outcome.
 pub(crate) fn run(scenario: &Scenario) -> anyhow::Result<Outcome> {
     let files_allowed = files::allow(scenario.connections() + scenario.publishers())?;
-    let watch = ServerWatch::new(scenario.server_pid, scenario.target.address, scenario.metrics_url.as_deref())?;
+    let watch = ServerWatch::new(
+        scenario.server_pid,
+        scenario.target.address,
+        scenario.metrics_url.as_deref(),
+    )?;
     let shared = Arc::new(Shared::new(scenario.clone()));
     let before = watch.sample();
-    say(&format!("Opening {} connections to {}.", scenario.shape.connections(), scenario.target.url));
+    say(&format!(
+        "Opening {} connections to {}.",
+        scenario.shape.connections(),
+        scenario.target.url
+    ));
 
     let readers = start_readers(&shared)?;
     let (began, mut teller) = (Instant::now(), Teller::new(&watch));
@@ -88,22 +96,57 @@ pub(crate) fn run(scenario: &Scenario) -> anyhow::Result<Outcome> {
     let boundaries = conduct(&shared, &watch, &mut teller);
     drain(&shared, &mut teller);
     let closed = shared.progress.closed.count();
-    let pacings = publishers.pacers.into_iter().map(join).collect::<anyhow::Result<_>>()?;
+    let pacings = publishers
+        .pacers
+        .into_iter()
+        .map(join)
+        .collect::<anyhow::Result<_>>()?;
     let acks = publishers.acks.finish()?;
-    let readings = readers.into_iter().map(Running::finish).collect::<anyhow::Result<_>>()?;
-    let (ready, failed) = (shared.progress.ready.count(), shared.progress.failed.count());
-    Ok(Outcome { files_allowed, server_pid: watch.pid(), before, connected, opening, boundaries, readings, pacings, acks, ready, failed, closed })
+    let readings = readers
+        .into_iter()
+        .map(Running::finish)
+        .collect::<anyhow::Result<_>>()?;
+    let (ready, failed) = (
+        shared.progress.ready.count(),
+        shared.progress.failed.count(),
+    );
+    Ok(Outcome {
+        files_allowed,
+        server_pid: watch.pid(),
+        before,
+        connected,
+        opening,
+        boundaries,
+        readings,
+        pacings,
+        acks,
+        ready,
+        failed,
+        closed,
+    })
 }
 
 impl Shared {
     fn new(scenario: Scenario) -> Self {
-        let tops = scenario.groups.iter().map(|group| (0..group.channels).map(|_| AtomicU64::new(0)).collect()).collect();
-        Self { scenario, progress: Progress::default(), start: OnceLock::new(), tops, threads: Mutex::default() }
+        let tops = scenario
+            .groups
+            .iter()
+            .map(|group| (0..group.channels).map(|_| AtomicU64::new(0)).collect())
+            .collect();
+        Self {
+            scenario,
+            progress: Progress::default(),
+            start: OnceLock::new(),
+            tops,
+            threads: Mutex::default(),
+        }
     }
 
     /// Nanoseconds from the start to `now`; 0 before the start.
     pub(crate) fn since_start_ns(&self, now: Instant) -> u64 {
-        let elapsed = self.start.get().map_or(Duration::ZERO, |start| now.saturating_duration_since(*start));
+        let elapsed = self.start.get().map_or(Duration::ZERO, |start| {
+            now.saturating_duration_since(*start)
+        });
         u64::try_from(elapsed.as_nanos()).unwrap_or(u64::MAX)
     }
 
@@ -120,7 +163,10 @@ impl Shared {
     /// Every thread calls this first, so that its CPU time can be watched.
     fn enrol(&self, name: &str) {
         if let Some(task) = own_task() {
-            self.threads.lock().unwrap_or_else(PoisonError::into_inner).push((name.to_owned(), task));
+            self.threads
+                .lock()
+                .unwrap_or_else(PoisonError::into_inner)
+                .push((name.to_owned(), task));
         }
     }
 
@@ -130,7 +176,10 @@ impl Shared {
             let (cpu, wait) = thread_times(task)?;
             Some((name.clone(), cpu, wait))
         });
-        Boundary { threads: threads.collect(), server: watch.sample() }
+        Boundary {
+            threads: threads.collect(),
+            server: watch.sample(),
+        }
     }
 }
 
@@ -174,20 +223,34 @@ fn start_readers(shared: &Arc<Shared>) -> anyhow::Result<Vec<Running<Reading>>> 
     let parts = Part::all(&shared.scenario);
     parts
         .into_iter()
-        .map(|part| Running::start(shared, part.name(&shared.scenario), move |shared, finished| readers::read(shared, part, finished)))
+        .map(|part| {
+            Running::start(
+                shared,
+                part.name(&shared.scenario),
+                move |shared, finished| readers::read(shared, part, finished),
+            )
+        })
         .collect()
 }
 
 /// Opens the publishers' connections; their pacers wait for the start.
 fn start_publishers(shared: &Arc<Shared>) -> anyhow::Result<Publishers> {
     let (opened, sockets) = oneshot::channel();
-    let acks = Running::start(shared, "acks".to_owned(), |shared, finished| acks::read(shared, opened, finished))?;
+    let acks = Running::start(shared, "acks".to_owned(), |shared, finished| {
+        acks::read(shared, opened, finished)
+    })?;
     let Ok(lines) = sockets.blocking_recv() else {
-        return Err(acks.finish().err().unwrap_or_else(|| anyhow::anyhow!("the publishers ended early")));
+        return Err(acks
+            .finish()
+            .err()
+            .unwrap_or_else(|| anyhow::anyhow!("the publishers ended early")));
     };
     let mut pacers = Vec::new();
     for (group, lines) in lines.into_iter().enumerate() {
-        let (shared, name) = (Arc::clone(shared), format!("publish-{}", shared.scenario.groups[group].name));
+        let (shared, name) = (
+            Arc::clone(shared),
+            format!("publish-{}", shared.scenario.groups[group].name),
+        );
         let thread = thread::Builder::new().name(name.clone()).spawn(move || {
             shared.enrol(&name);
             Pacer::new(&shared, group, lines).run()
@@ -199,7 +262,8 @@ fn start_publishers(shared: &Arc<Shared>) -> anyhow::Result<Publishers> {
 
 fn await_subscribers(shared: &Shared, teller: &mut Teller<'_>) {
     let wanted = shared.scenario.shape.connections();
-    let patience = Duration::from_secs_f64(f64::from(wanted) / shared.scenario.load.connect_rate) + OPENING_GRACE;
+    let patience = Duration::from_secs_f64(f64::from(wanted) / shared.scenario.load.connect_rate)
+        + OPENING_GRACE;
     let began = Instant::now();
     while !shared.progress.all_settled(wanted) && began.elapsed() < patience {
         thread::sleep(LOOK);
@@ -215,7 +279,10 @@ fn conduct(shared: &Shared, watch: &ServerWatch, teller: &mut Teller<'_>) -> Vec
     for (index, stage) in shared.scenario.timeline.stages().iter().enumerate() {
         let end = start + shared.scenario.timeline.end_of(index);
         while Instant::now() < end {
-            thread::sleep(end.min(teller.due).saturating_duration_since(Instant::now()));
+            thread::sleep(
+                end.min(teller.due)
+                    .saturating_duration_since(Instant::now()),
+            );
             teller.tell_if_due(&shared.progress, stage.name);
         }
         boundaries.push(shared.boundary(watch));
@@ -229,7 +296,9 @@ fn drain(shared: &Shared, teller: &mut Teller<'_>) {
     let (began, mut seen, mut moved_at) = (Instant::now(), 0, Instant::now());
     while began.elapsed() < DRAIN_MAX && moved_at.elapsed() < DRAIN_QUIET {
         let answered = progress.acknowledged.count() + progress.refused.count();
-        if answered >= progress.published.count() && progress.deliveries.count() >= progress.owed.count() {
+        if answered >= progress.published.count()
+            && progress.deliveries.count() >= progress.owed.count()
+        {
             return;
         }
         let now = answered + progress.deliveries.count();
@@ -253,7 +322,13 @@ struct Teller<'a> {
 impl<'a> Teller<'a> {
     fn new(watch: &'a ServerWatch) -> Self {
         let began = Instant::now();
-        Self { watch, began, due: began + TELL, line: Line::default(), glance: None }
+        Self {
+            watch,
+            began,
+            due: began + TELL,
+            line: Line::default(),
+            glance: None,
+        }
     }
 
     fn tell_if_due(&mut self, progress: &Progress, phase: &str) {
@@ -264,12 +339,15 @@ impl<'a> Teller<'a> {
         // After a pause the next line comes a whole second later, so that its figures are rates.
         self.due = now + TELL;
         let server = self.watch.glance(&mut self.glance);
-        self.line.say(progress, phase, (now - self.began).as_secs_f64(), &server);
+        self.line
+            .say(progress, phase, (now - self.began).as_secs_f64(), &server);
     }
 }
 
 fn join<T>(thread: thread::JoinHandle<T>) -> anyhow::Result<T> {
-    thread.join().map_err(|_| anyhow::anyhow!("a thread of the generator panicked"))
+    thread
+        .join()
+        .map_err(|_| anyhow::anyhow!("a thread of the generator panicked"))
 }
 
 /// How often the conductor looks whether a phase is over.

@@ -7,7 +7,8 @@ use anyhow::{Context as _, ensure};
 /// # Errors
 /// When they do not: a run that stops half-way measures nothing.
 pub(crate) fn allow(connections: u32) -> anyhow::Result<u64> {
-    let allowed = rlimit::increase_nofile_limit(u64::MAX).context("unable to raise the limit of open files")?;
+    let allowed = rlimit::increase_nofile_limit(u64::MAX)
+        .context("unable to raise the limit of open files")?;
     let needed = u64::from(connections) + FILES_BESIDE;
     ensure!(
         needed <= allowed,

@@ -73,19 +73,30 @@ pub(crate) fn pong(payload: &[u8]) -> Vec<u8> {
 fn frame(opcode: OpCode, payload: &[u8]) -> Vec<u8> {
     // Masks protect proxies from scripts in browsers. A mask of zeros is valid, costs the server the same,
     // and costs the generator nothing.
-    let header = FrameHeader { opcode, mask: Some([0; 4]), ..FrameHeader::default() };
+    let header = FrameHeader {
+        opcode,
+        mask: Some([0; 4]),
+        ..FrameHeader::default()
+    };
     let mut bytes = Vec::with_capacity(HEADER_BYTES_MAX + payload.len());
-    header.format(payload.len() as u64, &mut bytes).expect("a vec takes all bytes");
+    header
+        .format(payload.len() as u64, &mut bytes)
+        .expect("a vec takes all bytes");
     bytes.extend_from_slice(payload);
     bytes
 }
 
 /// Hands out the whole frames at the start of `bytes`; returns where the incomplete rest begins.
-fn whole_frames(bytes: &[u8], take: &mut impl FnMut(Frame<'_>) -> Result<(), BadFrame>) -> Result<usize, BadFrame> {
+fn whole_frames(
+    bytes: &[u8],
+    take: &mut impl FnMut(Frame<'_>) -> Result<(), BadFrame>,
+) -> Result<usize, BadFrame> {
     let mut used = 0;
     loop {
         let mut cursor = Cursor::new(&bytes[used..]);
-        let Some((header, length)) = FrameHeader::parse(&mut cursor).map_err(|_| BadFrame("bad frame header"))? else {
+        let Some((header, length)) =
+            FrameHeader::parse(&mut cursor).map_err(|_| BadFrame("bad frame header"))?
+        else {
             return Ok(used);
         };
         if length > FRAME_BYTES_MAX {
@@ -125,7 +136,12 @@ mod tests {
     /// As a server sends it: not masked.
     fn served(opcode: OpCode, payload: &[u8]) -> Vec<u8> {
         let mut bytes = Vec::new();
-        FrameHeader { opcode, ..FrameHeader::default() }.format(payload.len() as u64, &mut bytes).unwrap();
+        FrameHeader {
+            opcode,
+            ..FrameHeader::default()
+        }
+        .format(payload.len() as u64, &mut bytes)
+        .unwrap();
         bytes.extend_from_slice(payload);
         bytes
     }
@@ -154,7 +170,11 @@ mod tests {
         let whole = read(&[&bytes]).unwrap();
         assert_eq!(whole.len(), 4);
         for cut in 0..bytes.len() {
-            assert_eq!(read(&[&bytes[..cut], &bytes[cut..]]).unwrap(), whole, "cut at {cut}");
+            assert_eq!(
+                read(&[&bytes[..cut], &bytes[cut..]]).unwrap(),
+                whole,
+                "cut at {cut}"
+            );
         }
         let single: Vec<&[u8]> = bytes.chunks(1).collect();
         assert_eq!(read(&single).unwrap(), whole);
@@ -162,14 +182,24 @@ mod tests {
 
     #[test]
     fn control_frames_are_told_apart() {
-        let bytes = [served(OpCode::Control(Control::Ping), b"hi"), served(OpCode::Control(Control::Close), &[15, 160])].concat();
-        assert_eq!(read(&[&bytes]).unwrap(), ["Ping([104, 105])", "Close(Some(4000))"]);
+        let bytes = [
+            served(OpCode::Control(Control::Ping), b"hi"),
+            served(OpCode::Control(Control::Close), &[15, 160]),
+        ]
+        .concat();
+        assert_eq!(
+            read(&[&bytes]).unwrap(),
+            ["Ping([104, 105])", "Close(Some(4000))"]
+        );
     }
 
     #[test]
     fn what_a_server_never_sends_is_refused() {
         assert!(read(&[&command(Form::Json, b"{}")]).is_err(), "masked");
         assert!(read(&[&[0x01, 0x00]]).is_err(), "fragmented");
-        assert!(read(&[&[0x81, 0x7f, 0, 0, 0, 1, 0, 0, 0, 0]]).is_err(), "4 GiB");
+        assert!(
+            read(&[&[0x81, 0x7f, 0, 0, 0, 1, 0, 0, 0, 0]]).is_err(),
+            "4 GiB"
+        );
     }
 }

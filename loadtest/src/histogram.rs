@@ -20,7 +20,10 @@ pub(crate) struct Summary {
 
 impl Latencies {
     pub(crate) fn new() -> Self {
-        Self(Histogram::new_with_bounds(1, MICROS_MAX, SIGNIFICANT_DIGITS).expect("the bounds are constants that fit"))
+        Self(
+            Histogram::new_with_bounds(1, MICROS_MAX, SIGNIFICANT_DIGITS)
+                .expect("the bounds are constants that fit"),
+        )
     }
 
     /// Longer than the bound counts as the bound.
@@ -29,7 +32,9 @@ impl Latencies {
     }
 
     pub(crate) fn add(&mut self, other: &Self) {
-        self.0.add(&other.0).expect("all histograms have the same bounds");
+        self.0
+            .add(&other.0)
+            .expect("all histograms have the same bounds");
     }
 
     pub(crate) fn summary(&self) -> Summary {

@@ -10,26 +10,30 @@ use crate::cli::{Action, Cli};
 use crate::report::Report;
 use crate::scenario::Scenario;
 
-mod cli;
-mod scenario;
-mod shape;
-mod schedule;
-mod driver;
-mod target;
-mod frames;
-mod scan;
-mod stamp;
 mod checker;
+mod cli;
+mod driver;
+mod files;
+mod frames;
 mod histogram;
 mod progress;
-mod server_watch;
-mod files;
 mod report;
+mod scan;
+mod scenario;
+mod schedule;
+mod server_watch;
+mod shape;
+mod stamp;
+mod target;
 mod verdict;
 
 fn main() -> ExitCode {
     let Action::Run(arguments) = Cli::parse().action;
-    match arguments.resolve().and_then(Scenario::from_options).and_then(measure) {
+    match arguments
+        .resolve()
+        .and_then(Scenario::from_options)
+        .and_then(measure)
+    {
         Ok(code) => code,
         Err(error) => {
             progress::say(&format!("parlor-loadtest: {error:#}"));

@@ -69,7 +69,10 @@ impl Line {
             progress.refused.count(),
             progress.closed.count(),
         ));
-        *self = Self { deliveries, published };
+        *self = Self {
+            deliveries,
+            published,
+        };
     }
 }
 

@@ -125,12 +125,24 @@ impl Report {
         let server = server(scenario, &outcome);
         let generator = generator(scenario, &outcome);
         let mut faults = Faults::default();
-        outcome.readings.iter().for_each(|reading| faults += reading.faults);
-        let figures = figures(scenario, &outcome, &stages, &server, faults, generator.clone());
+        outcome
+            .readings
+            .iter()
+            .for_each(|reading| faults += reading.faults);
+        let figures = figures(
+            scenario,
+            &outcome,
+            &stages,
+            &server,
+            faults,
+            generator.clone(),
+        );
         Self {
             schema: "parlor.loadtest.result/1",
             version: env!("CARGO_PKG_VERSION"),
-            finished_unix_ms: SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |now| now.as_millis()),
+            finished_unix_ms: SystemTime::now()
+                .duration_since(UNIX_EPOCH)
+                .map_or(0, |now| now.as_millis()),
             scenario: described(scenario),
             machine: machine(),
             opening: opening(scenario, &outcome),
@@ -151,12 +163,16 @@ impl Report {
     pub(crate) fn write(&self, outputs: &Outputs) -> anyhow::Result<()> {
         if let Some(path) = &outputs.json {
             let json = serde_json::to_string_pretty(self)?;
-            fs::write(path, json + "\n").with_context(|| format!("unable to write {}", path.display()))?;
+            fs::write(path, json + "\n")
+                .with_context(|| format!("unable to write {}", path.display()))?;
         }
         let markdown = markdown::render(self);
         match &outputs.markdown {
-            Some(path) => fs::write(path, markdown).with_context(|| format!("unable to write {}", path.display())),
-            None => std::io::stdout().write_all(markdown.as_bytes()).context("unable to write to stdout"),
+            Some(path) => fs::write(path, markdown)
+                .with_context(|| format!("unable to write {}", path.display())),
+            None => std::io::stdout()
+                .write_all(markdown.as_bytes())
+                .context("unable to write to stdout"),
         }
     }
 }
@@ -177,16 +193,26 @@ fn described(scenario: &Scenario) -> Described {
 fn machine() -> Machine {
     Machine {
         cores: std::thread::available_parallelism().map_or(0, usize::from),
-        kernel: fs::read_to_string("/proc/sys/kernel/osrelease").map(|text| text.trim().to_owned()).unwrap_or_default(),
+        kernel: fs::read_to_string("/proc/sys/kernel/osrelease")
+            .map(|text| text.trim().to_owned())
+            .unwrap_or_default(),
     }
 }
 
 fn server(scenario: &Scenario, outcome: &Outcome) -> Server {
     let before = outcome.before.process.map(|process| process.resident_bytes);
-    let connected = outcome.connected.process.map(|process| process.resident_bytes);
-    let end = outcome.boundaries.last().and_then(|boundary| boundary.server.process);
+    let connected = outcome
+        .connected
+        .process
+        .map(|process| process.resident_bytes);
+    let end = outcome
+        .boundaries
+        .last()
+        .and_then(|boundary| boundary.server.process);
     let connections = outcome.ready + u64::from(scenario.publishers());
-    let grown = before.zip(connected).map(|(before, connected)| connected.saturating_sub(before));
+    let grown = before
+        .zip(connected)
+        .map(|(before, connected)| connected.saturating_sub(before));
     Server {
         pid: outcome.server_pid,
         resident_bytes_before: before,
@@ -212,37 +238,60 @@ fn opening(scenario: &Scenario, outcome: &Outcome) -> Opening {
 
 fn stages(scenario: &Scenario, outcome: &Outcome) -> Vec<StageReport> {
     let all = scenario.timeline.stages().iter().enumerate();
-    all.filter(|(_, stage)| stage.measured).map(|(index, _)| stage_report(scenario, outcome, index)).collect()
+    all.filter(|(_, stage)| stage.measured)
+        .map(|(index, _)| stage_report(scenario, outcome, index))
+        .collect()
 }
 
 fn stage_report(scenario: &Scenario, outcome: &Outcome, index: usize) -> StageReport {
     let stage = &scenario.timeline.stages()[index];
     let seconds = stage.length.as_secs_f64();
-    let groups: Vec<_> = (0..scenario.groups.len()).map(|group| group_report(scenario, outcome, index, group)).collect();
+    let groups: Vec<_> = (0..scenario.groups.len())
+        .map(|group| group_report(scenario, outcome, index, group))
+        .collect();
     let deliveries: u64 = groups.iter().map(|group| group.deliveries).sum();
-    let (from, to) = (&outcome.boundaries[index].server, &outcome.boundaries[index + 1].server);
-    let cpu = from.process.zip(to.process).map(|(from, to)| to.cpu_seconds - from.cpu_seconds);
+    let (from, to) = (
+        &outcome.boundaries[index].server,
+        &outcome.boundaries[index + 1].server,
+    );
+    let cpu = from
+        .process
+        .zip(to.process)
+        .map(|(from, to)| to.cpu_seconds - from.cpu_seconds);
     let counted = |read: fn(&crate::server_watch::metrics::Counters) -> Option<f64>| {
         let (from, to) = from.counters.as_ref().zip(to.counters.as_ref())?;
         Some(read(to)? - read(from)?)
     };
-    let (server_deliveries, wakeups) = (counted(|counters| counters.deliveries), counted(|counters| counters.write_wakeups));
+    let (server_deliveries, wakeups) = (
+        counted(|counters| counters.deliveries),
+        counted(|counters| counters.write_wakeups),
+    );
     StageReport {
         name: stage.name,
         seconds,
         deliveries_per_s: deliveries as f64 / seconds,
         server_cpu_cores: cpu.map(|cpu| cpu / (to.at - from.at).as_secs_f64()),
-        server_cpu_us_per_delivery: cpu.filter(|_| deliveries > 0).map(|cpu| cpu * 1e6 / deliveries as f64),
+        server_cpu_us_per_delivery: cpu
+            .filter(|_| deliveries > 0)
+            .map(|cpu| cpu * 1e6 / deliveries as f64),
         server_deliveries,
         server_write_calls: counted(|counters| counters.write_calls),
         server_write_wakeups: wakeups,
-        write_wakeups_percent: wakeups.zip(server_deliveries).filter(|(_, of)| *of > 0.0).map(|(wakeups, of)| wakeups * 100.0 / of),
+        write_wakeups_percent: wakeups
+            .zip(server_deliveries)
+            .filter(|(_, of)| *of > 0.0)
+            .map(|(wakeups, of)| wakeups * 100.0 / of),
         groups,
     }
 }
 
 fn group_report(scenario: &Scenario, outcome: &Outcome, stage: usize, group: usize) -> GroupReport {
-    let received: Vec<_> = outcome.readings.iter().filter(|reading| reading.group == group).map(|reading| &reading.stages[stage]).collect();
+    let received: Vec<_> = outcome
+        .readings
+        .iter()
+        .filter(|reading| reading.group == group)
+        .map(|reading| &reading.stages[stage])
+        .collect();
     let deliveries: u64 = received.iter().map(|received| received.deliveries).sum();
     let answered = &outcome.acks.groups[group][stage];
     let described = &scenario.timeline.stages()[stage];
@@ -251,7 +300,12 @@ fn group_report(scenario: &Scenario, outcome: &Outcome, stage: usize, group: usi
         connections: scenario.groups[group].connections,
         channels: scenario.groups[group].channels,
         publishes_due_per_s: described.rates.get(group).copied().unwrap_or(0.0),
-        published: outcome.pacings.iter().filter(|pacing| pacing.group == group).map(|pacing| pacing.sent[stage]).sum(),
+        published: outcome
+            .pacings
+            .iter()
+            .filter(|pacing| pacing.group == group)
+            .map(|pacing| pacing.sent[stage])
+            .sum(),
         acknowledged: answered.acknowledged,
         refused: answered.refused,
         deliveries,
@@ -263,8 +317,15 @@ fn group_report(scenario: &Scenario, outcome: &Outcome, stage: usize, group: usi
 }
 
 fn generator(scenario: &Scenario, outcome: &Outcome) -> Generator {
-    let stages = scenario.timeline.stages().iter().enumerate().filter(|(_, stage)| stage.measured);
-    let uses = stages.flat_map(|(index, _)| thread_uses(&outcome.boundaries[index], &outcome.boundaries[index + 1]));
+    let stages = scenario
+        .timeline
+        .stages()
+        .iter()
+        .enumerate()
+        .filter(|(_, stage)| stage.measured);
+    let uses = stages.flat_map(|(index, _)| {
+        thread_uses(&outcome.boundaries[index], &outcome.boundaries[index + 1])
+    });
     // The busiest stage of each thread counts.
     let mut threads: Vec<ThreadUse> = Vec::new();
     for used in uses {
@@ -274,13 +335,25 @@ fn generator(scenario: &Scenario, outcome: &Outcome) -> Generator {
             None => threads.push(used),
         }
     }
-    let loop_lag = outcome.readings.iter().map(|reading| reading.loop_lag.summary().p99_ms).fold(0.0, f64::max);
-    let slip = outcome.pacings.iter().map(|pacing| pacing.slip.summary().p99_ms).fold(0.0, f64::max);
+    let loop_lag = outcome
+        .readings
+        .iter()
+        .map(|reading| reading.loop_lag.summary().p99_ms)
+        .fold(0.0, f64::max);
+    let slip = outcome
+        .pacings
+        .iter()
+        .map(|pacing| pacing.slip.summary().p99_ms)
+        .fold(0.0, f64::max);
     Generator {
         threads,
         loop_lag_p99_ms: loop_lag,
         slip_p99_ms: slip,
-        own_failures: outcome.readings.iter().map(|reading| reading.own_failures).sum(),
+        own_failures: outcome
+            .readings
+            .iter()
+            .map(|reading| reading.own_failures)
+            .sum(),
         misread: outcome.readings.iter().map(|reading| reading.misread).sum(),
         files_allowed: outcome.files_allowed,
     }
@@ -289,8 +362,13 @@ fn generator(scenario: &Scenario, outcome: &Outcome) -> Generator {
 fn thread_uses(from: &Boundary, to: &Boundary) -> Vec<ThreadUse> {
     let seconds = (to.server.at - from.server.at).as_secs_f64();
     let use_of = |(name, cpu, waiting): &(String, f64, f64)| {
-        let (_, cpu_before, waiting_before) = from.threads.iter().find(|(before, ..)| before == name)?;
-        Some(ThreadUse { name: name.clone(), cpu: (cpu - cpu_before) / seconds, waiting: (waiting - waiting_before) / seconds })
+        let (_, cpu_before, waiting_before) =
+            from.threads.iter().find(|(before, ..)| before == name)?;
+        Some(ThreadUse {
+            name: name.clone(),
+            cpu: (cpu - cpu_before) / seconds,
+            waiting: (waiting - waiting_before) / seconds,
+        })
     };
     to.threads.iter().filter_map(use_of).collect()
 }
@@ -304,7 +382,11 @@ fn figures(
     generator: Generator,
 ) -> Figures {
     // The first group is the one whose latency is asked for: all of them, or the bystanders' room.
-    let watched: Vec<_> = stages.iter().filter_map(|stage| stage.groups.first()).filter(|group| group.latency.count > 0).collect();
+    let watched: Vec<_> = stages
+        .iter()
+        .filter_map(|stage| stage.groups.first())
+        .filter(|group| group.latency.count > 0)
+        .collect();
     let answered = || outcome.acks.groups.iter().flatten();
     let answers: u64 = answered().map(|stage| stage.acknowledged).sum();
     let published: u64 = outcome.pacings.iter().flat_map(|pacing| &pacing.sent).sum();
@@ -313,13 +395,30 @@ fn figures(
     Figures {
         faults,
         refused: published.saturating_sub(answers) + unsent,
-        closed: outcome.failed + outcome.closed + u64::from(scenario.shape.connections()).saturating_sub(all_settled),
-        p99_ms: watched.iter().map(|group| group.latency.p99_ms).reduce(f64::max),
-        p99_9_ms: watched.iter().map(|group| group.latency.p99_9_ms).reduce(f64::max),
-        deliveries_per_s: stages.iter().map(|stage| stage.deliveries_per_s).reduce(f64::min),
+        closed: outcome.failed
+            + outcome.closed
+            + u64::from(scenario.shape.connections()).saturating_sub(all_settled),
+        p99_ms: watched
+            .iter()
+            .map(|group| group.latency.p99_ms)
+            .reduce(f64::max),
+        p99_9_ms: watched
+            .iter()
+            .map(|group| group.latency.p99_9_ms)
+            .reduce(f64::max),
+        deliveries_per_s: stages
+            .iter()
+            .map(|stage| stage.deliveries_per_s)
+            .reduce(f64::min),
         bytes_per_connection: server.bytes_per_connection,
-        cpu_us_per_delivery: stages.iter().rev().find_map(|stage| stage.server_cpu_us_per_delivery),
-        wakeups_percent: stages.iter().filter_map(|stage| stage.write_wakeups_percent).reduce(f64::max),
+        cpu_us_per_delivery: stages
+            .iter()
+            .rev()
+            .find_map(|stage| stage.server_cpu_us_per_delivery),
+        wakeups_percent: stages
+            .iter()
+            .filter_map(|stage| stage.write_wakeups_percent)
+            .reduce(f64::max),
         generator,
     }
 }

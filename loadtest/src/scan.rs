@@ -25,7 +25,10 @@ pub(crate) struct Scanner {
 
 impl Scanner {
     pub(crate) fn new(form: Form) -> Self {
-        Self { form, hints: [0; KEYS] }
+        Self {
+            form,
+            hints: [0; KEYS],
+        }
     }
 
     /// `None` when the frame is not one logged event, in the order of fields that the codec writes.
@@ -35,13 +38,21 @@ impl Scanner {
                 let rest = frame.strip_prefix(br#"{"event":{"alias":"#)?;
                 let (alias, _) = decimal(rest)?;
                 let (offset, _) = decimal(self.behind(OFFSET, rest, br#""offset":"#)?)?;
-                Some(Sighting { alias: u32::try_from(alias).ok()?, offset, stamp: self.stamp(rest) })
+                Some(Sighting {
+                    alias: u32::try_from(alias).ok()?,
+                    offset,
+                    stamp: self.stamp(rest),
+                })
             }
             Form::MsgPack => {
                 let rest = frame.strip_prefix(b"\x81\xa5event")?;
                 let (alias, _) = unsigned(self.behind(ALIAS, rest, b"\xa5alias")?)?;
                 let (offset, _) = unsigned(self.behind(OFFSET, rest, b"\xa6offset")?)?;
-                Some(Sighting { alias: u32::try_from(alias).ok()?, offset, stamp: self.stamp(rest) })
+                Some(Sighting {
+                    alias: u32::try_from(alias).ok()?,
+                    offset,
+                    stamp: self.stamp(rest),
+                })
             }
         }
     }
@@ -50,7 +61,10 @@ impl Scanner {
     fn stamp(&mut self, rest: &[u8]) -> Option<Stamp> {
         let (due, rest) = decimal(self.behind(STAMP, rest, br#"{"due":"#)?)?;
         let (sent, _) = decimal(rest.strip_prefix(br#","sent":"#)?)?;
-        Some(Stamp { due_ns: stamp::ns_of(due)?, sent_ns: stamp::ns_of(sent)? })
+        Some(Stamp {
+            due_ns: stamp::ns_of(due)?,
+            sent_ns: stamp::ns_of(sent)?,
+        })
     }
 
     /// What follows the first `key` in `bytes`.
@@ -67,8 +81,13 @@ impl Scanner {
 
 /// The digits at the start, and what follows them.
 fn decimal(bytes: &[u8]) -> Option<(u64, &[u8])> {
-    let digits = bytes.iter().take_while(|byte| byte.is_ascii_digit()).count();
-    let value = bytes[..digits].iter().try_fold(0u64, |value, digit| value.checked_mul(10)?.checked_add(u64::from(digit - b'0')))?;
+    let digits = bytes
+        .iter()
+        .take_while(|byte| byte.is_ascii_digit())
+        .count();
+    let value = bytes[..digits].iter().try_fold(0u64, |value, digit| {
+        value.checked_mul(10)?.checked_add(u64::from(digit - b'0'))
+    })?;
     (digits > 0).then_some((value, &bytes[digits..]))
 }
 
@@ -83,7 +102,10 @@ fn unsigned(bytes: &[u8]) -> Option<(u64, &[u8])> {
         0xcf => 8,
         _ => return None,
     };
-    let value = rest.get(..length)?.iter().fold(0, |value, byte| value << 8 | u64::from(*byte));
+    let value = rest
+        .get(..length)?
+        .iter()
+        .fold(0, |value, byte| value << 8 | u64::from(*byte));
     Some((value, &rest[length..]))
 }
 
@@ -110,10 +132,16 @@ mod tests {
             id: Some("p1-77".to_owned()),
             user: Some("load-1".to_owned()),
             tags: Tags::new(),
-            payload: Some(Payload { format: Format::Json, bytes: Bytes::copy_from_slice(data.as_bytes()) }),
+            payload: Some(Payload {
+                format: Format::Json,
+                bytes: Bytes::copy_from_slice(data.as_bytes()),
+            }),
             own: false,
         };
-        Push::Event { alias: Alias(alias), event }
+        Push::Event {
+            alias: Alias(alias),
+            event,
+        }
     }
 
     #[test]
@@ -121,10 +149,28 @@ mod tests {
         for form in Form::ALL {
             let mut scanner = Scanner::new(form);
             // Numbers of every width, so that hints go stale on the way.
-            for (alias, offset) in [(1, 1), (7, 127), (128, 128), (300, 70_000), (70_000, 5_000_000_000), (1, 2)] {
-                let stamp = Stamp { due_ns: offset * 3, sent_ns: offset * 3 + 5 };
+            for (alias, offset) in [
+                (1, 1),
+                (7, 127),
+                (128, 128),
+                (300, 70_000),
+                (70_000, 5_000_000_000),
+                (1, 2),
+            ] {
+                let stamp = Stamp {
+                    due_ns: offset * 3,
+                    sent_ns: offset * 3 + 5,
+                };
                 let frame = encode_push(form, &event(alias, offset, &stamp::payload(stamp, 128)));
-                assert_eq!(scanner.scan(&frame), Some(Sighting { alias, offset, stamp: Some(stamp) }), "{form:?} {offset}");
+                assert_eq!(
+                    scanner.scan(&frame),
+                    Some(Sighting {
+                        alias,
+                        offset,
+                        stamp: Some(stamp)
+                    }),
+                    "{form:?} {offset}"
+                );
             }
         }
     }
@@ -133,14 +179,24 @@ mod tests {
     fn an_event_of_somebody_else_has_no_stamp() {
         for form in Form::ALL {
             let frame = encode_push(form, &event(3, 9, r#"{"hello":1}"#));
-            assert_eq!(Scanner::new(form).scan(&frame), Some(Sighting { alias: 3, offset: 9, stamp: None }));
+            assert_eq!(
+                Scanner::new(form).scan(&frame),
+                Some(Sighting {
+                    alias: 3,
+                    offset: 9,
+                    stamp: None
+                })
+            );
         }
     }
 
     #[test]
     fn other_pushes_are_left_to_the_codec() {
         for form in Form::ALL {
-            assert_eq!(Scanner::new(form).scan(&encode_push(form, &Push::Ping)), None);
+            assert_eq!(
+                Scanner::new(form).scan(&encode_push(form, &Push::Ping)),
+                None
+            );
             assert_eq!(Scanner::new(form).scan(b""), None);
         }
     }

@@ -4,8 +4,8 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use anyhow::{bail, ensure};
-use parlor_protocol::{ChannelName, Form};
 use parlor_protocol::limits::PAYLOAD_BYTES_MAX;
+use parlor_protocol::{ChannelName, Form};
 
 use crate::cli::{Options, Thresholds};
 use crate::schedule::{Stage, Timeline};
@@ -57,13 +57,22 @@ impl Scenario {
     /// # Errors
     /// When an option has a value that cannot be run, in words that name it.
     pub(crate) fn from_options(options: Options) -> anyhow::Result<Self> {
-        let url = options.url.as_deref().unwrap_or("ws://127.0.0.1:8000/v1/socket");
+        let url = options
+            .url
+            .as_deref()
+            .unwrap_or("ws://127.0.0.1:8000/v1/socket");
         let target = Target::resolve(url, options.allow_remote)?;
-        let shape = shape(options.shape.as_deref().unwrap_or("rooms=100x10"), options.connections)?;
+        let shape = shape(
+            options.shape.as_deref().unwrap_or("rooms=100x10"),
+            options.connections,
+        )?;
         let groups = shape.groups();
         let timeline = Timeline::new(stages(shape, &options)?);
         for group in 0..groups.len() {
-            ensure!(timeline.schedule(group).len() < u64::from(u32::MAX), "more publishes than command ids; shorten the run");
+            ensure!(
+                timeline.schedule(group).len() < u64::from(u32::MAX),
+                "more publishes than command ids; shorten the run"
+            );
         }
         let load = load(&options, &target)?;
         check_ports(&load, shape)?;
@@ -76,7 +85,10 @@ impl Scenario {
             load,
             server_pid: options.server_pid,
             metrics_url: options.metrics_url,
-            outputs: Outputs { json: options.json, markdown: options.markdown },
+            outputs: Outputs {
+                json: options.json,
+                markdown: options.markdown,
+            },
             thresholds: with_defaults(options.thresholds),
         })
     }
@@ -93,7 +105,11 @@ impl Scenario {
 
     /// Publishing connections of all groups.
     pub(crate) fn publishers(&self) -> u32 {
-        if self.shape.publishes() { self.load.publishers * self.groups.len() as u32 } else { 0 }
+        if self.shape.publishes() {
+            self.load.publishers * self.groups.len() as u32
+        } else {
+            0
+        }
     }
 }
 
@@ -105,27 +121,58 @@ fn shape(raw: &str, connections: Option<u32>) -> anyhow::Result<Shape> {
     };
     if let Some(connections) = connections {
         let made = shape.connections();
-        ensure!(made == connections, "--shape {raw} makes {made} connections, but --connections says {connections}");
+        ensure!(
+            made == connections,
+            "--shape {raw} makes {made} connections, but --connections says {connections}"
+        );
     }
     Ok(shape)
 }
 
 fn stages(shape: Shape, options: &Options) -> anyhow::Result<Vec<Stage>> {
-    let duration = options.duration.map_or(Duration::from_secs(30), |length| length.0);
-    let warmup = options.warmup.map_or(Duration::from_secs(3), |length| length.0);
-    ensure!(!duration.is_zero() && duration <= LENGTH_MAX && warmup <= LENGTH_MAX, "a stage lasts more than nothing and at most an hour");
-    let (rate, room_rate) = (options.rate.unwrap_or(100.0), options.room_rate.unwrap_or(20.0));
+    let duration = options
+        .duration
+        .map_or(Duration::from_secs(30), |length| length.0);
+    let warmup = options
+        .warmup
+        .map_or(Duration::from_secs(3), |length| length.0);
+    ensure!(
+        !duration.is_zero() && duration <= LENGTH_MAX && warmup <= LENGTH_MAX,
+        "a stage lasts more than nothing and at most an hour"
+    );
+    let (rate, room_rate) = (
+        options.rate.unwrap_or(100.0),
+        options.room_rate.unwrap_or(20.0),
+    );
     for rate in [rate, room_rate] {
-        ensure!(rate > 0.0 && rate <= RATE_MAX, "a rate is more than 0 and at most {RATE_MAX} publishes per second");
+        ensure!(
+            rate > 0.0 && rate <= RATE_MAX,
+            "a rate is more than 0 and at most {RATE_MAX} publishes per second"
+        );
     }
-    let measure = |name, rates: &[f64]| Stage { name, length: duration, measured: true, rates: rates.to_vec() };
-    let warm = |rates: &[f64]| Stage { name: "warm-up", length: warmup, measured: false, rates: rates.to_vec() };
+    let measure = |name, rates: &[f64]| Stage {
+        name,
+        length: duration,
+        measured: true,
+        rates: rates.to_vec(),
+    };
+    let warm = |rates: &[f64]| Stage {
+        name: "warm-up",
+        length: warmup,
+        measured: false,
+        rates: rates.to_vec(),
+    };
     Ok(match shape {
         Shape::Rooms { .. } => vec![warm(&[rate]), measure("load", &[rate])],
         Shape::Idle { .. } | Shape::IdleRooms { .. } => vec![measure("idle", &[])],
         Shape::Bystander { .. } => {
             let (alone, beside) = ([room_rate, 0.0], [room_rate, rate]);
-            vec![warm(&alone), measure("alone", &alone), warm(&beside), measure("beside", &beside)]
+            vec![
+                warm(&alone),
+                measure("alone", &alone),
+                warm(&beside),
+                measure("beside", &beside),
+            ]
         }
     })
 }
@@ -137,11 +184,25 @@ fn load(options: &Options, target: &Target) -> anyhow::Result<Load> {
         "a payload has {PAYLOAD_BYTES_MIN} to {PAYLOAD_BYTES_MAX} bytes, since it carries two times"
     );
     let connect_rate = options.connect_rate.unwrap_or(2_000.0);
-    ensure!(connect_rate > 0.0 && connect_rate <= RATE_MAX, "a connect rate is more than 0 and at most {RATE_MAX}");
-    let (publishers, threads) = (options.publishers.unwrap_or(4), options.threads.unwrap_or(1));
-    ensure!((1..=256).contains(&publishers), "there are 1 to 256 publishers");
+    ensure!(
+        connect_rate > 0.0 && connect_rate <= RATE_MAX,
+        "a connect rate is more than 0 and at most {RATE_MAX}"
+    );
+    let (publishers, threads) = (
+        options.publishers.unwrap_or(4),
+        options.threads.unwrap_or(1),
+    );
+    ensure!(
+        (1..=256).contains(&publishers),
+        "there are 1 to 256 publishers"
+    );
     ensure!((1..=64).contains(&threads), "there are 1 to 64 threads");
-    let sources = options.sources.as_deref().map(str::parse).transpose()?.or_else(|| target.default_sources());
+    let sources = options
+        .sources
+        .as_deref()
+        .map(str::parse)
+        .transpose()?
+        .or_else(|| target.default_sources());
     let prefix = options.prefix.as_deref().unwrap_or("load");
     Ok(Load {
         form: form(options.form.as_deref().unwrap_or("json"))?,
@@ -166,8 +227,13 @@ fn form(raw: &str) -> anyhow::Result<Form> {
 
 /// Running out of ports in the middle would look like a fault of the server.
 fn check_ports(load: &Load, shape: Shape) -> anyhow::Result<()> {
-    let each = shape.connections().div_ceil(load.sources.map_or(1, Sources::count));
-    ensure!(each <= PORTS_PER_SOURCE, "{each} connections from one address are more than its {PORTS_PER_SOURCE} ports; give more --sources");
+    let each = shape
+        .connections()
+        .div_ceil(load.sources.map_or(1, Sources::count));
+    ensure!(
+        each <= PORTS_PER_SOURCE,
+        "{each} connections from one address are more than its {PORTS_PER_SOURCE} ports; give more --sources"
+    );
     Ok(())
 }
 
@@ -178,7 +244,8 @@ fn channel_name(load: &Load, group: &Group, channel: u32) -> String {
 /// All names of a run differ in digits only, so the longest one of each group answers for all.
 fn check_names(load: &Load, groups: &[Group]) -> anyhow::Result<()> {
     for group in groups {
-        ChannelName::parse(&channel_name(load, group, group.channels)).map_err(|error| anyhow::anyhow!("bad --prefix; {}", error.text))?;
+        ChannelName::parse(&channel_name(load, group, group.channels))
+            .map_err(|error| anyhow::anyhow!("bad --prefix; {}", error.text))?;
     }
     Ok(())
 }
@@ -213,14 +280,29 @@ mod tests {
 
     #[test]
     fn faults_break_the_run_unless_allowed() {
-        let thresholds = scenario(|options| options.thresholds.max_gaps = Some(5)).unwrap().thresholds;
-        assert_eq!((thresholds.max_gaps, thresholds.max_duplicates, thresholds.max_p99_ms), (Some(5), Some(0), None));
+        let thresholds = scenario(|options| options.thresholds.max_gaps = Some(5))
+            .unwrap()
+            .thresholds;
+        assert_eq!(
+            (
+                thresholds.max_gaps,
+                thresholds.max_duplicates,
+                thresholds.max_p99_ms
+            ),
+            (Some(5), Some(0), None)
+        );
     }
 
     #[test]
     fn bystanders_are_measured_alone_and_beside_the_crowd() {
-        let scenario = scenario(|options| options.shape = Some("bystander=10+1000".into())).unwrap();
-        let stages: Vec<_> = scenario.timeline.stages().iter().map(|stage| (stage.name, stage.measured, stage.rates.clone())).collect();
+        let scenario =
+            scenario(|options| options.shape = Some("bystander=10+1000".into())).unwrap();
+        let stages: Vec<_> = scenario
+            .timeline
+            .stages()
+            .iter()
+            .map(|stage| (stage.name, stage.measured, stage.rates.clone()))
+            .collect();
         assert_eq!(stages[1], ("alone", true, vec![20.0, 0.0]));
         assert_eq!(stages[3], ("beside", true, vec![20.0, 100.0]));
         assert_eq!(scenario.connections(), 1010 + 8);
@@ -228,7 +310,11 @@ mod tests {
 
     #[test]
     fn idle_takes_its_number_from_connections() {
-        let idle = |connections| scenario(|options| (options.shape, options.connections) = (Some("idle".into()), connections));
+        let idle = |connections| {
+            scenario(|options| {
+                (options.shape, options.connections) = (Some("idle".into()), connections)
+            })
+        };
         assert_eq!(idle(Some(500)).unwrap().connections(), 500);
         assert!(idle(None).is_err());
     }
@@ -243,7 +329,10 @@ mod tests {
             |options| options.duration = Some("0s".parse().unwrap()),
             |options| options.connections = Some(5),
             |options| options.url = Some("ws://192.0.2.1/".into()),
-            |options| (options.shape, options.sources) = (Some("idle=30000".into()), Some("127.0.0.1".into())),
+            |options| {
+                (options.shape, options.sources) =
+                    (Some("idle=30000".into()), Some("127.0.0.1".into()))
+            },
         ];
         for (index, change) in refused.into_iter().enumerate() {
             assert!(scenario(change).is_err(), "case {index} was accepted");

@@ -56,7 +56,10 @@ impl Timeline {
 
     /// The stage in which an instant lies; everything after the end belongs to the last.
     pub(crate) fn stage_of(&self, ns: u64) -> usize {
-        self.ends.iter().position(|&end| ns < end).unwrap_or(self.ends.len().saturating_sub(1))
+        self.ends
+            .iter()
+            .position(|&end| ns < end)
+            .unwrap_or(self.ends.len().saturating_sub(1))
     }
 
     /// When a stage ends, since the start.
@@ -76,7 +79,12 @@ impl Timeline {
         for stage in &self.stages {
             let rate = stage.rates.get(group).copied().unwrap_or(0.0);
             let count = (stage.length.as_secs_f64() * rate).round() as u64;
-            spans.push(Span { first, count, start_ns, rate });
+            spans.push(Span {
+                first,
+                count,
+                start_ns,
+                rate,
+            });
             first += count;
             start_ns += nanos(stage.length);
         }
@@ -92,7 +100,10 @@ impl Schedule {
 
     /// When the publish with this number (from 0) is due, in ns since the start; `None` behind the last.
     pub(crate) fn due_ns(&self, number: u64) -> Option<u64> {
-        let span = self.spans.iter().find(|span| number < span.first + span.count)?;
+        let span = self
+            .spans
+            .iter()
+            .find(|span| number < span.first + span.count)?;
         let within = (number - span.first) as f64 * NANOS_PER_SECOND / span.rate;
         Some(span.start_ns + within as u64)
     }
@@ -109,23 +120,36 @@ mod tests {
     use super::*;
 
     fn stage(seconds: u64, rate: f64) -> Stage {
-        Stage { name: "stage", length: Duration::from_secs(seconds), measured: true, rates: vec![rate] }
+        Stage {
+            name: "stage",
+            length: Duration::from_secs(seconds),
+            measured: true,
+            rates: vec![rate],
+        }
     }
 
     fn due(timeline: &Timeline) -> Vec<u64> {
         let schedule = timeline.schedule(0);
-        (0..schedule.len()).map(|number| schedule.due_ns(number).unwrap()).collect()
+        (0..schedule.len())
+            .map(|number| schedule.due_ns(number).unwrap())
+            .collect()
     }
 
     #[test]
     fn publishes_are_due_at_even_steps() {
-        assert_eq!(due(&Timeline::new(vec![stage(1, 4.0)])), [0, 250_000_000, 500_000_000, 750_000_000]);
+        assert_eq!(
+            due(&Timeline::new(vec![stage(1, 4.0)])),
+            [0, 250_000_000, 500_000_000, 750_000_000]
+        );
     }
 
     #[test]
     fn a_stage_starts_on_time_whatever_the_one_before_it_did() {
         let timeline = Timeline::new(vec![stage(1, 0.0), stage(1, 2.0), stage(1, 1.0)]);
-        assert_eq!(due(&timeline), [1_000_000_000, 1_500_000_000, 2_000_000_000]);
+        assert_eq!(
+            due(&timeline),
+            [1_000_000_000, 1_500_000_000, 2_000_000_000]
+        );
     }
 
     #[test]
@@ -141,7 +165,11 @@ mod tests {
     #[test]
     fn an_event_belongs_to_the_stage_of_its_due_time() {
         let timeline = Timeline::new(vec![stage(1, 1.0), stage(2, 1.0)]);
-        assert_eq!([0, 999_999_999, 1_000_000_000, 2_999_999_999, 9_000_000_000].map(|ns| timeline.stage_of(ns)), [0, 0, 1, 1, 1]);
+        assert_eq!(
+            [0, 999_999_999, 1_000_000_000, 2_999_999_999, 9_000_000_000]
+                .map(|ns| timeline.stage_of(ns)),
+            [0, 0, 1, 1, 1]
+        );
     }
 
     #[test]

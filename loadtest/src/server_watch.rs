@@ -39,12 +39,25 @@ impl ServerWatch {
     ///
     /// # Errors
     /// When a named process does not exist or the metrics page does not answer.
-    pub(crate) fn new(pid: Option<u32>, address: SocketAddr, metrics_url: Option<&str>) -> anyhow::Result<Self> {
+    pub(crate) fn new(
+        pid: Option<u32>,
+        address: SocketAddr,
+        metrics_url: Option<&str>,
+    ) -> anyhow::Result<Self> {
         let named = pid.is_some();
-        let pid = pid.or_else(|| address.ip().is_loopback().then(|| listener_of(address.port())).flatten());
+        let pid = pid.or_else(|| {
+            address
+                .ip()
+                .is_loopback()
+                .then(|| listener_of(address.port()))
+                .flatten()
+        });
         let metrics = metrics_url.map(MetricsPage::parse).transpose()?;
         let watch = Self { pid, metrics };
-        ensure!(!named || watch.sample().process.is_some(), "unable to watch process {pid:?}; it is not there");
+        ensure!(
+            !named || watch.sample().process.is_some(),
+            "unable to watch process {pid:?}; it is not there"
+        );
         if let Some(page) = &watch.metrics {
             page.read().context("unable to read the server's metrics")?;
         }
@@ -70,16 +83,24 @@ impl ServerWatch {
             return String::new();
         };
         let now = Instant::now();
-        let share = before.map_or(0.0, |(at, cpu)| (process.cpu_seconds - cpu) / (now - at).as_secs_f64().max(1e-3));
+        let share = before.map_or(0.0, |(at, cpu)| {
+            (process.cpu_seconds - cpu) / (now - at).as_secs_f64().max(1e-3)
+        });
         *before = Some((now, process.cpu_seconds));
-        format!("server {:.0} % cpu, {} MiB", share * 100.0, process.resident_bytes >> 20)
+        format!(
+            "server {:.0} % cpu, {} MiB",
+            share * 100.0,
+            process.resident_bytes >> 20
+        )
     }
 }
 
 /// CPU time and time spent waiting for a core, in s, of one thread of this process (`/proc/self/task/ID`).
 pub(crate) fn thread_times(task: &str) -> Option<(f64, f64)> {
     let text = fs::read_to_string(format!("/proc/self/task/{task}/schedstat")).ok()?;
-    let mut nanos = text.split_ascii_whitespace().map_while(|number| number.parse::<f64>().ok());
+    let mut nanos = text
+        .split_ascii_whitespace()
+        .map_while(|number| number.parse::<f64>().ok());
     Some((nanos.next()? / 1e9, nanos.next()? / 1e9))
 }
 
@@ -109,20 +130,31 @@ fn cpu_ticks(stat: &str) -> Option<u64> {
 }
 
 fn resident_bytes(status: &str) -> Option<u64> {
-    let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"))?;
+    let line = status
+        .lines()
+        .find_map(|line| line.strip_prefix("VmRSS:"))?;
     let kib: u64 = line.trim().strip_suffix("kB")?.trim().parse().ok()?;
     Some(kib * 1024)
 }
 
 /// The process that holds a listening socket on a port of this machine, if we may see it.
 fn listener_of(port: u16) -> Option<u32> {
-    let inode = ["/proc/net/tcp", "/proc/net/tcp6"].iter().find_map(|table| listening_inode(&fs::read_to_string(table).ok()?, port))?;
+    let inode = ["/proc/net/tcp", "/proc/net/tcp6"]
+        .iter()
+        .find_map(|table| listening_inode(&fs::read_to_string(table).ok()?, port))?;
     let socket = format!("socket:[{inode}]");
     let holds = |pid: &u32| {
-        fs::read_dir(format!("/proc/{pid}/fd"))
-            .is_ok_and(|files| files.flatten().any(|file| fs::read_link(file.path()).is_ok_and(|link| link.as_os_str() == socket.as_str())))
+        fs::read_dir(format!("/proc/{pid}/fd")).is_ok_and(|files| {
+            files.flatten().any(|file| {
+                fs::read_link(file.path()).is_ok_and(|link| link.as_os_str() == socket.as_str())
+            })
+        })
     };
-    fs::read_dir("/proc").ok()?.flatten().filter_map(|entry| entry.file_name().to_str()?.parse().ok()).find(holds)
+    fs::read_dir("/proc")
+        .ok()?
+        .flatten()
+        .filter_map(|entry| entry.file_name().to_str()?.parse().ok())
+        .find(holds)
 }
 
 fn listening_inode(table: &str, port: u16) -> Option<u64> {
@@ -150,13 +182,19 @@ mod tests {
 
     #[test]
     fn resident_memory_is_in_bytes() {
-        assert_eq!(resident_bytes("Name:\tx\nVmRSS:\t    2048 kB\n"), Some(2 << 20));
+        assert_eq!(
+            resident_bytes("Name:\tx\nVmRSS:\t    2048 kB\n"),
+            Some(2 << 20)
+        );
     }
 
     #[test]
     fn a_listener_is_found_by_its_port() {
         let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
-        assert_eq!(listener_of(listener.local_addr().unwrap().port()), Some(std::process::id()));
+        assert_eq!(
+            listener_of(listener.local_addr().unwrap().port()),
+            Some(std::process::id())
+        );
     }
 
     #[test]

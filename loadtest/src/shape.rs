@@ -47,8 +47,12 @@ impl Shape {
         match self {
             Self::Rooms { channels, members } => vec![group("rooms", channels * members, channels)],
             Self::Idle { connections } => vec![group("idle", connections, 0)],
-            Self::IdleRooms { channels, members } => vec![group("idle", channels * members, channels)],
-            Self::Bystander { room, crowd } => vec![group("room", room, 1), group("crowd", crowd, 1)],
+            Self::IdleRooms { channels, members } => {
+                vec![group("idle", channels * members, channels)]
+            }
+            Self::Bystander { room, crowd } => {
+                vec![group("room", room, 1), group("crowd", crowd, 1)]
+            }
         }
     }
 
@@ -65,7 +69,9 @@ impl FromStr for Shape {
     type Err = anyhow::Error;
 
     fn from_str(raw: &str) -> anyhow::Result<Self> {
-        let (kind, numbers) = raw.split_once('=').with_context(|| format!("`{raw}` is not a shape; {SHAPES}"))?;
+        let (kind, numbers) = raw
+            .split_once('=')
+            .with_context(|| format!("`{raw}` is not a shape; {SHAPES}"))?;
         let shape = match kind {
             "rooms" | "channel" => {
                 let (channels, members) = pair(numbers, 'x')?;
@@ -75,7 +81,9 @@ impl FromStr for Shape {
                 let (channels, members) = pair(numbers, 'x')?;
                 Self::IdleRooms { channels, members }
             }
-            "idle" => Self::Idle { connections: number(numbers)? },
+            "idle" => Self::Idle {
+                connections: number(numbers)?,
+            },
             "bystander" => {
                 let (room, crowd) = pair(numbers, '+')?;
                 Self::Bystander { room, crowd }
@@ -98,11 +106,17 @@ impl fmt::Display for Shape {
 }
 
 fn group(name: &'static str, connections: u32, channels: u32) -> Group {
-    Group { name, connections, channels }
+    Group {
+        name,
+        connections,
+        channels,
+    }
 }
 
 fn pair(raw: &str, separator: char) -> anyhow::Result<(u32, u32)> {
-    let (left, right) = raw.split_once(separator).with_context(|| format!("`{raw}` lacks the `{separator}`; {SHAPES}"))?;
+    let (left, right) = raw
+        .split_once(separator)
+        .with_context(|| format!("`{raw}` lacks the `{separator}`; {SHAPES}"))?;
     let (left, right) = (number(left)?, number(right)?);
     // Checked here once, so that products and sums of a shape's parts never overflow.
     if u64::from(left) * u64::from(right) > u64::from(CONNECTIONS_MAX) {
@@ -133,24 +147,68 @@ mod tests {
 
     #[test]
     fn shapes_are_read() {
-        check("rooms=1000x10", Shape::Rooms { channels: 1000, members: 10 });
-        check("channel=1x10000", Shape::Rooms { channels: 1, members: 10_000 });
-        check("idle=10000", Shape::Idle { connections: 10_000 });
-        check("idle=1000x10", Shape::IdleRooms { channels: 1000, members: 10 });
-        check("bystander=10+10000", Shape::Bystander { room: 10, crowd: 10_000 });
+        check(
+            "rooms=1000x10",
+            Shape::Rooms {
+                channels: 1000,
+                members: 10,
+            },
+        );
+        check(
+            "channel=1x10000",
+            Shape::Rooms {
+                channels: 1,
+                members: 10_000,
+            },
+        );
+        check(
+            "idle=10000",
+            Shape::Idle {
+                connections: 10_000,
+            },
+        );
+        check(
+            "idle=1000x10",
+            Shape::IdleRooms {
+                channels: 1000,
+                members: 10,
+            },
+        );
+        check(
+            "bystander=10+10000",
+            Shape::Bystander {
+                room: 10,
+                crowd: 10_000,
+            },
+        );
     }
 
     #[test]
     fn other_shapes_are_refused() {
-        for raw in ["", "rooms", "rooms=", "rooms=10", "rooms=0x10", "rooms=10x", "rooms=-1x2", "idle=0", "bystander=10x10",
-            "rooms=4294967295x4294967295", "squares=2x2"] {
+        for raw in [
+            "",
+            "rooms",
+            "rooms=",
+            "rooms=10",
+            "rooms=0x10",
+            "rooms=10x",
+            "rooms=-1x2",
+            "idle=0",
+            "bystander=10x10",
+            "rooms=4294967295x4294967295",
+            "squares=2x2",
+        ] {
             assert!(raw.parse::<Shape>().is_err(), "{raw} was accepted");
         }
     }
 
     #[test]
     fn every_room_gets_its_members() {
-        let group = &Shape::Rooms { channels: 7, members: 3 }.groups()[0];
+        let group = &Shape::Rooms {
+            channels: 7,
+            members: 3,
+        }
+        .groups()[0];
         let mut members = [0; 7];
         for connection in 0..group.connections {
             members[group.channel_of(connection).unwrap() as usize] += 1;

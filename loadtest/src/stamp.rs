@@ -26,7 +26,8 @@ pub(crate) fn ns_of(number: u64) -> Option<u64> {
 const BASE: u64 = 1_000_000_000_000_000;
 
 /// Bytes of a payload without padding.
-pub(crate) const PAYLOAD_BYTES_MIN: usize = r#"{"due":1000000000000000,"sent":1000000000000000,"pad":""}"#.len();
+pub(crate) const PAYLOAD_BYTES_MIN: usize =
+    r#"{"due":1000000000000000,"sent":1000000000000000,"pad":""}"#.len();
 
 #[cfg(test)]
 mod tests {
@@ -35,7 +36,10 @@ mod tests {
     #[test]
     fn payloads_have_the_length_asked_for() {
         for due_ns in [0, 1, 3_600_000_000_000] {
-            let stamp = Stamp { due_ns, sent_ns: due_ns + 7 };
+            let stamp = Stamp {
+                due_ns,
+                sent_ns: due_ns + 7,
+            };
             assert_eq!(payload(stamp, 128).len(), 128);
             assert_eq!(payload(stamp, 1).len(), PAYLOAD_BYTES_MIN);
         }
@@ -43,7 +47,13 @@ mod tests {
 
     #[test]
     fn a_payload_is_json() {
-        let text = payload(Stamp { due_ns: 5, sent_ns: 9 }, 100);
+        let text = payload(
+            Stamp {
+                due_ns: 5,
+                sent_ns: 9,
+            },
+            100,
+        );
         let value: serde_json::Value = serde_json::from_str(&text).unwrap();
         assert_eq!(value["due"].as_u64().and_then(ns_of), Some(5));
         assert_eq!(value["sent"].as_u64().and_then(ns_of), Some(9));

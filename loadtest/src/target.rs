@@ -26,22 +26,40 @@ impl Target {
     /// # Errors
     /// When the URL is not `ws://`, does not resolve, or leaves this machine without permission.
     pub(crate) fn resolve(url: &str, allow_remote: bool) -> anyhow::Result<Self> {
-        let uri: Uri = url.parse().with_context(|| format!("`{url}` is not a URL"))?;
-        ensure!(uri.scheme_str() == Some("ws"), "`{url}` does not begin with ws://");
+        let uri: Uri = url
+            .parse()
+            .with_context(|| format!("`{url}` is not a URL"))?;
+        ensure!(
+            uri.scheme_str() == Some("ws"),
+            "`{url}` does not begin with ws://"
+        );
         let host = uri.host().with_context(|| format!("`{url}` has no host"))?;
         let port = uri.port_u16().unwrap_or(80);
-        let mut addresses = (host.trim_matches(['[', ']']), port).to_socket_addrs().with_context(|| format!("unable to look up `{host}`"))?;
-        let address = addresses.next().with_context(|| format!("`{host}` has no address"))?;
+        let mut addresses = (host.trim_matches(['[', ']']), port)
+            .to_socket_addrs()
+            .with_context(|| format!("unable to look up `{host}`"))?;
+        let address = addresses
+            .next()
+            .with_context(|| format!("`{host}` has no address"))?;
         if !address.ip().is_loopback() && !allow_remote {
-            bail!("{} is not this machine; load other machines only if they are yours, with --allow-remote", address.ip());
+            bail!(
+                "{} is not this machine; load other machines only if they are yours, with --allow-remote",
+                address.ip()
+            );
         }
-        Ok(Self { url: url.to_owned(), address })
+        Ok(Self {
+            url: url.to_owned(),
+            address,
+        })
     }
 
     /// The addresses to come from unless told otherwise: several on loopback, the system's choice elsewhere.
     pub(crate) fn default_sources(&self) -> Option<Sources> {
         match self.address.ip() {
-            IpAddr::V4(ip) if ip.is_loopback() => Some(Sources { first: Ipv4Addr::LOCALHOST.to_bits(), count: SOURCES_DEFAULT }),
+            IpAddr::V4(ip) if ip.is_loopback() => Some(Sources {
+                first: Ipv4Addr::LOCALHOST.to_bits(),
+                count: SOURCES_DEFAULT,
+            }),
             IpAddr::V4(_) | IpAddr::V6(_) => None,
         }
     }
@@ -63,10 +81,20 @@ impl FromStr for Sources {
     /// `127.0.0.1-127.0.0.8`, or one address.
     fn from_str(raw: &str) -> anyhow::Result<Self> {
         let (first, last) = raw.split_once('-').unwrap_or((raw, raw));
-        let parse = |text: &str| text.parse::<Ipv4Addr>().with_context(|| format!("`{text}` is not an IPv4 address")).map(Ipv4Addr::to_bits);
+        let parse = |text: &str| {
+            text.parse::<Ipv4Addr>()
+                .with_context(|| format!("`{text}` is not an IPv4 address"))
+                .map(Ipv4Addr::to_bits)
+        };
         let (first, last) = (parse(first)?, parse(last)?);
-        ensure!(first <= last && last - first < SOURCES_MAX, "`{raw}` is not a rising range of at most {SOURCES_MAX} addresses");
-        Ok(Self { first, count: last - first + 1 })
+        ensure!(
+            first <= last && last - first < SOURCES_MAX,
+            "`{raw}` is not a rising range of at most {SOURCES_MAX} addresses"
+        );
+        Ok(Self {
+            first,
+            count: last - first + 1,
+        })
     }
 }
 
@@ -87,7 +115,13 @@ mod tests {
 
     #[test]
     fn odd_ranges_are_refused() {
-        for raw in ["", "127.0.0.2-127.0.0.1", "127.0.0.1-127.1.0.1", "::1", "127.0.0.1-"] {
+        for raw in [
+            "",
+            "127.0.0.2-127.0.0.1",
+            "127.0.0.1-127.1.0.1",
+            "::1",
+            "127.0.0.1-",
+        ] {
             assert!(raw.parse::<Sources>().is_err(), "{raw} was accepted");
         }
     }

@@ -88,7 +88,11 @@ impl Verdict {
         } else {
             Outcome::Broken
         };
-        Self { outcome, invalid, thresholds }
+        Self {
+            outcome,
+            invalid,
+            thresholds,
+        }
     }
 
     pub(crate) fn exit_code(&self) -> u8 {
@@ -104,10 +108,18 @@ impl Verdict {
         match self.outcome {
             Outcome::Passed => "passed".to_owned(),
             Outcome::Broken => {
-                let broken: Vec<_> = self.thresholds.iter().filter(|checked| !checked.kept).map(|checked| checked.name).collect();
+                let broken: Vec<_> = self
+                    .thresholds
+                    .iter()
+                    .filter(|checked| !checked.kept)
+                    .map(|checked| checked.name)
+                    .collect();
                 format!("broken: {}", broken.join(", "))
             }
-            Outcome::Invalid => format!("invalid: the generator was the bottleneck ({})", self.invalid.join("; ")),
+            Outcome::Invalid => format!(
+                "invalid: the generator was the bottleneck ({})",
+                self.invalid.join("; ")
+            ),
         }
     }
 }
@@ -117,17 +129,30 @@ fn bottlenecks(generator: &Generator) -> Vec<String> {
     let mut signs = Vec::new();
     for thread in &generator.threads {
         if thread.cpu > CPU_SHARE_MAX {
-            signs.push(format!("thread {} was busy for {:.0} % of the time", thread.name, thread.cpu * 100.0));
+            signs.push(format!(
+                "thread {} was busy for {:.0} % of the time",
+                thread.name,
+                thread.cpu * 100.0
+            ));
         }
     }
     if generator.loop_lag_p99_ms > LOOP_LAG_P99_MS_MAX {
-        signs.push(format!("its timers ran {:.1} ms late at p99", generator.loop_lag_p99_ms));
+        signs.push(format!(
+            "its timers ran {:.1} ms late at p99",
+            generator.loop_lag_p99_ms
+        ));
     }
     if generator.slip_p99_ms > SLIP_P99_MS_MAX {
-        signs.push(format!("it woke {:.1} ms late for publishes at p99", generator.slip_p99_ms));
+        signs.push(format!(
+            "it woke {:.1} ms late for publishes at p99",
+            generator.slip_p99_ms
+        ));
     }
     if generator.own_failures > 0 {
-        signs.push(format!("{} connections failed for want of files or ports", generator.own_failures));
+        signs.push(format!(
+            "{} connections failed for want of files or ports",
+            generator.own_failures
+        ));
     }
     if generator.misread > 0 {
         signs.push(format!("it misread {} sampled events", generator.misread));
@@ -139,27 +164,73 @@ fn check_all(figures: &Figures, thresholds: &Thresholds) -> Vec<Checked> {
     let count = |limit: Option<u64>| limit.map(|limit| limit as f64);
     let faults = &figures.faults;
     let checks = [
-        at_most("max-gaps", count(thresholds.max_gaps), Some(faults.gaps as f64)),
-        at_most("max-duplicates", count(thresholds.max_duplicates), Some(faults.duplicates as f64)),
-        at_most("max-reordered", count(thresholds.max_reordered), Some(faults.reordered as f64)),
-        at_most("max-refused", count(thresholds.max_refused), Some(figures.refused as f64)),
-        at_most("max-closed", count(thresholds.max_closed), Some(figures.closed as f64)),
+        at_most(
+            "max-gaps",
+            count(thresholds.max_gaps),
+            Some(faults.gaps as f64),
+        ),
+        at_most(
+            "max-duplicates",
+            count(thresholds.max_duplicates),
+            Some(faults.duplicates as f64),
+        ),
+        at_most(
+            "max-reordered",
+            count(thresholds.max_reordered),
+            Some(faults.reordered as f64),
+        ),
+        at_most(
+            "max-refused",
+            count(thresholds.max_refused),
+            Some(figures.refused as f64),
+        ),
+        at_most(
+            "max-closed",
+            count(thresholds.max_closed),
+            Some(figures.closed as f64),
+        ),
         at_most("max-p99-ms", thresholds.max_p99_ms, figures.p99_ms),
         at_most("max-p99-9-ms", thresholds.max_p99_9_ms, figures.p99_9_ms),
-        at_least("min-deliveries-per-s", thresholds.min_deliveries_per_s, figures.deliveries_per_s),
-        at_most("max-bytes-per-connection", count(thresholds.max_bytes_per_connection), count(figures.bytes_per_connection)),
-        at_most("max-cpu-us-per-delivery", thresholds.max_cpu_us_per_delivery, figures.cpu_us_per_delivery),
-        at_most("max-wakeups-percent", thresholds.max_wakeups_percent, figures.wakeups_percent),
+        at_least(
+            "min-deliveries-per-s",
+            thresholds.min_deliveries_per_s,
+            figures.deliveries_per_s,
+        ),
+        at_most(
+            "max-bytes-per-connection",
+            count(thresholds.max_bytes_per_connection),
+            count(figures.bytes_per_connection),
+        ),
+        at_most(
+            "max-cpu-us-per-delivery",
+            thresholds.max_cpu_us_per_delivery,
+            figures.cpu_us_per_delivery,
+        ),
+        at_most(
+            "max-wakeups-percent",
+            thresholds.max_wakeups_percent,
+            figures.wakeups_percent,
+        ),
     ];
     checks.into_iter().flatten().collect()
 }
 
 fn at_most(name: &'static str, limit: Option<f64>, value: Option<f64>) -> Option<Checked> {
-    limit.map(|limit| Checked { name, limit, value, kept: value.is_some_and(|value| value <= limit) })
+    limit.map(|limit| Checked {
+        name,
+        limit,
+        value,
+        kept: value.is_some_and(|value| value <= limit),
+    })
 }
 
 fn at_least(name: &'static str, limit: Option<f64>, value: Option<f64>) -> Option<Checked> {
-    limit.map(|limit| Checked { name, limit, value, kept: value.is_some_and(|value| value >= limit) })
+    limit.map(|limit| Checked {
+        name,
+        limit,
+        value,
+        kept: value.is_some_and(|value| value >= limit),
+    })
 }
 
 /// Of one thread: above it, events wait in the generator's own queue.
@@ -174,14 +245,27 @@ mod tests {
     use super::*;
 
     fn good() -> Figures {
-        Figures { p99_ms: Some(4.0), deliveries_per_s: Some(900.0), ..Figures::default() }
+        Figures {
+            p99_ms: Some(4.0),
+            deliveries_per_s: Some(900.0),
+            ..Figures::default()
+        }
     }
 
-    fn check(change: impl FnOnce(&mut Figures), thresholds: Thresholds, outcome: Outcome, exit_code: u8) {
+    fn check(
+        change: impl FnOnce(&mut Figures),
+        thresholds: Thresholds,
+        outcome: Outcome,
+        exit_code: u8,
+    ) {
         let mut figures = good();
         change(&mut figures);
         let verdict = Verdict::of(&figures, &thresholds);
-        assert_eq!((verdict.outcome, verdict.exit_code()), (outcome, exit_code), "{verdict:?}");
+        assert_eq!(
+            (verdict.outcome, verdict.exit_code()),
+            (outcome, exit_code),
+            "{verdict:?}"
+        );
     }
 
     #[test]
@@ -191,29 +275,63 @@ mod tests {
 
     #[test]
     fn a_threshold_is_kept_up_to_its_limit_and_broken_beyond() {
-        let p99 = |limit| Thresholds { max_p99_ms: Some(limit), ..Thresholds::default() };
+        let p99 = |limit| Thresholds {
+            max_p99_ms: Some(limit),
+            ..Thresholds::default()
+        };
         check(|_| {}, p99(4.0), Outcome::Passed, 0);
         check(|_| {}, p99(3.9), Outcome::Broken, 99);
-        let rate = |limit| Thresholds { min_deliveries_per_s: Some(limit), ..Thresholds::default() };
+        let rate = |limit| Thresholds {
+            min_deliveries_per_s: Some(limit),
+            ..Thresholds::default()
+        };
         check(|_| {}, rate(900.0), Outcome::Passed, 0);
         check(|_| {}, rate(901.0), Outcome::Broken, 99);
-        let gaps = Thresholds { max_gaps: Some(0), ..Thresholds::default() };
+        let gaps = Thresholds {
+            max_gaps: Some(0),
+            ..Thresholds::default()
+        };
         check(|figures| figures.faults.gaps = 1, gaps, Outcome::Broken, 99);
     }
 
     #[test]
     fn what_could_not_be_measured_keeps_no_threshold() {
-        let thresholds = Thresholds { max_bytes_per_connection: Some(1 << 40), ..Thresholds::default() };
+        let thresholds = Thresholds {
+            max_bytes_per_connection: Some(1 << 40),
+            ..Thresholds::default()
+        };
         check(|_| {}, thresholds, Outcome::Broken, 99);
     }
 
     #[test]
     fn a_busy_generator_makes_the_run_invalid_whatever_the_thresholds_say() {
-        let busy = |cpu| ThreadUse { name: "read-0".to_owned(), cpu, waiting: 0.0 };
-        check(|figures| figures.generator.threads = vec![busy(0.89)], Thresholds::default(), Outcome::Passed, 0);
-        check(|figures| figures.generator.threads = vec![busy(0.91)], Thresholds::default(), Outcome::Invalid, 98);
-        let broken = Thresholds { max_p99_ms: Some(0.0), ..Thresholds::default() };
-        check(|figures| figures.generator.threads = vec![busy(0.95)], broken, Outcome::Invalid, 98);
+        let busy = |cpu| ThreadUse {
+            name: "read-0".to_owned(),
+            cpu,
+            waiting: 0.0,
+        };
+        check(
+            |figures| figures.generator.threads = vec![busy(0.89)],
+            Thresholds::default(),
+            Outcome::Passed,
+            0,
+        );
+        check(
+            |figures| figures.generator.threads = vec![busy(0.91)],
+            Thresholds::default(),
+            Outcome::Invalid,
+            98,
+        );
+        let broken = Thresholds {
+            max_p99_ms: Some(0.0),
+            ..Thresholds::default()
+        };
+        check(
+            |figures| figures.generator.threads = vec![busy(0.95)],
+            broken,
+            Outcome::Invalid,
+            98,
+        );
     }
 
     #[test]
@@ -225,7 +343,12 @@ mod tests {
             |generator| generator.misread = 1,
         ];
         for change in invalid {
-            check(|figures| change(&mut figures.generator), Thresholds::default(), Outcome::Invalid, 98);
+            check(
+                |figures| change(&mut figures.generator),
+                Thresholds::default(),
+                Outcome::Invalid,
+                98,
+            );
         }
     }
 }

@@ -65,14 +65,21 @@ pub(crate) fn read(
     opened: oneshot::Sender<Vec<Vec<PublishLine>>>,
     finished: oneshot::Receiver<()>,
 ) -> anyhow::Result<Acks> {
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().context("unable to start a runtime")?;
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .context("unable to start a runtime")?;
     let reader = Rc::new(AckReader::new(shared));
     LocalSet::new().block_on(&runtime, async {
         let mut groups = Vec::new();
         let publishes = reader.shared.scenario.shape.publishes();
         for group in 0..reader.shared.scenario.groups.len() {
             let mut lines = Vec::new();
-            for number in 0..if publishes { reader.shared.scenario.load.publishers } else { 0 } {
+            for number in 0..if publishes {
+                reader.shared.scenario.load.publishers
+            } else {
+                0
+            } {
                 lines.push(Rc::clone(&reader).open(group, number).await?);
             }
             groups.push(lines);
@@ -83,19 +90,31 @@ pub(crate) fn read(
         anyhow::Ok(())
     })?;
     let mut acks = reader.acks.borrow_mut();
-    Ok(Acks { groups: std::mem::take(&mut acks.groups), troubles: std::mem::take(&mut acks.troubles) })
+    Ok(Acks {
+        groups: std::mem::take(&mut acks.groups),
+        troubles: std::mem::take(&mut acks.troubles),
+    })
 }
 
 impl AckReader {
     fn new(shared: Arc<Shared>) -> Self {
         let timeline = &shared.scenario.timeline;
-        let answered = || Answered { acknowledged: 0, refused: 0, latency: Latencies::new() };
+        let answered = || Answered {
+            acknowledged: 0,
+            refused: 0,
+            latency: Latencies::new(),
+        };
         let stages = || timeline.stages().iter().map(|_| answered()).collect();
         let groups = shared.scenario.groups.iter().map(|_| stages()).collect();
-        let schedules = (0..shared.scenario.groups.len()).map(|group| timeline.schedule(group)).collect();
+        let schedules = (0..shared.scenario.groups.len())
+            .map(|group| timeline.schedule(group))
+            .collect();
         Self {
             schedules,
-            acks: RefCell::new(Acks { groups, troubles: BTreeMap::new() }),
+            acks: RefCell::new(Acks {
+                groups,
+                troubles: BTreeMap::new(),
+            }),
             scratch: RefCell::new(vec![0; SCRATCH_BYTES]),
             shared,
         }
@@ -103,7 +122,9 @@ impl AckReader {
 
     async fn open(self: Rc<Self>, group: usize, number: u32) -> anyhow::Result<PublishLine> {
         let scenario = &self.shared.scenario;
-        let stream = open(scenario, number).await.map_err(|error| anyhow::anyhow!("unable to open a publisher; {}", error.what))?;
+        let stream = open(scenario, number)
+            .await
+            .map_err(|error| anyhow::anyhow!("unable to open a publisher; {}", error.what))?;
         let stream = stream.into_std()?;
         let writing = stream.try_clone()?;
         let mut wire = Wire::new(TcpStream::from_std(stream)?);
@@ -114,7 +135,10 @@ impl AckReader {
         answered.context("a publisher's connect was not answered")??;
         let pong_due = Arc::new(AtomicBool::new(false));
         spawn_local(Rc::clone(&self).listen(wire, group, Arc::clone(&pong_due)));
-        Ok(PublishLine { stream: writing, pong_due })
+        Ok(PublishLine {
+            stream: writing,
+            pong_due,
+        })
     }
 
     async fn connected(&self, wire: &mut Wire) -> anyhow::Result<()> {
@@ -126,7 +150,11 @@ impl AckReader {
                         return Ok(());
                     };
                     for message in self.decode(payload)? {
-                        if let ServerMessage::Reply { id: CONNECT_ID, result } = message {
+                        if let ServerMessage::Reply {
+                            id: CONNECT_ID,
+                            result,
+                        } = message
+                        {
                             answer = Some(result);
                         }
                     }
@@ -145,7 +173,9 @@ impl AckReader {
         let mut result = Ok(());
         while result.is_ok() {
             let read = poll_fn(|cx| {
-                wire.poll_frames(cx, &mut self.scratch.borrow_mut(), |frame| self.take(group, &frame, &pong_due))
+                wire.poll_frames(cx, &mut self.scratch.borrow_mut(), |frame| {
+                    self.take(group, &frame, &pong_due)
+                })
             });
             result = read.await;
         }
@@ -172,7 +202,9 @@ impl AckReader {
             match message {
                 ServerMessage::Reply { id, result } => self.answered(group, id, result),
                 ServerMessage::Push(Push::Ping) => pong_due.store(true, Ordering::Relaxed),
-                ServerMessage::Push(Push::Disconnect(push)) => self.trouble(format!("a publisher was disconnected: {}", push.name)),
+                ServerMessage::Push(Push::Disconnect(push)) => {
+                    self.trouble(format!("a publisher was disconnected: {}", push.name))
+                }
                 ServerMessage::Push(_) => {}
             }
         }
@@ -190,22 +222,36 @@ impl AckReader {
         match result {
             Ok(Reply::Publish(published)) => {
                 stage.acknowledged += 1;
-                stage.latency.record_ns(self.shared.since_start_ns(Instant::now()).saturating_sub(due_ns));
-                self.shared.acknowledged(group, id % scenario.groups[group].channels, published.offset);
+                stage.latency.record_ns(
+                    self.shared
+                        .since_start_ns(Instant::now())
+                        .saturating_sub(due_ns),
+                );
+                self.shared.acknowledged(
+                    group,
+                    id % scenario.groups[group].channels,
+                    published.offset,
+                );
                 progress.acknowledged.add(1);
-                progress.owed.add(u64::from(scenario.groups[group].members()));
+                progress
+                    .owed
+                    .add(u64::from(scenario.groups[group].members()));
             }
             Ok(_) => {}
             Err(error) => {
                 stage.refused += 1;
                 progress.refused.add(1);
-                *acks.troubles.entry(format!("a publish was refused: {}", error.text)).or_default() += 1;
+                *acks
+                    .troubles
+                    .entry(format!("a publish was refused: {}", error.text))
+                    .or_default() += 1;
             }
         }
     }
 
     fn decode(&self, payload: &[u8]) -> Result<Vec<ServerMessage>, BadFrame> {
-        decode_server(self.shared.scenario.load.form, payload).map_err(|_| BadFrame("a frame that the codec does not read"))
+        decode_server(self.shared.scenario.load.form, payload)
+            .map_err(|_| BadFrame("a frame that the codec does not read"))
     }
 
     fn trouble(&self, what: String) {

@@ -33,19 +33,28 @@ pub(crate) struct OpenError {
 pub(crate) async fn open(scenario: &Scenario, connection: u32) -> Result<TcpStream, OpenError> {
     let opening = async {
         let socket = socket(scenario, connection)?;
-        let stream = TcpSocket::from_std_stream(socket.into()).connect(scenario.target.address).await?;
+        let stream = TcpSocket::from_std_stream(socket.into())
+            .connect(scenario.target.address)
+            .await?;
         stream.set_nodelay(true)?;
         shake_hands(stream, &scenario.target.url, scenario.load.form).await
     };
     match timeout(OPEN_TIMEOUT, opening).await {
         Ok(result) => result,
-        Err(_) => Err(OpenError { what: "handshake timed out".to_owned(), own: false }),
+        Err(_) => Err(OpenError {
+            what: "handshake timed out".to_owned(),
+            own: false,
+        }),
     }
 }
 
 /// A non-blocking socket, bound to the connection's source address where there is a choice of them.
 fn socket(scenario: &Scenario, connection: u32) -> std::io::Result<Socket> {
-    let socket = Socket::new(Domain::for_address(scenario.target.address), Type::STREAM, Some(Protocol::TCP))?;
+    let socket = Socket::new(
+        Domain::for_address(scenario.target.address),
+        Type::STREAM,
+        Some(Protocol::TCP),
+    )?;
     socket.set_nonblocking(true)?;
     if let (Some(sources), SocketAddr::V4(_)) = (scenario.load.sources, scenario.target.address) {
         // Port 0 is chosen at bind and is then this address's alone: IP_BIND_ADDRESS_NO_PORT would allow one port for
@@ -57,15 +66,23 @@ fn socket(scenario: &Scenario, connection: u32) -> std::io::Result<Socket> {
 
 async fn shake_hands(stream: TcpStream, url: &str, form: Form) -> Result<TcpStream, OpenError> {
     let mut request = url.into_client_request().map_err(|error| foreign(&error))?;
-    request.headers_mut().insert(SEC_WEBSOCKET_PROTOCOL, HeaderValue::from_static(form.subprotocol()));
+    request.headers_mut().insert(
+        SEC_WEBSOCKET_PROTOCOL,
+        HeaderValue::from_static(form.subprotocol()),
+    );
     let config = WebSocketConfig::default().read_buffer_size(READ_BUFFER_BYTES);
-    let (socket, _) = client_async_with_config(request, stream, Some(config)).await.map_err(|error| foreign(&error))?;
+    let (socket, _) = client_async_with_config(request, stream, Some(config))
+        .await
+        .map_err(|error| foreign(&error))?;
     // Nothing of the server's is lost with tungstenite's buffer: the server speaks only after our `connect`.
     Ok(socket.into_inner())
 }
 
 fn foreign(error: &tokio_tungstenite::tungstenite::Error) -> OpenError {
-    OpenError { what: format!("handshake failed: {error}"), own: false }
+    OpenError {
+        what: format!("handshake failed: {error}"),
+        own: false,
+    }
 }
 
 impl From<std::io::Error> for OpenError {
@@ -73,7 +90,10 @@ impl From<std::io::Error> for OpenError {
         let own = error.kind() == ErrorKind::AddrNotAvailable
             || error.kind() == ErrorKind::AddrInUse
             || matches!(error.raw_os_error(), Some(EMFILE | ENFILE));
-        Self { what: format!("connect failed: {}", error.kind()), own }
+        Self {
+            what: format!("connect failed: {}", error.kind()),
+            own,
+        }
     }
 }
 

@@ -58,8 +58,15 @@ impl Pacer {
             shared: Arc::clone(shared),
             schedule: scenario.timeline.schedule(group),
             lines,
-            channels: (0..scenario.groups[group].channels).map(|channel| scenario.channel(group, channel)).collect(),
-            pacing: Pacing { group, sent: vec![0; stages], unsent: 0, slip: Latencies::new() },
+            channels: (0..scenario.groups[group].channels)
+                .map(|channel| scenario.channel(group, channel))
+                .collect(),
+            pacing: Pacing {
+                group,
+                sent: vec![0; stages],
+                unsent: 0,
+                slip: Latencies::new(),
+            },
         }
     }
 
@@ -96,14 +103,18 @@ impl Pacer {
             if nap <= NAP_MAX {
                 // Only a wake-up that was slept for shows this thread's own lateness.
                 let late = Instant::now().saturating_duration_since(due);
-                self.pacing.slip.record_ns(u64::try_from(late.as_nanos()).unwrap_or(u64::MAX));
+                self.pacing
+                    .slip
+                    .record_ns(u64::try_from(late.as_nanos()).unwrap_or(u64::MAX));
             }
         }
     }
 
     fn publish(&mut self, number: u64, due_ns: u64, end: Instant) -> Result<(), Stop> {
         let progress = &self.shared.progress;
-        while progress.published.count() > progress.acknowledged.count() + progress.refused.count() + IN_FLIGHT_MAX {
+        while progress.published.count()
+            > progress.acknowledged.count() + progress.refused.count() + IN_FLIGHT_MAX
+        {
             retry_until(end)?;
         }
         let sent_ns = self.shared.since_start_ns(Instant::now());
@@ -120,14 +131,28 @@ impl Pacer {
         let data = stamp::payload(stamp, load.payload_bytes);
         let publish = Publish {
             channel,
-            id: load.publish_ids.then(|| format!("{}-{number}", load.prefix)),
+            id: load
+                .publish_ids
+                .then(|| format!("{}-{number}", load.prefix)),
             echo: true,
             tags: Tags::new(),
-            payload: Payload { format: Format::Json, bytes: Bytes::from(data) },
+            payload: Payload {
+                format: Format::Json,
+                bytes: Bytes::from(data),
+            },
         };
         // The scenario made sure that all numbers fit.
         let id = u32::try_from(number).ok();
-        frames::command(load.form, &encode_command(load.form, &Envelope { id, command: Command::Publish(publish) }))
+        frames::command(
+            load.form,
+            &encode_command(
+                load.form,
+                &Envelope {
+                    id,
+                    command: Command::Publish(publish),
+                },
+            ),
+        )
     }
 
     fn answer_pings(&mut self) {
@@ -135,14 +160,22 @@ impl Pacer {
         for line in &mut self.lines {
             if line.pong_due.swap(false, Ordering::Relaxed) {
                 // A lost connection shows at its next publish.
-                drop(write_whole(&mut line.stream, &pong(form), Instant::now() + NAP_MAX));
+                drop(write_whole(
+                    &mut line.stream,
+                    &pong(form),
+                    Instant::now() + NAP_MAX,
+                ));
             }
         }
     }
 }
 
 /// Writes all of a frame to a non-blocking socket, waiting where the server does not read.
-fn write_whole(stream: &mut std::net::TcpStream, mut frame: &[u8], end: Instant) -> Result<(), Stop> {
+fn write_whole(
+    stream: &mut std::net::TcpStream,
+    mut frame: &[u8],
+    end: Instant,
+) -> Result<(), Stop> {
     while !frame.is_empty() {
         match stream.write(frame) {
             Ok(written) => frame = &frame[written..],

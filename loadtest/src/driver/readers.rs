@@ -14,10 +14,10 @@ use tokio::task::{LocalSet, spawn_local};
 use tokio::time::{Instant, sleep_until};
 
 use crate::checker::Faults;
+use crate::driver::Shared;
 use crate::driver::open::open;
 use crate::driver::subscriber::{Received, Subscribers, connect};
 use crate::driver::wire::{SCRATCH_BYTES, Wire};
-use crate::driver::Shared;
 use crate::histogram::Latencies;
 use crate::scenario::Scenario;
 
@@ -58,10 +58,18 @@ impl Part {
     pub(crate) fn all(scenario: &Scenario) -> Vec<Self> {
         let parts_of = |(group, of): (usize, &crate::shape::Group)| {
             // A thread for fewer connections than this would only cost context switches.
-            let step = scenario.load.threads.min(of.connections.div_ceil(CONNECTIONS_PER_THREAD_MIN));
+            let step = scenario
+                .load
+                .threads
+                .min(of.connections.div_ceil(CONNECTIONS_PER_THREAD_MIN));
             (0..step).map(move |first| Self { group, first, step })
         };
-        scenario.groups.iter().enumerate().flat_map(parts_of).collect()
+        scenario
+            .groups
+            .iter()
+            .enumerate()
+            .flat_map(parts_of)
+            .collect()
     }
 
     pub(crate) fn name(&self, scenario: &Scenario) -> String {
@@ -73,8 +81,15 @@ impl Part {
 ///
 /// # Errors
 /// When there is no runtime to be had.
-pub(crate) fn read(shared: Arc<Shared>, part: Part, finished: oneshot::Receiver<()>) -> anyhow::Result<Reading> {
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().context("unable to start a runtime")?;
+pub(crate) fn read(
+    shared: Arc<Shared>,
+    part: Part,
+    finished: oneshot::Receiver<()>,
+) -> anyhow::Result<Reading> {
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .context("unable to start a runtime")?;
     let reader = Rc::new(Reader {
         subscribers: RefCell::new(Subscribers::new(Arc::clone(&shared), part.group)),
         shared,
@@ -113,10 +128,14 @@ impl Reader {
     async fn open_all(self: Rc<Self>) {
         let scenario = &self.shared.scenario;
         let group = &scenario.groups[self.part.group];
-        let share = f64::from(group.connections.div_ceil(self.part.step)) / f64::from(scenario.shape.connections());
+        let share = f64::from(group.connections.div_ceil(self.part.step))
+            / f64::from(scenario.shape.connections());
         let (began, rate) = (Instant::now(), scenario.load.connect_rate * share);
         let slots = Arc::new(Semaphore::new(OPENING_MAX));
-        for (count, connection) in (self.part.first..group.connections).step_by(self.part.step as usize).enumerate() {
+        for (count, connection) in (self.part.first..group.connections)
+            .step_by(self.part.step as usize)
+            .enumerate()
+        {
             sleep_until(began + Duration::from_secs_f64(count as f64 / rate)).await;
             let Ok(slot) = Arc::clone(&slots).acquire_owned().await else {
                 return;
@@ -128,7 +147,10 @@ impl Reader {
     /// Apart from [`Self::listen`], so that the handshake's large future is gone while the connection lives.
     async fn open_one(self: Rc<Self>, connection: u32, slot: OwnedSemaphorePermit) {
         let channel = self.shared.scenario.groups[self.part.group].channel_of(connection);
-        let index = self.subscribers.borrow_mut().add(channel, std::time::Instant::now());
+        let index = self
+            .subscribers
+            .borrow_mut()
+            .add(channel, std::time::Instant::now());
         match open(&self.shared.scenario, connection).await {
             Ok(stream) => {
                 spawn_local(self.listen(stream, connection, index, slot));
@@ -141,12 +163,19 @@ impl Reader {
     }
 
     /// Says `connect` and reads until the connection ends. Holds its slot until the server has answered.
-    async fn listen(self: Rc<Self>, stream: TcpStream, connection: u32, index: usize, slot: OwnedSemaphorePermit) {
+    async fn listen(
+        self: Rc<Self>,
+        stream: TcpStream,
+        connection: u32,
+        index: usize,
+        slot: OwnedSemaphorePermit,
+    ) {
         let (mut wire, mut outgoing, mut slot) = (Wire::new(stream), Vec::new(), Some(slot));
         let mut result = wire.send(&self.first_frame(connection)).await;
         while result.is_ok() {
             result = poll_fn(|cx| {
-                let (mut scratch, mut subscribers) = (self.scratch.borrow_mut(), self.subscribers.borrow_mut());
+                let (mut scratch, mut subscribers) =
+                    (self.scratch.borrow_mut(), self.subscribers.borrow_mut());
                 let mut now = None;
                 wire.poll_frames(cx, &mut scratch, |frame| {
                     // One look at the clock for each read: all its frames were read at once.
@@ -171,8 +200,15 @@ impl Reader {
     fn first_frame(&self, connection: u32) -> Vec<u8> {
         let (scenario, group) = (&self.shared.scenario, self.part.group);
         let name = scenario.groups[group].name;
-        let channel = scenario.groups[group].channel_of(connection).map(|channel| scenario.channel(group, channel));
-        connect(scenario.load.form, scenario.load.token.clone(), format!("load-{name}-{connection}"), channel)
+        let channel = scenario.groups[group]
+            .channel_of(connection)
+            .map(|channel| scenario.channel(group, channel));
+        connect(
+            scenario.load.form,
+            scenario.load.token.clone(),
+            format!("load-{name}-{connection}"),
+            channel,
+        )
     }
 }
 

@@ -56,14 +56,27 @@ enum State {
     Opening,
     /// Subscribed to nothing.
     Idle,
-    Live { alias: u32, checker: Checker },
+    Live {
+        alias: u32,
+        checker: Checker,
+    },
     Ended(Option<Checker>),
 }
 
 impl Subscribers {
     pub(crate) fn new(shared: Arc<Shared>, group: usize) -> Self {
-        let stage = || Received { deliveries: 0, latency: Latencies::new(), raw: Latencies::new() };
-        let stages = shared.scenario.timeline.stages().iter().map(|_| stage()).collect();
+        let stage = || Received {
+            deliveries: 0,
+            latency: Latencies::new(),
+            raw: Latencies::new(),
+        };
+        let stages = shared
+            .scenario
+            .timeline
+            .stages()
+            .iter()
+            .map(|_| stage())
+            .collect();
         let scanner = Scanner::new(shared.scenario.load.form);
         Self {
             shared,
@@ -82,7 +95,11 @@ impl Subscribers {
 
     /// Makes room for a subscriber; returns its index.
     pub(crate) fn add(&mut self, channel: Option<u32>, now: Instant) -> usize {
-        self.subscribers.push(Subscriber { channel, opened_at: now, state: State::Opening });
+        self.subscribers.push(Subscriber {
+            channel,
+            opened_at: now,
+            state: State::Opening,
+        });
         self.subscribers.len() - 1
     }
 
@@ -107,7 +124,13 @@ impl Subscribers {
     }
 
     /// Takes a frame that was read at `now`; what must be answered goes to `outgoing`.
-    pub(crate) fn take(&mut self, index: usize, frame: &Frame<'_>, now: Instant, outgoing: &mut Vec<u8>) -> Result<(), BadFrame> {
+    pub(crate) fn take(
+        &mut self,
+        index: usize,
+        frame: &Frame<'_>,
+        now: Instant,
+        outgoing: &mut Vec<u8>,
+    ) -> Result<(), BadFrame> {
         match frame {
             Frame::Data(payload) => self.take_data(index, payload, now, outgoing),
             Frame::Ping(payload) => {
@@ -116,7 +139,10 @@ impl Subscribers {
             }
             Frame::Pong => Ok(()),
             Frame::Close(code) => {
-                self.end(index, &code.map_or_else(|| "closed".to_owned(), |code| format!("closed with {code}")));
+                self.end(
+                    index,
+                    &code.map_or_else(|| "closed".to_owned(), |code| format!("closed with {code}")),
+                );
                 Ok(())
             }
         }
@@ -126,7 +152,9 @@ impl Subscribers {
     pub(crate) fn finish(&mut self) {
         for subscriber in &self.subscribers {
             match (&subscriber.state, subscriber.channel) {
-                (State::Live { checker, .. }, Some(channel)) => checker.finish(self.shared.top(self.group, channel), &mut self.faults),
+                (State::Live { checker, .. }, Some(channel)) => {
+                    checker.finish(self.shared.top(self.group, channel), &mut self.faults)
+                }
                 // It is counted as closed already; only holes before its end are faults of their own.
                 (State::Ended(Some(checker)), _) => checker.finish(0, &mut self.faults),
                 (State::Opening | State::Idle | State::Live { .. } | State::Ended(_), _) => {}
@@ -134,12 +162,20 @@ impl Subscribers {
         }
     }
 
-    fn take_data(&mut self, index: usize, payload: &[u8], now: Instant, outgoing: &mut Vec<u8>) -> Result<(), BadFrame> {
+    fn take_data(
+        &mut self,
+        index: usize,
+        payload: &[u8],
+        now: Instant,
+        outgoing: &mut Vec<u8>,
+    ) -> Result<(), BadFrame> {
         let Some(sighting) = self.scanner.scan(payload) else {
             return self.take_slowly(index, payload, now, outgoing);
         };
         self.sampled += 1;
-        if self.sampled.is_multiple_of(SAMPLE_EVERY) && !agrees(self.shared.scenario.load.form, payload, sighting) {
+        if self.sampled.is_multiple_of(SAMPLE_EVERY)
+            && !agrees(self.shared.scenario.load.form, payload, sighting)
+        {
             self.misread += 1;
         }
         self.take_event(index, sighting, now);
@@ -171,15 +207,36 @@ impl Subscribers {
     }
 
     /// Everything but plain live events goes through the real codec.
-    fn take_slowly(&mut self, index: usize, payload: &[u8], now: Instant, outgoing: &mut Vec<u8>) -> Result<(), BadFrame> {
+    fn take_slowly(
+        &mut self,
+        index: usize,
+        payload: &[u8],
+        now: Instant,
+        outgoing: &mut Vec<u8>,
+    ) -> Result<(), BadFrame> {
         let form = self.shared.scenario.load.form;
-        for message in decode_server(form, payload).map_err(|_| BadFrame("a frame that the codec does not read"))? {
+        for message in decode_server(form, payload)
+            .map_err(|_| BadFrame("a frame that the codec does not read"))?
+        {
             match message {
-                ServerMessage::Reply { result: Ok(Reply::Connect(connected)), .. } => self.begin(index, &connected, now),
-                ServerMessage::Reply { result: Err(error), .. } => self.end(index, &format!("refused: {}", error.text)),
+                ServerMessage::Reply {
+                    result: Ok(Reply::Connect(connected)),
+                    ..
+                } => self.begin(index, &connected, now),
+                ServerMessage::Reply {
+                    result: Err(error), ..
+                } => self.end(index, &format!("refused: {}", error.text)),
                 ServerMessage::Push(Push::Event { alias, event }) => {
                     if let Some(offset) = event.offset {
-                        self.take_event(index, Sighting { alias: alias.0, offset, stamp: None }, now);
+                        self.take_event(
+                            index,
+                            Sighting {
+                                alias: alias.0,
+                                offset,
+                                stamp: None,
+                            },
+                            now,
+                        );
                     }
                 }
                 ServerMessage::Push(Push::Advance(advance)) => {
@@ -188,9 +245,18 @@ impl Subscribers {
                     }
                 }
                 ServerMessage::Push(Push::Ping) => outgoing.extend(pong(form)),
-                ServerMessage::Push(Push::Disconnect(disconnect)) => self.end(index, &format!("disconnected: {}", disconnect.name)),
-                ServerMessage::Push(Push::Unsubscribed(gone)) => self.end(index, &format!("unsubscribed: {}", gone.reason)),
-                ServerMessage::Push(Push::Presence(_) | Push::Subscribed(_) | Push::TokenExpiring(_) | Push::Unknown)
+                ServerMessage::Push(Push::Disconnect(disconnect)) => {
+                    self.end(index, &format!("disconnected: {}", disconnect.name))
+                }
+                ServerMessage::Push(Push::Unsubscribed(gone)) => {
+                    self.end(index, &format!("unsubscribed: {}", gone.reason))
+                }
+                ServerMessage::Push(
+                    Push::Presence(_)
+                    | Push::Subscribed(_)
+                    | Push::TokenExpiring(_)
+                    | Push::Unknown,
+                )
                 | ServerMessage::Reply { .. } => {}
             }
         }
@@ -201,34 +267,69 @@ impl Subscribers {
     fn begin(&mut self, index: usize, connected: &Connected, now: Instant) {
         let state = match connected.subscriptions.as_slice() {
             [] => State::Idle,
-            [SubscribeOutcome::Subscribed(subscribed), ..] => {
-                State::Live { alias: subscribed.alias.0, checker: Checker::behind(subscribed.offset) }
+            [SubscribeOutcome::Subscribed(subscribed), ..] => State::Live {
+                alias: subscribed.alias.0,
+                checker: Checker::behind(subscribed.offset),
+            },
+            [SubscribeOutcome::Refused { error, .. }, ..] => {
+                return self.end(index, &format!("refused: {}", error.text));
             }
-            [SubscribeOutcome::Refused { error, .. }, ..] => return self.end(index, &format!("refused: {}", error.text)),
         };
         let subscriber = &mut self.subscribers[index];
         subscriber.state = state;
-        self.opening.record_ns(u64::try_from((now - subscriber.opened_at).as_nanos()).unwrap_or(u64::MAX));
+        self.opening
+            .record_ns(u64::try_from((now - subscriber.opened_at).as_nanos()).unwrap_or(u64::MAX));
         self.shared.progress.ready.add(1);
     }
 }
 
 /// The first frame of a connection: who it is and what it wants.
-pub(crate) fn connect(form: Form, token: Option<String>, user: String, channel: Option<String>) -> Vec<u8> {
-    let subscription = |channel| Subscribe { channel, token: None, recover: None, presence: false };
+pub(crate) fn connect(
+    form: Form,
+    token: Option<String>,
+    user: String,
+    channel: Option<String>,
+) -> Vec<u8> {
+    let subscription = |channel| Subscribe {
+        channel,
+        token: None,
+        recover: None,
+        presence: false,
+    };
     let connect = Connect {
         user: token.is_none().then_some(user),
         token,
-        client: Some(ClientInfo { name: env!("CARGO_PKG_NAME").to_owned(), version: env!("CARGO_PKG_VERSION").to_owned() }),
+        client: Some(ClientInfo {
+            name: env!("CARGO_PKG_NAME").to_owned(),
+            version: env!("CARGO_PKG_VERSION").to_owned(),
+        }),
         subscriptions: channel.into_iter().map(subscription).collect(),
         ..Connect::default()
     };
-    frames::command(form, &encode_command(form, &Envelope { id: Some(CONNECT_ID), command: Command::Connect(connect) }))
+    frames::command(
+        form,
+        &encode_command(
+            form,
+            &Envelope {
+                id: Some(CONNECT_ID),
+                command: Command::Connect(connect),
+            },
+        ),
+    )
 }
 
 /// The answer to the server's `ping` push.
 pub(crate) fn pong(form: Form) -> Vec<u8> {
-    frames::command(form, &encode_command(form, &Envelope { id: None, command: Command::Pong(Pong {}) }))
+    frames::command(
+        form,
+        &encode_command(
+            form,
+            &Envelope {
+                id: None,
+                command: Command::Pong(Pong {}),
+            },
+        ),
+    )
 }
 
 /// Whether the codec reads the same as the scan.

@@ -17,7 +17,10 @@ pub(crate) struct Wire {
 
 impl Wire {
     pub(crate) fn new(stream: TcpStream) -> Self {
-        Self { stream, frames: Frames::default() }
+        Self {
+            stream,
+            frames: Frames::default(),
+        }
     }
 
     /// Reads what is there into the thread's scratch buffer and hands out its frames. Ready with `Err` at the
@@ -37,12 +40,19 @@ impl Wire {
         if buffer.filled().is_empty() {
             return Poll::Ready(Err("closed without a close frame".to_owned()));
         }
-        Poll::Ready(self.frames.feed(buffer.filled(), take).map_err(|BadFrame(what)| what.to_owned()))
+        Poll::Ready(
+            self.frames
+                .feed(buffer.filled(), take)
+                .map_err(|BadFrame(what)| what.to_owned()),
+        )
     }
 
     /// Sends a whole frame.
     pub(crate) async fn send(&mut self, frame: &[u8]) -> Result<(), String> {
-        self.stream.write_all(frame).await.map_err(|error| format!("write failed: {}", error.kind()))
+        self.stream
+            .write_all(frame)
+            .await
+            .map_err(|error| format!("write failed: {}", error.kind()))
     }
 }
 

@@ -19,8 +19,16 @@ fn write_all(out: &mut String, report: &Report) -> std::fmt::Result {
     writeln!(
         out,
         "{} cores, Linux {}. {} of {} connections in {:.1} s ({:.0}/s, answered in {:.1} ms at p50, {:.1} ms at p99). Payload {} bytes, {} publishers.\n",
-        report.machine.cores, report.machine.kernel, opening.ready, opening.wanted, opening.seconds, opening.per_second,
-        opening.latency.p50_ms, opening.latency.p99_ms, scenario.payload_bytes, scenario.publishers,
+        report.machine.cores,
+        report.machine.kernel,
+        opening.ready,
+        opening.wanted,
+        opening.seconds,
+        opening.per_second,
+        opening.latency.p50_ms,
+        opening.latency.p99_ms,
+        scenario.payload_bytes,
+        scenario.publishers,
     )?;
     latency_table(out, &report.stages)?;
     server_table(out, report)?;
@@ -38,16 +46,25 @@ fn write_all(out: &mut String, report: &Report) -> std::fmt::Result {
 }
 
 fn latency_table(out: &mut String, stages: &[StageReport]) -> std::fmt::Result {
-    let groups: Vec<_> = stages.iter().flat_map(|stage| stage.groups.iter().map(move |group| (stage, group))).collect();
+    let groups: Vec<_> = stages
+        .iter()
+        .flat_map(|stage| stage.groups.iter().map(move |group| (stage, group)))
+        .collect();
     if groups.iter().all(|(_, group)| group.published == 0) {
         return Ok(());
     }
-    writeln!(out, "| stage | group | publishes/s | deliveries/s | latency from | p50 ms | p90 ms | p99 ms | p99.9 ms | max ms |")?;
+    writeln!(
+        out,
+        "| stage | group | publishes/s | deliveries/s | latency from | p50 ms | p90 ms | p99 ms | p99.9 ms | max ms |"
+    )?;
     writeln!(out, "|---|---|---:|---:|---|---:|---:|---:|---:|---:|")?;
     for (stage, group) in groups.into_iter().filter(|(_, group)| group.published > 0) {
         let published = group.published as f64 / stage.seconds;
         let heads = [
-            format!("| {} | {} | {published:.0} | {:.0} | due time", stage.name, group.name, group.deliveries_per_s),
+            format!(
+                "| {} | {} | {published:.0} | {:.0} | due time",
+                stage.name, group.name, group.deliveries_per_s
+            ),
             "| | | | | sending".to_owned(),
             "| | | | | due time to answer".to_owned(),
         ];
@@ -63,30 +80,64 @@ fn latency_table(out: &mut String, stages: &[StageReport]) -> std::fmt::Result {
 }
 
 fn summaries(group: &GroupReport) -> [&Summary; 3] {
-    [&group.latency, &group.latency_raw, &group.acknowledge_latency]
+    [
+        &group.latency,
+        &group.latency_raw,
+        &group.acknowledge_latency,
+    ]
 }
 
 fn server_table(out: &mut String, report: &Report) -> std::fmt::Result {
     let server = &report.server;
     writeln!(out, "| server | |\n|---|---:|")?;
-    let mib = |bytes: Option<u64>| bytes.map(|bytes| format!("{:.1} MiB", bytes as f64 / f64::from(1 << 20)));
-    row(out, "resident before / connected / end", [server.resident_bytes_before, server.resident_bytes_connected, server.resident_bytes_end]
-        .map(|bytes| mib(bytes).unwrap_or_else(|| "?".to_owned())).join(" / "))?;
+    let mib = |bytes: Option<u64>| {
+        bytes.map(|bytes| format!("{:.1} MiB", bytes as f64 / f64::from(1 << 20)))
+    };
+    row(
+        out,
+        "resident before / connected / end",
+        [
+            server.resident_bytes_before,
+            server.resident_bytes_connected,
+            server.resident_bytes_end,
+        ]
+        .map(|bytes| mib(bytes).unwrap_or_else(|| "?".to_owned()))
+        .join(" / "),
+    )?;
     if let Some(bytes) = server.bytes_per_connection {
         row(out, "bytes per connection", bytes.to_string())?;
     }
     for stage in &report.stages {
         if let Some(cores) = stage.server_cpu_cores {
-            row(out, &format!("{}: CPU, cores", stage.name), format!("{cores:.2}"))?;
+            row(
+                out,
+                &format!("{}: CPU, cores", stage.name),
+                format!("{cores:.2}"),
+            )?;
         }
         if let Some(cpu) = stage.server_cpu_us_per_delivery {
-            row(out, &format!("{}: CPU µs per delivery", stage.name), format!("{cpu:.2}"))?;
+            row(
+                out,
+                &format!("{}: CPU µs per delivery", stage.name),
+                format!("{cpu:.2}"),
+            )?;
         }
-        if let (Some(wakeups), Some(percent)) = (stage.server_write_wakeups, stage.write_wakeups_percent) {
-            row(out, &format!("{}: wake-ups for writing", stage.name), format!("{wakeups:.0} ({percent:.3} % of deliveries)"))?;
+        if let (Some(wakeups), Some(percent)) =
+            (stage.server_write_wakeups, stage.write_wakeups_percent)
+        {
+            row(
+                out,
+                &format!("{}: wake-ups for writing", stage.name),
+                format!("{wakeups:.0} ({percent:.3} % of deliveries)"),
+            )?;
         }
-        if let (Some(calls), Some(deliveries)) = (stage.server_write_calls, stage.server_deliveries) {
-            row(out, &format!("{}: deliveries per write call", stage.name), format!("{:.2}", deliveries / calls.max(1.0)))?;
+        if let (Some(calls), Some(deliveries)) = (stage.server_write_calls, stage.server_deliveries)
+        {
+            row(
+                out,
+                &format!("{}: deliveries per write call", stage.name),
+                format!("{:.2}", deliveries / calls.max(1.0)),
+            )?;
         }
     }
     writeln!(out)
@@ -99,7 +150,12 @@ fn row(out: &mut String, name: &str, value: impl AsRef<str>) -> std::fmt::Result
 fn generator_line(out: &mut String, report: &Report) -> std::fmt::Result {
     let generator = &report.generator;
     let threads = generator.threads.iter().map(|thread| {
-        format!("{} {:.0} % (waited for a core {:.0} %)", thread.name, thread.cpu * 100.0, thread.waiting * 100.0)
+        format!(
+            "{} {:.0} % (waited for a core {:.0} %)",
+            thread.name,
+            thread.cpu * 100.0,
+            thread.waiting * 100.0
+        )
     });
     writeln!(
         out,
@@ -113,8 +169,16 @@ fn generator_line(out: &mut String, report: &Report) -> std::fmt::Result {
 fn threshold_table(out: &mut String, report: &Report) -> std::fmt::Result {
     writeln!(out, "| threshold | limit | value | |\n|---|---:|---:|---|")?;
     for checked in &report.verdict.thresholds {
-        let value = checked.value.map_or_else(|| "not measured".to_owned(), |value| format!("{value:.2}"));
-        writeln!(out, "| {} | {} | {value} | {} |", checked.name, checked.limit, if checked.kept { "kept" } else { "**broken**" })?;
+        let value = checked
+            .value
+            .map_or_else(|| "not measured".to_owned(), |value| format!("{value:.2}"));
+        writeln!(
+            out,
+            "| {} | {} | {value} | {} |",
+            checked.name,
+            checked.limit,
+            if checked.kept { "kept" } else { "**broken**" }
+        )?;
     }
     writeln!(out)
 }

@@ -27,22 +27,39 @@ pub(crate) struct Counters {
 
 impl MetricsPage {
     pub(crate) fn parse(url: &str) -> anyhow::Result<Self> {
-        let uri: Uri = url.parse().with_context(|| format!("`{url}` is not a URL"))?;
-        ensure!(uri.scheme_str() == Some("http"), "`{url}` does not begin with http://");
+        let uri: Uri = url
+            .parse()
+            .with_context(|| format!("`{url}` is not a URL"))?;
+        ensure!(
+            uri.scheme_str() == Some("http"),
+            "`{url}` does not begin with http://"
+        );
         let host = uri.host().with_context(|| format!("`{url}` has no host"))?;
         let mut addresses = (host, uri.port_u16().unwrap_or(80)).to_socket_addrs()?;
-        let address = addresses.next().with_context(|| format!("`{host}` has no address"))?;
-        Ok(Self { address, path: uri.path().to_owned() })
+        let address = addresses
+            .next()
+            .with_context(|| format!("`{host}` has no address"))?;
+        Ok(Self {
+            address,
+            path: uri.path().to_owned(),
+        })
     }
 
     pub(crate) fn read(&self) -> anyhow::Result<Counters> {
         let mut stream = TcpStream::connect_timeout(&self.address, TIMEOUT)?;
         stream.set_read_timeout(Some(TIMEOUT))?;
         // HTTP/1.0: the answer ends with the connection and is never chunked.
-        write!(stream, "GET {} HTTP/1.0\r\nHost: {}\r\n\r\n", self.path, self.address)?;
+        write!(
+            stream,
+            "GET {} HTTP/1.0\r\nHost: {}\r\n\r\n",
+            self.path, self.address
+        )?;
         let mut answer = String::new();
         stream.take(PAGE_BYTES_MAX).read_to_string(&mut answer)?;
-        ensure!(answer.split_ascii_whitespace().nth(1) == Some("200"), "the metrics page did not answer 200");
+        ensure!(
+            answer.split_ascii_whitespace().nth(1) == Some("200"),
+            "the metrics page did not answer 200"
+        );
         Ok(Counters::parse(&answer))
     }
 }
@@ -62,7 +79,9 @@ fn sum(page: &str, metric: &str) -> Option<f64> {
     let values = page.lines().filter_map(|line| {
         let (series, value) = line.rsplit_once(' ')?;
         let name = series.split('{').next()?;
-        (name == metric).then(|| value.parse::<f64>().ok()).flatten()
+        (name == metric)
+            .then(|| value.parse::<f64>().ok())
+            .flatten()
     });
     values.fold(None, |sum, value| Some(sum.unwrap_or(0.0) + value))
 }
@@ -78,7 +97,14 @@ mod tests {
     fn counters_are_summed_over_labels() {
         let page = "HTTP/1.0 200 OK\r\n\r\n# TYPE parlor_deliveries counter\nparlor_deliveries_total{shard=\"0\"} 40\n\
             parlor_deliveries_total{shard=\"1\"} 2\nparlor_write_wakeups_total 7\nother_deliveries_total 9\n";
-        assert_eq!(Counters::parse(page), Counters { deliveries: Some(42.0), write_wakeups: Some(7.0), write_calls: None });
+        assert_eq!(
+            Counters::parse(page),
+            Counters {
+                deliveries: Some(42.0),
+                write_wakeups: Some(7.0),
+                write_calls: None
+            }
+        );
         assert_eq!(Counters::parse(""), Counters::default());
     }
 }

@@ -10,7 +10,9 @@ use std::thread;
 use futures_util::{SinkExt as _, StreamExt as _};
 use parlor_protocol::codec::{decode_commands, encode_push, encode_reply};
 use parlor_protocol::command::{Connect, Publish, SessionKey};
-use parlor_protocol::reply::{Connected, ConnectionLimits, Published, SubscribeOutcome, Subscribed};
+use parlor_protocol::reply::{
+    Connected, ConnectionLimits, Published, SubscribeOutcome, Subscribed,
+};
 use parlor_protocol::{Alias, Command, ErrorCode, Event, EventKind, Form, Push, Reply, Tags, Time};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::mpsc;
@@ -39,10 +41,16 @@ pub(crate) fn serve(fault: Fault) -> SocketAddr {
     listener.set_nonblocking(true).unwrap();
     let address = listener.local_addr().unwrap();
     thread::spawn(move || {
-        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+        let runtime = tokio::runtime::Builder::new_current_thread()
+            .enable_all()
+            .build()
+            .unwrap();
         runtime.block_on(async move {
             let listener = TcpListener::from_std(listener).unwrap();
-            let server = Arc::new(Server { fault, channels: Mutex::default() });
+            let server = Arc::new(Server {
+                fault,
+                channels: Mutex::default(),
+            });
             while let Ok((stream, _)) = listener.accept().await {
                 tokio::spawn(Arc::clone(&server).connection(stream));
             }
@@ -69,13 +77,19 @@ struct Channel {
 impl Server {
     async fn connection(self: Arc<Self>, stream: TcpStream) {
         let mut form = Form::Json;
-        #[expect(clippy::result_large_err, reason = "tungstenite's callback returns a whole response")]
-        let choose = |request: &Request, mut response: Response| -> Result<Response, ErrorResponse> {
-            let offered = request.headers()["sec-websocket-protocol"].clone();
-            form = Form::from_subprotocol(offered.to_str().unwrap()).unwrap();
-            response.headers_mut().insert("sec-websocket-protocol", offered);
-            Ok(response)
-        };
+        #[expect(
+            clippy::result_large_err,
+            reason = "tungstenite's callback returns a whole response"
+        )]
+        let choose =
+            |request: &Request, mut response: Response| -> Result<Response, ErrorResponse> {
+                let offered = request.headers()["sec-websocket-protocol"].clone();
+                form = Form::from_subprotocol(offered.to_str().unwrap()).unwrap();
+                response
+                    .headers_mut()
+                    .insert("sec-websocket-protocol", offered);
+                Ok(response)
+            };
         let Ok(socket) = accept_hdr_async(stream, choose).await else {
             return;
         };
@@ -97,7 +111,9 @@ impl Server {
                     other => panic!("the load tester said {other:?}"),
                 };
                 if let Some(id) = command.id {
-                    outbox.try_send(message(form, encode_reply(form, id, &result))).unwrap();
+                    outbox
+                        .try_send(message(form, encode_reply(form, id, &result)))
+                        .unwrap();
                 }
             }
         }
@@ -107,7 +123,12 @@ impl Server {
         let mut channels = self.channels.lock().unwrap();
         let outcomes = connect.subscriptions.iter().map(|subscribe| {
             let alias = u32::try_from(channels.len()).unwrap();
-            let channel = channels.entry(subscribe.channel.clone()).or_insert_with(|| Channel { alias, ..Channel::default() });
+            let channel = channels
+                .entry(subscribe.channel.clone())
+                .or_insert_with(|| Channel {
+                    alias,
+                    ..Channel::default()
+                });
             channel.subscribers.push(outbox.clone());
             SubscribeOutcome::Subscribed(subscribed(&subscribe.channel, channel))
         });
@@ -132,7 +153,11 @@ impl Server {
         };
         let frame = message(form, encode_push(form, &event(channel, publish)));
         for index in 0..channel.subscribers.len() {
-            let fault = if first && index == 0 { self.fault } else { Fault::None };
+            let fault = if first && index == 0 {
+                self.fault
+            } else {
+                Fault::None
+            };
             channel.deliver(index, &frame, fault);
         }
         Ok(Reply::Publish(published))
@@ -154,7 +179,9 @@ impl Channel {
             }
             Fault::None | Fault::Refuse => {
                 send(frame);
-                if index == 0 && let Some(held) = self.held.take() {
+                if index == 0
+                    && let Some(held) = self.held.take()
+                {
                     send(&held);
                 }
             }
@@ -182,7 +209,10 @@ fn event(channel: &Channel, publish: Publish) -> Push {
         payload: Some(publish.payload),
         own: false,
     };
-    Push::Event { alias: Alias(channel.alias), event }
+    Push::Event {
+        alias: Alias(channel.alias),
+        event,
+    }
 }
 
 fn subscribed(name: &str, channel: &Channel) -> Subscribed {
@@ -203,7 +233,10 @@ fn subscribed(name: &str, channel: &Channel) -> Subscribed {
 fn connected(subscriptions: Vec<SubscribeOutcome>) -> Connected {
     Connected {
         connection: "c".to_owned(),
-        session: SessionKey { id: "s".to_owned(), secret: "x".to_owned() },
+        session: SessionKey {
+            id: "s".to_owned(),
+            secret: "x".to_owned(),
+        },
         user: None,
         server: "faulty".to_owned(),
         time: Time(1),

@@ -10,7 +10,7 @@ use crate::broker::embedded::config::OpenError;
 use crate::broker::embedded::random;
 
 /// How long a statement waits for a lock that a person's own tool holds on the file.
-const BUSY_TIMEOUT: Duration = Duration::from_secs(5);
+const BUSY_TIMEOUT: Duration = Duration::from_secs(2);
 /// Cached statements per connection: all that the code has.
 const STATEMENTS_MAX: usize = 32;
 /// Bytes of page cache per connection.
