@@ -14,6 +14,8 @@ use crate::kind::{ChannelKind, Verb};
 use crate::node::Node;
 
 pub mod history;
+pub mod info;
+pub mod manage;
 pub mod presence;
 pub mod publish;
 pub mod signal;

@@ -1,46 +1,46 @@
-//! The HTTP API.
-use crate::node::Node;
-use axum::Router;
+//! The HTTP API for backends, its description, the demo page, health and metrics.
+//!
+//! It translates requests to the same commands that sockets run, and their outcomes to JSON: what is allowed is
+//! decided there, never here. Reading order: `routes` (what there is), `caller` (who asks), `guard` (what surrounds
+//! every answer), then one file per noun.
+
 use std::sync::Arc;
 
-pub fn router(node: Arc<Node>, _demo: bool) -> Router {
-    Router::new()
-        .route("/v1/publish", axum::routing::post(publish))
-        .with_state(node)
+use axum::Router;
+
+use crate::node::Node;
+
+mod answer;
+mod body;
+mod caller;
+mod channel;
+mod demo;
+mod guard;
+mod health;
+mod history;
+mod metrics;
+mod openapi;
+mod presence;
+mod problem;
+mod publish;
+mod routes;
+mod token;
+mod user;
+
+pub use metrics::serve_metrics;
+pub use problem::Problem;
+
+/// What every handler sees.
+#[derive(Clone, Debug)]
+struct Api {
+    node: Arc<Node>,
 }
 
-async fn publish(
-    axum::extract::State(node): axum::extract::State<Arc<Node>>,
-    body: axum::Json<serde_json::Value>,
-) -> String {
-    let identity = node.auth.dev_backend().expect("dev");
-    let caller = crate::commands::Caller {
-        identity,
-        connection: None,
-    };
-    let data = body["data"].to_string();
-    let command = parlor_protocol::command::Publish {
-        channel: body["channel"].as_str().unwrap_or("").to_owned(),
-        id: body["id"].as_str().map(str::to_owned),
-        echo: true,
-        tags: Default::default(),
-        payload: parlor_protocol::Payload {
-            format: parlor_protocol::Format::Json,
-            bytes: data.into(),
-        },
-    };
-    match crate::commands::publish::publish(&node, &caller, command) {
-        Ok(outcome) => match outcome.await {
-            Ok(published) => serde_json::to_string(&published).unwrap_or_default(),
-            Err(error) => error.to_string(),
-        },
-        Err(error) => error.to_string(),
+/// Everything on the main port but the WebSocket. `demo`: whether `/` is the demo page.
+pub fn router(node: Arc<Node>, demo: bool) -> Router {
+    let mut router = routes::router();
+    if demo || node.auth.is_dev() {
+        router = router.merge(demo::router());
     }
-}
-
-pub async fn serve_metrics(
-    _listener: std::net::TcpListener,
-    _node: Arc<Node>,
-) -> std::io::Result<()> {
-    std::future::pending().await
+    guard::around(router, Api { node })
 }

@@ -119,3 +119,6 @@ impl Hub {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

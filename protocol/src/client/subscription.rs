@@ -130,7 +130,11 @@ impl Subscription {
             });
             return (
                 continuity,
-                hole(continuity, before.as_ref(), subscribed.offset + 1),
+                hole(
+                    continuity,
+                    before.as_ref(),
+                    subscribed.offset.saturating_add(1),
+                ),
             );
         };
         let hole = hole(continuity, before.as_ref(), first);
@@ -148,8 +152,10 @@ impl Subscription {
         if offset <= last {
             return Step::Duplicate;
         }
-        if offset > last + 1 && self.repairs < REPAIRS_MAX {
-            return Step::Gap { expected: last + 1 };
+        if offset > last.saturating_add(1) && self.repairs < REPAIRS_MAX {
+            return Step::Gap {
+                expected: last.saturating_add(1),
+            };
         }
         self.jump(offset, position);
         Step::Next
@@ -178,7 +184,7 @@ impl Subscription {
 fn hole(continuity: Continuity, before: Option<&Cursor>, first: u64) -> Option<(u64, u64)> {
     let before =
         before.filter(|cursor| continuity == Continuity::Complete && cursor.position.is_some())?;
-    (first > before.offset + 1).then_some((before.offset + 1, first))
+    (first > before.offset.saturating_add(1)).then_some((before.offset.saturating_add(1), first))
 }
 
 const WANTED: Stage = Stage::Wanted {

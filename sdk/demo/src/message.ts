@@ -90,6 +90,7 @@ export class MessageItem {
   pending(): void {
     this.#body.classList.add("pending");
     this.#body.classList.remove("failed");
+    this.#fate.role = null;
     this.#fate.replaceChildren("Sending…");
   }
 
@@ -100,6 +101,7 @@ export class MessageItem {
 
   failed(why: string, retry: () => void): void {
     this.#body.classList.add("failed");
+    this.#fate.role = "alert";
     this.#fate.replaceChildren(`Not sent: ${why}`, button("Retry", retry));
   }
 }

@@ -4,7 +4,7 @@ import assert from "node:assert/strict";
 import { readFileSync } from "node:fs";
 import { test } from "node:test";
 import { fileURLToPath } from "node:url";
-import { CLOSE_CODES, ERROR_CODES, jsonCodec } from "../src/index.js";
+import { CLOSE_CODES, ERROR_CODES, jsonCodec, verdictOf } from "../src/index.js";
 import type { CommandName, Commands, Envelope } from "../src/protocol/command.js";
 import * as limits from "../src/protocol/limits.js";
 import type { Json } from "./fake-server.js";
@@ -18,14 +18,13 @@ interface Vector {
 
 interface Tables {
   readonly errors: readonly Coded[];
-  readonly closes: readonly Coded[];
+  readonly closes: readonly (Coded & { readonly verdict: string })[];
   readonly limits: readonly { readonly name: string; readonly value: number }[];
 }
 
 interface Coded {
   readonly name: string;
-  readonly number?: number;
-  readonly code?: number;
+  readonly code: number;
 }
 
 for (const { name, value, json } of read<Vector[]>("commands.json")) {
@@ -53,6 +52,7 @@ test("the tables of codes and limits are the server's", () => {
   const tables = read<Tables>("tables.json");
   assert.deepEqual(ERROR_CODES, numbered(tables.errors));
   assert.deepEqual(CLOSE_CODES, numbered(tables.closes));
+  for (const { code, verdict } of tables.closes) assert.equal(verdictOf(code), verdict, String(code));
   for (const { name, value } of tables.limits) {
     if (name in limits) assert.equal(limits[name as keyof typeof limits], value, name);
   }
@@ -64,8 +64,8 @@ function read<T>(file: string): T {
   return JSON.parse(readFileSync(`${directory}/${file}`, "utf8")) as T;
 }
 
-function numbered(rows: readonly Coded[]): Record<string, number | undefined> {
-  return Object.fromEntries(rows.map(({ name, number, code }) => [name, number ?? code]));
+function numbered(rows: readonly Coded[]): Record<string, number> {
+  return Object.fromEntries(rows.map(({ name, code }) => [name, code]));
 }
 
 /** The command as a client says it: bytes are bytes. */

@@ -305,7 +305,10 @@ impl Shard {
 
     /// Resolves once a draining shard has no connection and no request left.
     async fn emptied(&self) {
-        while !self.is_draining.get() || !self.peers.borrow().is_empty() || self.pending.count.get() > 0 {
+        while !self.is_draining.get()
+            || !self.peers.borrow().is_empty()
+            || self.pending.count.get() > 0
+        {
             self.pending.ended.notified().await;
         }
     }

@@ -68,13 +68,19 @@ mod tests {
             dedup: None,
             user: None,
             tags: Tags::new(),
-            payload: Payload { format: Format::Json, bytes: Bytes::from_static(b"1") },
+            payload: Payload {
+                format: Format::Json,
+                bytes: Bytes::from_static(b"1"),
+            },
             no_echo_to: None,
         }
     }
 
     fn tagged(tags: &[(&str, &str)]) -> Append {
-        let tags = tags.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect();
+        let tags = tags
+            .iter()
+            .map(|(name, value)| ((*name).to_owned(), (*value).to_owned()))
+            .collect();
         Append { tags, ..append() }
     }
 
@@ -82,9 +88,24 @@ mod tests {
     fn every_part_of_the_content_counts() {
         let first = ContentHash::of(&append());
         let others = [
-            Append { event: EventKind::Other("pin".to_owned()), ..append() },
-            Append { payload: Payload { format: Format::Binary, bytes: Bytes::from_static(b"1") }, ..append() },
-            Append { payload: Payload { format: Format::Json, bytes: Bytes::from_static(b"2") }, ..append() },
+            Append {
+                event: EventKind::Other("pin".to_owned()),
+                ..append()
+            },
+            Append {
+                payload: Payload {
+                    format: Format::Binary,
+                    bytes: Bytes::from_static(b"1"),
+                },
+                ..append()
+            },
+            Append {
+                payload: Payload {
+                    format: Format::Json,
+                    bytes: Bytes::from_static(b"2"),
+                },
+                ..append()
+            },
             tagged(&[("a", "b")]),
         ];
         for other in &others {
@@ -92,13 +113,19 @@ mod tests {
         }
         assert_eq!(
             first,
-            ContentHash::of(&Append { user: Some("ann".into()), ..append() }),
+            ContentHash::of(&Append {
+                user: Some("ann".into()),
+                ..append()
+            }),
             "the sender is part of the key instead"
         );
     }
 
     #[test]
     fn moving_a_byte_between_parts_is_other_content() {
-        assert_ne!(ContentHash::of(&tagged(&[("ab", "c")])), ContentHash::of(&tagged(&[("a", "bc")])));
+        assert_ne!(
+            ContentHash::of(&tagged(&[("ab", "c")])),
+            ContentHash::of(&tagged(&[("a", "bc")]))
+        );
     }
 }

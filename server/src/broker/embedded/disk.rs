@@ -102,3 +102,6 @@ impl DiskLogs {
         self.readers.shut_down();
     }
 }
+
+#[cfg(test)]
+mod tests;

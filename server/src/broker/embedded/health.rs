@@ -1,5 +1,6 @@
 //! Whether the disk store can take appends. Shared by its writer and readers; a failure stays for good.
 
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::time::Duration;
 
 use parking_lot::Mutex;
@@ -41,6 +42,16 @@ impl Health {
             tracing::error!(reason, "The log cannot grow.");
             *state = State::Full(reason);
         }
+    }
+
+    /// Runs a thread's whole work. A panic ends the store's service: what the thread held is half done.
+    /// Returns what the work returned, `None` after a panic.
+    pub(super) fn watch<T>(&self, thread: &str, work: impl FnOnce() -> T) -> Option<T> {
+        let done = catch_unwind(AssertUnwindSafe(work));
+        if done.is_err() {
+            self.fail(format!("the thread {thread} panicked"));
+        }
+        done.ok()
     }
 
     /// An append went through.
@@ -110,6 +121,15 @@ mod tests {
         assert_eq!(health.report(), Err("fsync".to_owned()));
         assert_eq!(health.check(), Err(failed("fsync")));
         assert_eq!(health.lost(), failed("fsync"));
+    }
+
+    #[test]
+    fn a_panic_ends_the_service() {
+        let health = Health::default();
+        assert_eq!(health.watch("calm", || 7), Some(7));
+        assert_eq!(health.report(), Ok(()));
+        assert_eq!(health.watch("write", || panic!("on purpose")), None::<()>);
+        assert_eq!(health.report(), Err("the thread write panicked".to_owned()));
     }
 
     #[test]

@@ -212,6 +212,7 @@ var MessageItem = class {
 	pending() {
 		this.#body.classList.add("pending");
 		this.#body.classList.remove("failed");
+		this.#fate.role = null;
 		this.#fate.replaceChildren("Sending…");
 	}
 	sent() {
@@ -220,6 +221,7 @@ var MessageItem = class {
 	}
 	failed(why, retry) {
 		this.#body.classList.add("failed");
+		this.#fate.role = "alert";
 		this.#fate.replaceChildren(`Not sent: ${why}`, button("Retry", retry));
 	}
 };

@@ -3,11 +3,11 @@
 use std::time::Duration;
 
 use parlor_protocol::push::Push;
-use parlor_protocol::{Form, codec};
+use parlor_protocol::{Epoch, Form, Position, Tag, codec};
 
 use super::super::PresenceConfig;
 use super::world::{GRACE, TICK, World, channel, entry, json};
-use crate::hub::ConnectionId;
+use crate::hub::{ConnectionId, EphemeralBody, ShardId};
 
 const NOTHING: &[&str] = &[];
 
@@ -218,6 +218,23 @@ fn assert_small(push: &Push, has_names: bool) {
     let bytes = Form::ALL.map(|form| codec::encode_push(form, push).len());
     assert!(bytes.iter().all(|bytes| *bytes <= 32 * 1_024), "{bytes:?}");
     assert!(has_names || bytes[0] < 200, "{bytes:?}");
+}
+
+#[test]
+fn the_hub_is_given_each_diff_once_and_in_order() {
+    let world = World::new();
+    let live = world.presence.hub.enter(&channel("room"), ShardId(0));
+    for (turn, user) in (1..).zip(["anna", "ben", "cleo"]) {
+        world.join("room", user, user, u64::from(turn));
+        world.presence.tick(world.now + TICK * turn);
+    }
+    let start = Position { epoch: Epoch(0), offset: 0, tag: Tag(0) };
+    let told = live.pull(ShardId(0), start, 0).ephemerals;
+    let diffs = told.iter().filter_map(|one| match &one.body {
+        EphemeralBody::Presence(diff) => Some((diff.version, diff.joined[0].user.clone())),
+        EphemeralBody::Signal { .. } => None,
+    });
+    assert_eq!(diffs.collect::<Vec<_>>(), [(1, "anna".into()), (2, "ben".into()), (3, "cleo".into())]);
 }
 
 #[test]

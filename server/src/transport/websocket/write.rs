@@ -37,7 +37,8 @@ pub(in crate::transport) async fn drain(shard: Rc<Shard>) {
             let Some(outbox) = dirty.pop(lane) else { break };
             // Another connection may have its place by now.
             let peer = shard.peer_at(outbox.key());
-            let Some(peer) = peer.filter(|peer| Rc::ptr_eq(peer.session().outbox(), &outbox)) else {
+            let Some(peer) = peer.filter(|peer| Rc::ptr_eq(peer.session().outbox(), &outbox))
+            else {
                 continue;
             };
             match write_some(&shard, &peer, &outbox) {

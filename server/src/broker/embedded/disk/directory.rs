@@ -14,8 +14,12 @@ pub(super) fn claim(directory: &Path) -> Result<File, OpenError> {
         source,
     };
     make(directory).map_err(failed)?;
-    let lock =
-        File::options().create(true).truncate(false).write(true).open(directory.join("parlor.lock")).map_err(failed)?;
+    let lock = File::options()
+        .create(true)
+        .truncate(false)
+        .write(true)
+        .open(directory.join("parlor.lock"))
+        .map_err(failed)?;
     match lock.try_lock() {
         Ok(()) => Ok(lock),
         Err(TryLockError::WouldBlock) => Err(OpenError::InUse {

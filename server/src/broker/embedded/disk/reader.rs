@@ -1,7 +1,6 @@
 //! The threads that read the log: two, with a read-only connection each.
 
 use std::io;
-use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::Path;
 use std::sync::Arc;
 use std::thread::{self, JoinHandle};
@@ -65,9 +64,7 @@ impl Readers {
     pub(super) fn read(&self, read: Read) -> BoxFuture<'static, Result<LogPage, Error>> {
         let asked = self.health.check().and_then(|()| {
             self.desk.ask(read).map_err(|refused| match refused {
-                Refused::Full => Error::Busy {
-                    retry_after: RETRY_AFTER_BUSY,
-                },
+                Refused::Full => Error::Busy { retry_after: RETRY_AFTER_BUSY },
                 Refused::Closed => Error::Closed,
             })
         });
@@ -97,16 +94,12 @@ impl Drop for Readers {
 }
 
 fn spawn(index: usize, mut reader: Reader) -> io::Result<JoinHandle<()>> {
-    thread::Builder::new()
-        .name(format!("parlor-read-{index}"))
-        .spawn(move || {
-            if catch_unwind(AssertUnwindSafe(|| reader.run())).is_err() {
-                reader
-                    .health
-                    .fail("a reader of the log panicked".to_owned());
-                reader.desk.abandon();
-            }
-        })
+    thread::Builder::new().name(format!("parlor-read-{index}")).spawn(move || {
+        let health = Arc::clone(&reader.health);
+        if health.watch("parlor-read", || reader.run()).is_none() {
+            reader.desk.abandon();
+        }
+    })
 }
 
 /// One reading thread's own things.
@@ -120,22 +113,10 @@ struct Reader {
 
 impl Reader {
     fn run(&mut self) {
-        while let Some(Taken {
-            question,
-            kind,
-            answers,
-        }) = self.desk.take()
-        {
+        while let Some(Taken { question, kind, answers }) = self.desk.take() {
             add(&self.stats.pages, 1);
             let page = self.connection.transaction().and_then(|view| {
-                page::read(
-                    &view,
-                    self.store_epoch,
-                    &question.channel,
-                    &kind,
-                    question.range,
-                    question.limit,
-                )
+                page::read(&view, self.store_epoch, &question.channel, &kind, question.range, question.limit)
             });
             let answered = page.map_err(|error| self.judge(&error));
             for answer in answers {
@@ -151,10 +132,9 @@ impl Reader {
                 self.health.fail(format!("unable to read the log; {error}"));
                 self.health.lost()
             }
-            Fault::Full | Fault::Passing => Error::Unavailable {
-                reason: format!("unable to read the log; {error}"),
-                retry_after: RETRY_AFTER_FULL,
-            },
+            Fault::Full | Fault::Passing => {
+                Error::Unavailable { reason: format!("unable to read the log; {error}"), retry_after: RETRY_AFTER_FULL }
+            }
         }
     }
 }

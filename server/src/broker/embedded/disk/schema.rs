@@ -10,7 +10,7 @@ use crate::broker::embedded::config::OpenError;
 use crate::broker::embedded::random;
 
 /// How long a statement waits for a lock that a person's own tool holds on the file.
-const BUSY_TIMEOUT: Duration = Duration::from_secs(5);
+const BUSY_TIMEOUT: Duration = Duration::from_secs(2);
 /// Cached statements per connection: all that the code has.
 const STATEMENTS_MAX: usize = 32;
 /// Bytes of page cache per connection.
@@ -80,14 +80,24 @@ const MIGRATIONS: &[&str] = &["
 "];
 
 /// Opens the file for the writer, makes or migrates it, and reads the store's epoch.
-pub(super) fn open_for_writing(path: &Path, disk_bytes_max: Option<u64>) -> Result<(Connection, Epoch), OpenError> {
-    let mut connection = open(path, OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_CREATE)?;
+pub(super) fn open_for_writing(
+    path: &Path,
+    disk_bytes_max: Option<u64>,
+) -> Result<(Connection, Epoch), OpenError> {
+    let mut connection = open(
+        path,
+        OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_CREATE,
+    )?;
     let failed = |source: rusqlite::Error| database_error(path, source);
     set_up_writer(&connection, disk_bytes_max).map_err(failed)?;
     let found = user_version(&connection).map_err(failed)?;
     if found as usize > MIGRATIONS.len() {
         let known = u32::try_from(MIGRATIONS.len()).unwrap_or(u32::MAX);
-        return Err(OpenError::Newer { path: path.to_owned(), found, known });
+        return Err(OpenError::Newer {
+            path: path.to_owned(),
+            found,
+            known,
+        });
     }
     migrate(&mut connection, found).map_err(failed)?;
     let epoch = store_epoch(&connection).map_err(failed)?;
@@ -120,8 +130,12 @@ fn set_up_writer(connection: &Connection, disk_bytes_max: Option<u64>) -> rusqli
     if let Some(bytes) = disk_bytes_max {
         let page_size: i64 = connection.pragma_query_value(None, "page_size", |row| row.get(0))?;
         let pages = i64::try_from(bytes).unwrap_or(i64::MAX) / page_size;
-        connection
-            .pragma_update_and_check(None, "max_page_count", pages.clamp(1, i64::from(u32::MAX - 1)), |_| Ok(()))?;
+        connection.pragma_update_and_check(
+            None,
+            "max_page_count",
+            pages.clamp(1, i64::from(u32::MAX - 1)),
+            |_| Ok(()),
+        )?;
     }
     Ok(())
 }
@@ -143,18 +157,27 @@ fn migrate(connection: &mut Connection, found: u32) -> rusqlite::Result<()> {
 
 /// The epoch of every channel's first life in this store, drawn when the store is made.
 fn store_epoch(connection: &Connection) -> rusqlite::Result<Epoch> {
-    let known: Option<i64> =
-        connection.query_row("SELECT value FROM meta WHERE name = 'epoch'", [], |row| row.get(0)).optional()?;
+    let known: Option<i64> = connection
+        .query_row("SELECT value FROM meta WHERE name = 'epoch'", [], |row| {
+            row.get(0)
+        })
+        .optional()?;
     if let Some(raw) = known {
         return Ok(Epoch(raw.cast_unsigned()));
     }
     let epoch = random::epoch();
-    connection.execute("INSERT INTO meta (name, value) VALUES ('epoch', ?)", [epoch.0.cast_signed()])?;
+    connection.execute(
+        "INSERT INTO meta (name, value) VALUES ('epoch', ?)",
+        [epoch.0.cast_signed()],
+    )?;
     Ok(epoch)
 }
 
 fn database_error(path: &Path, source: rusqlite::Error) -> OpenError {
-    OpenError::Database { path: path.to_owned(), source: Box::new(source) }
+    OpenError::Database {
+        path: path.to_owned(),
+        source: Box::new(source),
+    }
 }
 
 #[cfg(test)]
@@ -177,7 +200,10 @@ mod tests {
         connection.pragma_update(None, "user_version", 99).unwrap();
         drop(connection);
         let refused = open_for_writing(&path, None).unwrap_err();
-        assert!(matches!(refused, OpenError::Newer { found: 99, .. }), "{refused}");
+        assert!(
+            matches!(refused, OpenError::Newer { found: 99, .. }),
+            "{refused}"
+        );
     }
 
     #[test]
@@ -193,8 +219,12 @@ mod tests {
     fn commits_reach_the_disk_before_they_return() {
         let temp = tempfile::tempdir().unwrap();
         let (connection, _) = open_for_writing(&temp.path().join("parlor.db"), None).unwrap();
-        let synchronous: i64 = connection.pragma_query_value(None, "synchronous", |row| row.get(0)).unwrap();
-        let journal: String = connection.pragma_query_value(None, "journal_mode", |row| row.get(0)).unwrap();
+        let synchronous: i64 = connection
+            .pragma_query_value(None, "synchronous", |row| row.get(0))
+            .unwrap();
+        let journal: String = connection
+            .pragma_query_value(None, "journal_mode", |row| row.get(0))
+            .unwrap();
         assert_eq!((synchronous, journal.as_str()), (2, "wal"));
     }
 }

@@ -3,7 +3,6 @@
 //! Nobody sees an event before it is on the disk: delivery and answers come after the commit, in log order.
 
 use std::io;
-use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -89,6 +88,7 @@ impl Writer {
     }
 
     fn enqueue(&self, append: Append) -> Result<oneshot::Receiver<Result<Appended, Error>>, Error> {
+        self.health.check()?;
         let queue = self.queue.read();
         let queue = queue.as_ref().ok_or(Error::Closed)?;
         let place = Place::take(&self.stats, cost(&append));
@@ -135,9 +135,9 @@ fn cost(append: &Append) -> usize {
 
 fn spawn(mut worker: Worker) -> io::Result<JoinHandle<()>> {
     thread::Builder::new().name("parlor-write".to_owned()).spawn(move || {
-        match catch_unwind(AssertUnwindSafe(|| worker.run())) {
-            Ok(()) => worker.close(),
-            Err(_) => worker.health.fail("the log's writer panicked".to_owned()),
+        let health = Arc::clone(&worker.health);
+        if health.watch("parlor-write", || worker.run()).is_some() {
+            worker.close();
         }
     })
 }
@@ -226,7 +226,12 @@ impl Worker {
         Taken::Batch { jobs, bytes }
     }
 
+    /// Jobs dropped here are answered by [`Health::lost`].
     fn write(&mut self, jobs: Vec<Job>, bytes: usize) {
+        // A reader may have found damage while these waited.
+        if self.health.check().is_err() {
+            return;
+        }
         let started = Instant::now();
         match self.log.commit(jobs.iter().map(|job| &job.append)) {
             Ok(outcomes) => {

@@ -128,7 +128,9 @@ fn a_channel_holds_no_more_bytes_than_it_may() {
 fn all_channels_together_hold_no_more_bytes_than_they_may() {
     let logs = store(|config| config.memory_bytes_max = 50_000);
     let kind = kind(1_000, HOUR);
-    let _held = logs.hub.enter(&ChannelName::parse("room7").unwrap(), ShardId(0));
+    let _held = logs
+        .hub
+        .enter(&ChannelName::parse("room7").unwrap(), ShardId(0));
     for index in 0..500 {
         logs.append(append(&format!("room{}", index % 50), &kind, 1_000))
             .unwrap();

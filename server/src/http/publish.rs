@@ -1,0 +1,230 @@
+//! `publish` and its relatives: one, many, one to many channels, and what is never logged.
+
+use axum::Json;
+use axum::extract::State;
+use axum::http::HeaderMap;
+use futures_util::future::join_all;
+use parlor_protocol::command::{Publish, Signal};
+use parlor_protocol::{ErrorCode, Payload, Tags, WireError};
+use serde::{Deserialize, Serialize};
+use serde_json::value::RawValue;
+use utoipa::ToSchema;
+
+use super::Api;
+use super::answer::{ItemResult, PublishedBody, Results, payload, present};
+use super::body::Body;
+use super::problem::Problem;
+use crate::commands::{self, Caller};
+
+/// Items of one list, and channels of one broadcast.
+const ITEMS_MAX: usize = 1_000;
+
+/// A message for a channel.
+#[derive(Debug, Deserialize, ToSchema)]
+pub(super) struct PublishBody {
+    channel: String,
+    /// Chosen by the sender, unique per channel: a retry with the same id is published once.
+    id: Option<String>,
+    /// Small labels beside the message.
+    #[serde(default)]
+    tags: Tags,
+    /// Any JSON, or else `data_b64`.
+    #[serde(default, deserialize_with = "present")]
+    #[schema(value_type = Option<Object>)]
+    data: Option<Box<RawValue>>,
+    /// Binary data, in base64.
+    data_b64: Option<String>,
+}
+
+/// Messages, published in this order.
+#[derive(Debug, Deserialize, ToSchema)]
+pub(super) struct PublishManyBody {
+    messages: Vec<PublishBody>,
+}
+
+/// One message for many channels.
+#[derive(Debug, Deserialize, ToSchema)]
+pub(super) struct BroadcastBody {
+    channels: Vec<String>,
+    /// Unique per channel: a retry with the same id is published once in each.
+    id: Option<String>,
+    #[serde(default)]
+    tags: Tags,
+    /// Any JSON, or else `data_b64`.
+    #[serde(default, deserialize_with = "present")]
+    #[schema(value_type = Option<Object>)]
+    data: Option<Box<RawValue>>,
+    /// Binary data, in base64.
+    data_b64: Option<String>,
+}
+
+/// An event that is fanned out and never logged.
+#[derive(Debug, Deserialize, ToSchema)]
+pub(super) struct SignalBody {
+    channel: String,
+    /// Any JSON, or else `data_b64`.
+    #[serde(default, deserialize_with = "present")]
+    #[schema(value_type = Option<Object>)]
+    data: Option<Box<RawValue>>,
+    /// Binary data, in base64.
+    data_b64: Option<String>,
+}
+
+/// When the signal was sent.
+#[derive(Debug, Serialize, ToSchema)]
+pub(super) struct SignalledBody {
+    /// In 100 ns ticks since 1970, as a decimal string.
+    time: String,
+}
+
+/// Publish a message. It is answered when it is as safe as the channel's kind promises.
+#[utoipa::path(
+    post, path = "/v1/publish", request_body = PublishBody,
+    params(("Idempotency-Key" = Option<String>, Header, description = "The same as `id` in the body")),
+    responses((status = 200, body = PublishedBody), (status = "default", body = Problem, content_type = "application/problem+json")),
+)]
+pub(super) async fn publish(
+    State(api): State<Api>,
+    caller: Caller,
+    headers: HeaderMap,
+    Body(body): Body<PublishBody>,
+) -> Result<Json<PublishedBody>, Problem> {
+    let id = chosen_id(&headers, body.id)?;
+    let payload = payload(body.data, body.data_b64)?;
+    let published = run(&api, &caller, Publish { channel: body.channel, id, echo: true, tags: body.tags, payload })?;
+    Ok(Json(published.await?.into()))
+}
+
+/// Publish many messages. Each succeeds or fails by itself; their order is kept.
+#[utoipa::path(
+    post, path = "/v1/publish_many", request_body = PublishManyBody,
+    responses((status = 200, body = Results), (status = "default", body = Problem, content_type = "application/problem+json")),
+)]
+pub(super) async fn publish_many(
+    State(api): State<Api>,
+    caller: Caller,
+    Body(body): Body<PublishManyBody>,
+) -> Result<Json<Results>, Problem> {
+    check_count(body.messages.len())?;
+    let messages = body.messages.into_iter().map(|message| {
+        let PublishBody { channel, id, tags, data, data_b64 } = message;
+        let command = payload(data, data_b64)
+            .map(|payload| Publish { channel: channel.clone(), id, echo: true, tags, payload });
+        (channel, command)
+    });
+    Ok(Json(run_all(&api, &caller, messages).await))
+}
+
+/// Publish one message to many channels. Each succeeds or fails by itself.
+#[utoipa::path(
+    post, path = "/v1/broadcast", request_body = BroadcastBody,
+    params(("Idempotency-Key" = Option<String>, Header, description = "The same as `id` in the body")),
+    responses((status = 200, body = Results), (status = "default", body = Problem, content_type = "application/problem+json")),
+)]
+pub(super) async fn broadcast(
+    State(api): State<Api>,
+    caller: Caller,
+    headers: HeaderMap,
+    Body(body): Body<BroadcastBody>,
+) -> Result<Json<Results>, Problem> {
+    check_count(body.channels.len())?;
+    let id = chosen_id(&headers, body.id)?;
+    let payload = payload(body.data, body.data_b64)?;
+    let tags = body.tags;
+    let messages = body.channels.into_iter().map(|channel| {
+        let publish = Publish {
+            channel: channel.clone(),
+            id: id.clone(),
+            echo: true,
+            tags: tags.clone(),
+            payload: Payload::clone(&payload),
+        };
+        (channel, Ok(publish))
+    });
+    Ok(Json(run_all(&api, &caller, messages).await))
+}
+
+/// Send an event that is never logged: typing, cursors.
+#[utoipa::path(
+    post, path = "/v1/signal", request_body = SignalBody,
+    responses((status = 200, body = SignalledBody), (status = "default", body = Problem, content_type = "application/problem+json")),
+)]
+pub(super) async fn signal(
+    State(api): State<Api>,
+    caller: Caller,
+    Body(body): Body<SignalBody>,
+) -> Result<Json<SignalledBody>, Problem> {
+    let signal = Signal { channel: body.channel, payload: payload(body.data, body.data_b64)? };
+    signal.check()?;
+    let signalled = commands::signal::signal(&api.node, &caller, signal)?;
+    Ok(Json(SignalledBody { time: signalled.time.0.to_string() }))
+}
+
+/// Checks and queues one publish at once; the future waits for its outcome.
+fn run(
+    api: &Api,
+    caller: &Caller,
+    publish: Publish,
+) -> Result<impl Future<Output = Result<parlor_protocol::reply::Published, WireError>> + Send + use<>, WireError> {
+    if api.node.lifecycle.is_draining() {
+        return Err(WireError::from(ErrorCode::Draining).retry_after_ms(1_000));
+    }
+    publish.check()?;
+    commands::publish::publish(&api.node, caller, publish)
+}
+
+/// Queues all in their order, then waits for all.
+async fn run_all(
+    api: &Api,
+    caller: &Caller,
+    messages: impl Iterator<Item = (String, Result<Publish, WireError>)>,
+) -> Results {
+    let queued: Vec<_> = messages
+        .map(|(channel, publish)| {
+            let queued = publish.and_then(|publish| run(api, caller, publish));
+            async move {
+                let outcome = match queued {
+                    Ok(outcome) => outcome.await,
+                    Err(error) => Err(error),
+                };
+                ItemResult::new(channel, outcome)
+            }
+        })
+        .collect();
+    Results { results: join_all(queued).await }
+}
+
+fn check_count(items: usize) -> Result<(), WireError> {
+    match items {
+        0 => Err(ErrorCode::BadRequest.with("the list is empty")),
+        1..=ITEMS_MAX => Ok(()),
+        _ => Err(ErrorCode::TooMany.with(format!("the list has more than {ITEMS_MAX} items"))),
+    }
+}
+
+/// The id from the body or from the header `Idempotency-Key`; both must agree.
+fn chosen_id(headers: &HeaderMap, id: Option<String>) -> Result<Option<String>, WireError> {
+    let Some(key) = headers.get("idempotency-key") else { return Ok(id) };
+    let key = key.to_str().map_err(|_| ErrorCode::BadRequest.with("Idempotency-Key: not plain text"))?;
+    // The header is a structured string: quotes around it are its form, not its content.
+    let key = key.strip_prefix('"').and_then(|key| key.strip_suffix('"')).unwrap_or(key);
+    match id {
+        Some(id) if id != key => Err(ErrorCode::BadRequest.with("Idempotency-Key and id differ")),
+        _ => Ok(Some(key.to_owned())),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_header_and_the_body_name_the_same_id() {
+        let mut headers = HeaderMap::new();
+        assert_eq!(chosen_id(&headers, Some("a".into())), Ok(Some("a".into())));
+        headers.insert("idempotency-key", "\"a\"".parse().expect("a value"));
+        assert_eq!(chosen_id(&headers, None), Ok(Some("a".into())));
+        assert_eq!(chosen_id(&headers, Some("a".into())), Ok(Some("a".into())));
+        assert!(chosen_id(&headers, Some("b".into())).is_err());
+    }
+}

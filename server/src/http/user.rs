@@ -1,0 +1,67 @@
+//! What a backend can do with a user's connections.
+
+use axum::Json;
+use axum::extract::{Path, State};
+use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
+
+use super::Api;
+use super::body::Body;
+use super::problem::Problem;
+use crate::commands::{self, Caller};
+
+#[derive(Debug, Deserialize, ToSchema)]
+pub(super) struct SubscriptionBody {
+    channel: String,
+}
+
+/// How many connections were told.
+#[derive(Debug, Serialize, ToSchema)]
+pub(super) struct ConnectionsBody {
+    /// Connections of the user; 0: the user is not connected.
+    connections: usize,
+}
+
+/// End all connections of a user. They do not come back by themselves.
+#[utoipa::path(
+    post, path = "/v1/users/{user}/disconnect", params(("user" = String, Path)),
+    responses((status = 200, body = ConnectionsBody), (status = "default", body = Problem, content_type = "application/problem+json")),
+)]
+pub(super) async fn disconnect(
+    State(api): State<Api>,
+    caller: Caller,
+    Path(user): Path<String>,
+) -> Result<Json<ConnectionsBody>, Problem> {
+    let connections = commands::manage::disconnect(&api.node, &caller, &user)?;
+    Ok(Json(ConnectionsBody { connections }))
+}
+
+/// Subscribe all present connections of a user to a channel.
+#[utoipa::path(
+    post, path = "/v1/users/{user}/subscribe", params(("user" = String, Path)), request_body = SubscriptionBody,
+    responses((status = 200, body = ConnectionsBody), (status = "default", body = Problem, content_type = "application/problem+json")),
+)]
+pub(super) async fn subscribe(
+    State(api): State<Api>,
+    caller: Caller,
+    Path(user): Path<String>,
+    Body(body): Body<SubscriptionBody>,
+) -> Result<Json<ConnectionsBody>, Problem> {
+    let connections = commands::manage::subscribe(&api.node, &caller, &user, &body.channel)?;
+    Ok(Json(ConnectionsBody { connections }))
+}
+
+/// End the subscriptions of all connections of a user to a channel.
+#[utoipa::path(
+    post, path = "/v1/users/{user}/unsubscribe", params(("user" = String, Path)), request_body = SubscriptionBody,
+    responses((status = 200, body = ConnectionsBody), (status = "default", body = Problem, content_type = "application/problem+json")),
+)]
+pub(super) async fn unsubscribe(
+    State(api): State<Api>,
+    caller: Caller,
+    Path(user): Path<String>,
+    Body(body): Body<SubscriptionBody>,
+) -> Result<Json<ConnectionsBody>, Problem> {
+    let connections = commands::manage::unsubscribe(&api.node, &caller, &user, &body.channel)?;
+    Ok(Json(ConnectionsBody { connections }))
+}
