@@ -1243,7 +1243,7 @@ var Client = class extends Emitter {
 		};
 	}
 };
-var TOKEN_FAULTS = /* @__PURE__ */ new Set(["token_expired", "bad_token"]);
+var TOKEN_FAULTS = /* @__PURE__ */ new Set(["token_expired", "bad_token", "bad_key"]);
 var PENDING_MAX = 1e3;
 var ASK_TIMEOUT_MS = 3e4;
 var DEDUP_WINDOW_SHARE = 0.9;
