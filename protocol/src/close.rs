@@ -65,8 +65,10 @@ close_codes! {
     ConnectTimeout = 4004, "connect_timeout", "no connect command in time";
     /// Commands came faster than the connection's limit, for too long.
     Flooding = 4005, "flooding", "too many commands";
-    /// The token ended and was not refreshed. Get a new one, then come back.
-    TokenExpired = 4200, "token_expired", "the token has expired";
+    /// The token ended and was not refreshed. Get a new one, then come back: nothing is lost.
+    TokenExpired = 4006, "token_expired", "the token has expired";
+    /// `connect` could not be served now; its error says why.
+    Busy = 4007, "busy", "connect could not be served now";
     /// The session was taken over by a newer connection; the older socket was half-dead.
     Replaced = 4400, "replaced", "the session continued on another connection";
     /// A backend asked for it: come back only by the user's own act.

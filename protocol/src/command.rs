@@ -2,6 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
+use crate::codec::object::{object_or_null, objects};
 use crate::event::Tags;
 use crate::payload::Payload;
 use crate::time::Time;
@@ -58,17 +59,23 @@ pub struct Connect {
     /// Who one is without a token: honoured in development mode only.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub user: Option<String>,
-    #[serde(skip_serializing_if = "Option::is_none")]
+    #[serde(
+        skip_serializing_if = "Option::is_none",
+        deserialize_with = "object_or_null"
+    )]
     pub client: Option<ClientInfo>,
     /// The session to take over, from an earlier connect reply.
-    #[serde(skip_serializing_if = "Option::is_none")]
+    #[serde(
+        skip_serializing_if = "Option::is_none",
+        deserialize_with = "object_or_null"
+    )]
     pub session: Option<SessionKey>,
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub features: Vec<String>,
     /// The wished interval of server pings; the server clamps it and answers with the one in force.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub ping_interval_ms: Option<u32>,
-    #[serde(skip_serializing_if = "Vec::is_empty")]
+    #[serde(skip_serializing_if = "Vec::is_empty", deserialize_with = "objects")]
     pub subscriptions: Vec<Subscribe>,
 }
 

@@ -281,7 +281,7 @@ fn refusal(error: Option<&WireError>) -> CloseCode {
         Some(ErrorCode::BadToken) => CloseCode::BadToken,
         Some(ErrorCode::TokenExpired) => CloseCode::TokenExpired,
         Some(ErrorCode::Draining) => CloseCode::Draining,
-        Some(ErrorCode::Internal) => CloseCode::Internal,
+        Some(code) if code.is_retryable() => CloseCode::Busy,
         _ => CloseCode::ConnectRefused,
     }
 }

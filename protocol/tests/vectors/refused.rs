@@ -167,6 +167,14 @@ fn bad_commands() -> Vec<(&'static str, Value)> {
             json!({"id": 1, "connect": {"subscriptions": [{"channel": "c"}, {"channel": "d", "presence": "yes"}]}}),
         ),
         (
+            "a subscription that is an array",
+            json!({"id": 1, "connect": {"subscriptions": [["c"]]}}),
+        ),
+        (
+            "a session that is an array",
+            json!({"id": 1, "connect": {"session": ["s1", "hush"]}}),
+        ),
+        (
             "an unknown kind of recover",
             json!({"id": 1, "subscribe": {"channel": "c", "recover": {"all": true}}}),
         ),

@@ -152,7 +152,7 @@ test("a token is fetched once, again when it ended, and renewed in band", async 
   await scene.clock.pass(5_000);
   assert.equal((await scene.reconnect())["token"], "t3");
   assert.equal((await scene.reconnect({}, 4200))["token"], "t3");
-  await scene.link.say({ disconnect: { code: 4200, name: "token_expired", text: "" } });
+  await scene.link.say({ disconnect: { code: 4006, name: "token_expired", text: "" } });
   await scene.waitOut();
   assert.equal((await scene.greet())["token"], "t4");
 });
@@ -160,7 +160,7 @@ test("a token is fetched once, again when it ended, and renewed in band", async 
 test("a fixed token that ended closes the client", async () => {
   const scene = new Scene({ token: "t" });
   await scene.greet();
-  await scene.link.say({ disconnect: { code: 4200, name: "token_expired", text: "" } });
+  await scene.link.say({ disconnect: { code: 4006, name: "token_expired", text: "" } });
   await scene.waitOut();
   assert.equal(scene.states.at(-1), "closed:token_expired");
 });

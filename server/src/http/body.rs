@@ -45,18 +45,28 @@ impl<S: Send + Sync, T: DeserializeOwned> FromRequestParts<S> for Params<T> {
     async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Problem> {
         match Query::from_request_parts(parts, state).await {
             Ok(Query(params)) => Ok(Self(params)),
-            Err(rejection) => Err(ErrorCode::BadRequest.with(shorten(rejection.body_text())).into()),
+            Err(rejection) => Err(ErrorCode::BadRequest
+                .with(shorten(rejection.body_text()))
+                .into()),
         }
     }
 }
 
 /// A form could be posted by any web page without asking: only JSON is taken, and that needs a preflight.
 fn check_headers(headers: &HeaderMap) -> Result<(), Problem> {
-    let refuse = |text: &str| Problem::from(ErrorCode::BadRequest.with(text)).with_status(StatusCode::UNSUPPORTED_MEDIA_TYPE);
-    let media_type = headers.get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or_default();
+    let refuse = |text: &str| {
+        Problem::from(ErrorCode::BadRequest.with(text))
+            .with_status(StatusCode::UNSUPPORTED_MEDIA_TYPE)
+    };
+    let media_type = headers
+        .get(header::CONTENT_TYPE)
+        .and_then(|value| value.to_str().ok())
+        .unwrap_or_default();
     let media_type = media_type.split(';').next().unwrap_or_default().trim();
     if !media_type.eq_ignore_ascii_case("application/json") {
-        return Err(refuse("the body needs the header `Content-Type: application/json`"));
+        return Err(refuse(
+            "the body needs the header `Content-Type: application/json`",
+        ));
     }
     match headers.get(header::CONTENT_ENCODING) {
         Some(coding) if coding != "identity" => Err(refuse("compressed bodies are not taken")),
@@ -68,30 +78,42 @@ async fn collect(request: Request) -> Result<Bytes, Problem> {
     let body = Limited::new(request.into_body(), BODY_BYTES_MAX);
     match tokio::time::timeout(BODY_TIME_MAX, body.collect()).await {
         Ok(Ok(collected)) => Ok(collected.to_bytes()),
-        Ok(Err(error)) if error.is::<LengthLimitError>() => {
-            Err(ErrorCode::TooLarge.with(format!("the body has more than {BODY_BYTES_MAX} bytes")).into())
-        }
-        Ok(Err(_)) => Err(ErrorCode::BadRequest.with("the body did not arrive whole").into()),
-        Err(_) => Err(Problem::from(ErrorCode::BadRequest.with("the body took more than 10 s to arrive"))
-            .with_status(StatusCode::REQUEST_TIMEOUT)),
+        Ok(Err(error)) if error.is::<LengthLimitError>() => Err(ErrorCode::TooLarge
+            .with(format!("the body has more than {BODY_BYTES_MAX} bytes"))
+            .into()),
+        Ok(Err(_)) => Err(ErrorCode::BadRequest
+            .with("the body did not arrive whole")
+            .into()),
+        Err(_) => Err(Problem::from(
+            ErrorCode::BadRequest.with("the body took more than 10 s to arrive"),
+        )
+        .with_status(StatusCode::REQUEST_TIMEOUT)),
     }
 }
 
 fn parse<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, Problem> {
     // First, because the parser recurses.
     if depth(bytes) > BODY_DEPTH_MAX {
-        return Err(ErrorCode::BadPayload.with(format!("the body nests deeper than {BODY_DEPTH_MAX}")).into());
+        return Err(ErrorCode::BadPayload
+            .with(format!("the body nests deeper than {BODY_DEPTH_MAX}"))
+            .into());
     }
     let mut reader = serde_json::Deserializer::from_slice(bytes);
     let parsed = serde_path_to_error::deserialize(&mut reader).map_err(|error| {
         let path = error.path().to_string();
         let inner = error.into_inner();
-        let text = if path == "." { inner.to_string() } else { format!("{path}: {inner}") };
+        let text = if path == "." {
+            inner.to_string()
+        } else {
+            format!("{path}: {inner}")
+        };
         Problem::from(ErrorCode::BadRequest.with(shorten(text)))
     })?;
     match reader.end() {
         Ok(()) => Ok(parsed),
-        Err(_) => Err(ErrorCode::BadRequest.with("something follows the JSON value").into()),
+        Err(_) => Err(ErrorCode::BadRequest
+            .with("something follows the JSON value")
+            .into()),
     }
 }
 

@@ -20,7 +20,9 @@ const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 
 /// Lays the guard around all routes.
 pub(super) fn around(router: Router<Api>, api: Api) -> Router {
-    router.layer(from_fn_with_state(api.clone(), guard)).with_state(api)
+    router
+        .layer(from_fn_with_state(api.clone(), guard))
+        .with_state(api)
 }
 
 async fn guard(State(api): State<Api>, request: Request, next: Next) -> Response {
@@ -45,16 +47,27 @@ fn check_development(api: &Api, request: &Request) -> Result<(), Problem> {
     if !api.node.auth.is_dev() {
         return Ok(());
     }
-    let host = request.headers().get(header::HOST).and_then(|host| host.to_str().ok());
+    let host = request
+        .headers()
+        .get(header::HOST)
+        .and_then(|host| host.to_str().ok());
     if !host.is_some_and(is_loopback) {
         let text = "in development mode the server answers only to localhost";
-        return Err(Problem::from(ErrorCode::NotPermitted.with(text)).with_status(StatusCode::MISDIRECTED_REQUEST));
+        return Err(Problem::from(ErrorCode::NotPermitted.with(text))
+            .with_status(StatusCode::MISDIRECTED_REQUEST));
     }
-    let origin = request.headers().get(header::ORIGIN).map(|origin| origin.to_str().unwrap_or_default());
-    match origin.map(|origin| origin.split_once("://").map_or("", |(_, authority)| authority)) {
-        Some(authority) if !is_loopback(authority) => {
-            Err(ErrorCode::NotPermitted.with("in development mode other origins are not answered").into())
-        }
+    let origin = request
+        .headers()
+        .get(header::ORIGIN)
+        .map(|origin| origin.to_str().unwrap_or_default());
+    match origin.map(|origin| {
+        origin
+            .split_once("://")
+            .map_or("", |(_, authority)| authority)
+    }) {
+        Some(authority) if !is_loopback(authority) => Err(ErrorCode::NotPermitted
+            .with("in development mode other origins are not answered")
+            .into()),
         _ => Ok(()),
     }
 }
@@ -66,8 +79,14 @@ fn is_loopback(authority: &str) -> bool {
         Some((host, port)) if is_port(port) => host,
         _ => authority,
     };
-    let address = host.strip_prefix('[').and_then(|host| host.strip_suffix(']')).unwrap_or(host);
-    host.eq_ignore_ascii_case("localhost") || address.parse::<IpAddr>().is_ok_and(|address| address.is_loopback())
+    let address = host
+        .strip_prefix('[')
+        .and_then(|host| host.strip_suffix(']'))
+        .unwrap_or(host);
+    host.eq_ignore_ascii_case("localhost")
+        || address
+            .parse::<IpAddr>()
+            .is_ok_and(|address| address.is_loopback())
 }
 
 fn count(api: &Api, status: StatusCode) {
@@ -83,14 +102,30 @@ fn add_headers(headers: &mut HeaderMap, id: &str) {
     if let Ok(id) = HeaderValue::from_str(id) {
         headers.insert(REQUEST_ID, id);
     }
-    headers.insert(header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
-    headers.insert(header::REFERRER_POLICY, HeaderValue::from_static("no-referrer"));
+    headers.insert(
+        header::X_CONTENT_TYPE_OPTIONS,
+        HeaderValue::from_static("nosniff"),
+    );
+    headers.insert(
+        header::REFERRER_POLICY,
+        HeaderValue::from_static("no-referrer"),
+    );
     let same_origin = HeaderValue::from_static("same-origin");
-    headers.insert(HeaderName::from_static("cross-origin-resource-policy"), same_origin.clone());
-    headers.insert(HeaderName::from_static("cross-origin-opener-policy"), same_origin);
+    headers.insert(
+        HeaderName::from_static("cross-origin-resource-policy"),
+        same_origin.clone(),
+    );
+    headers.insert(
+        HeaderName::from_static("cross-origin-opener-policy"),
+        same_origin,
+    );
     let nothing = HeaderValue::from_static("default-src 'none'; frame-ancestors 'none'");
-    headers.entry(header::CONTENT_SECURITY_POLICY).or_insert(nothing);
-    headers.entry(header::CACHE_CONTROL).or_insert(HeaderValue::from_static("no-store"));
+    headers
+        .entry(header::CONTENT_SECURITY_POLICY)
+        .or_insert(nothing);
+    headers
+        .entry(header::CACHE_CONTROL)
+        .or_insert(HeaderValue::from_static("no-store"));
 }
 
 /// Unique in this process, and by its random start most likely among others too.

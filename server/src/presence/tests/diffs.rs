@@ -228,13 +228,20 @@ fn the_hub_is_given_each_diff_once_and_in_order() {
         world.join("room", user, user, u64::from(turn));
         world.presence.tick(world.now + TICK * turn);
     }
-    let start = Position { epoch: Epoch(0), offset: 0, tag: Tag(0) };
+    let start = Position {
+        epoch: Epoch(0),
+        offset: 0,
+        tag: Tag(0),
+    };
     let told = live.pull(ShardId(0), start, 0).ephemerals;
     let diffs = told.iter().filter_map(|one| match &one.body {
         EphemeralBody::Presence(diff) => Some((diff.version, diff.joined[0].user.clone())),
         EphemeralBody::Signal { .. } => None,
     });
-    assert_eq!(diffs.collect::<Vec<_>>(), [(1, "anna".into()), (2, "ben".into()), (3, "cleo".into())]);
+    assert_eq!(
+        diffs.collect::<Vec<_>>(),
+        [(1, "anna".into()), (2, "ben".into()), (3, "cleo".into())]
+    );
 }
 
 #[test]

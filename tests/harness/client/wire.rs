@@ -1,0 +1,107 @@
+//! The socket: frames out, frames in, and the bytes below them.
+
+use std::net::SocketAddr;
+
+use futures_util::{SinkExt as _, StreamExt as _};
+use parlor_protocol::Form;
+use tokio::io::AsyncWriteExt as _;
+use tokio::net::{TcpSocket, TcpStream};
+use tokio_tungstenite::WebSocketStream;
+use tokio_tungstenite::tungstenite::Message;
+use tokio_tungstenite::tungstenite::client::IntoClientRequest as _;
+use tokio_tungstenite::tungstenite::http::HeaderValue;
+use tokio_tungstenite::tungstenite::http::header::SEC_WEBSOCKET_PROTOCOL;
+
+use crate::patience::in_time;
+
+/// A WebSocket in one of the two forms.
+#[derive(Debug)]
+pub(super) struct Wire {
+    form: Form,
+    socket: WebSocketStream<TcpStream>,
+}
+
+/// What comes in.
+#[derive(Debug)]
+pub(super) enum Frame {
+    Data(Vec<u8>),
+    /// A ping or a pong of the WebSocket protocol.
+    Control,
+    Close(u16),
+    End(Option<String>),
+}
+
+impl Wire {
+    /// `receive_bytes` bounds what the kernel takes in for a client that does not read.
+    pub(super) async fn open(address: SocketAddr, form: Form, receive_bytes: Option<u32>) -> Self {
+        let socket = in_time("the handshake", async {
+            let socket = TcpSocket::new_v4().expect("a socket");
+            if let Some(bytes) = receive_bytes {
+                socket.set_recv_buffer_size(bytes).expect("a narrow socket");
+            }
+            let stream = socket.connect(address).await.expect("the server accepts");
+            stream.set_nodelay(true).expect("frames leave at once");
+            handshake(address, form, stream).await
+        });
+        Self { form, socket: socket.await }
+    }
+
+    pub(super) fn form(&self) -> Form {
+        self.form
+    }
+
+    /// Sends a frame of the form's type.
+    pub(super) async fn send(&mut self, bytes: Vec<u8>) {
+        let message = match self.form {
+            Form::Json => Message::text(String::from_utf8(bytes).expect("JSON is UTF-8")),
+            Form::MsgPack => Message::binary(bytes),
+        };
+        self.send_message(message).await;
+    }
+
+    pub(super) async fn send_text(&mut self, text: &str) {
+        self.send_message(Message::text(text)).await;
+    }
+
+    pub(super) async fn send_binary(&mut self, bytes: &[u8]) {
+        self.send_message(Message::binary(bytes.to_vec())).await;
+    }
+
+    /// A server that has closed takes nothing more: what it said then is read, not what failed here.
+    async fn send_message(&mut self, message: Message) {
+        let _closed = in_time("a frame to leave", self.socket.send(message)).await;
+    }
+
+    pub(super) async fn send_raw(&mut self, bytes: &[u8]) {
+        let stream = self.socket.get_mut();
+        let _closed = in_time("bytes to leave", stream.write_all(bytes)).await;
+    }
+
+    pub(super) async fn close(&mut self) {
+        let _closed = in_time("a close frame to leave", self.socket.close(None)).await;
+    }
+
+    pub(super) async fn read(&mut self) -> Frame {
+        match self.socket.next().await {
+            Some(Ok(Message::Text(text))) => Frame::Data(text.as_bytes().to_vec()),
+            Some(Ok(Message::Binary(bytes))) => Frame::Data(bytes.to_vec()),
+            Some(Ok(Message::Close(Some(close)))) => Frame::Close(close.code.into()),
+            // RFC 6455 §7.1.5: a close frame without a code reads as 1005.
+            Some(Ok(Message::Close(None))) => Frame::Close(1005),
+            Some(Ok(Message::Ping(_) | Message::Pong(_) | Message::Frame(_))) => Frame::Control,
+            Some(Err(error)) => Frame::End(Some(error.to_string())),
+            None => Frame::End(None),
+        }
+    }
+}
+
+async fn handshake(address: SocketAddr, form: Form, stream: TcpStream) -> WebSocketStream<TcpStream> {
+    let mut request =
+        format!("ws://{address}/v1/socket").into_client_request().expect("a request");
+    let subprotocol = HeaderValue::from_static(form.subprotocol());
+    request.headers_mut().insert(SEC_WEBSOCKET_PROTOCOL, subprotocol);
+    let (socket, _) = tokio_tungstenite::client_async(request, stream)
+        .await
+        .expect("the server answers the handshake");
+    socket
+}
