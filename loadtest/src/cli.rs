@@ -85,7 +85,7 @@ pub(crate) struct Options {
     #[arg(long)]
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) connect_rate: Option<f64>,
-    /// Publishing connections of each group [4].
+    /// Publishing connections of each group [4, or one for each 50 publishes per second].
     #[arg(long)]
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) publishers: Option<u32>,

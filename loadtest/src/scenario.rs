@@ -141,8 +141,8 @@ fn stages(shape: Shape, options: &Options) -> anyhow::Result<Vec<Stage>> {
         "a stage lasts more than nothing and at most an hour"
     );
     let (rate, room_rate) = (
-        options.rate.unwrap_or(100.0),
-        options.room_rate.unwrap_or(20.0),
+        options.rate.unwrap_or(RATE_DEFAULT),
+        options.room_rate.unwrap_or(ROOM_RATE_DEFAULT),
     );
     for rate in [rate, room_rate] {
         ensure!(
@@ -189,12 +189,14 @@ fn load(options: &Options, target: &Target) -> anyhow::Result<Load> {
         "a connect rate is more than 0 and at most {RATE_MAX}"
     );
     let (publishers, threads) = (
-        options.publishers.unwrap_or(4),
+        options
+            .publishers
+            .unwrap_or_else(|| enough_publishers(options)),
         options.threads.unwrap_or(1),
     );
     ensure!(
-        (1..=256).contains(&publishers),
-        "there are 1 to 256 publishers"
+        (1..=PUBLISHERS_MAX).contains(&publishers),
+        "there are 1 to {PUBLISHERS_MAX} publishers"
     );
     ensure!((1..=64).contains(&threads), "there are 1 to 64 threads");
     let sources = options
@@ -215,6 +217,15 @@ fn load(options: &Options, target: &Target) -> anyhow::Result<Load> {
         prefix: format!("{prefix}:{:08x}", rand::random::<u32>()),
         token: options.token.clone(),
     })
+}
+
+/// So many that each stays well below a server's default limit for one connection.
+fn enough_publishers(options: &Options) -> u32 {
+    let rate = options
+        .rate
+        .unwrap_or(RATE_DEFAULT)
+        .max(options.room_rate.unwrap_or(ROOM_RATE_DEFAULT));
+    ((rate / RATE_OF_ONE_PUBLISHER).ceil() as u32).clamp(4, PUBLISHERS_MAX)
 }
 
 fn form(raw: &str) -> anyhow::Result<Form> {
@@ -265,6 +276,11 @@ fn with_defaults(given: Thresholds) -> Thresholds {
 /// Of one stage.
 const LENGTH_MAX: Duration = Duration::from_secs(3_600);
 const RATE_MAX: f64 = 1_000_000.0;
+const RATE_DEFAULT: f64 = 100.0;
+const ROOM_RATE_DEFAULT: f64 = 20.0;
+const PUBLISHERS_MAX: u32 = 256;
+/// Publishes per second; servers allow 100 unless configured otherwise.
+const RATE_OF_ONE_PUBLISHER: f64 = 50.0;
 /// Linux gives 28,232 local ports to one address by default; some rest in TIME_WAIT from the run before.
 const PORTS_PER_SOURCE: u32 = 25_000;
 

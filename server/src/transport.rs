@@ -4,6 +4,7 @@
 //! never moves after its handshake.
 
 mod accept;
+pub mod client;
 mod http1;
 mod listen;
 mod shard;

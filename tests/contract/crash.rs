@@ -27,8 +27,11 @@ const FIRST_ID: &str = "PARLOR_CONTRACT_FIRST_ID";
 
 /// The seed of this run: from `PARLOR_SEED`, or a new one. Printed, so that a failure can be repeated.
 pub(crate) fn seed() -> u64 {
-    let seed = env::var("PARLOR_SEED").ok().and_then(|raw| raw.parse().ok()).unwrap_or_else(rand::random);
-    writeln!(std::io::stdout(), "PARLOR_SEED={seed}").unwrap();
+    let seed = env::var("PARLOR_SEED")
+        .ok()
+        .and_then(|raw| raw.parse().ok())
+        .unwrap_or_else(rand::random);
+    println!("PARLOR_SEED={seed}");
     seed
 }
 
@@ -39,7 +42,9 @@ async fn what_was_acknowledged_survives_kill_9() {
     let temp = tempfile::tempdir().unwrap();
     let mut acknowledged = Acknowledged::default();
     for _ in 0..GENERATIONS {
-        let first_id = acknowledged.highest_id().saturating_sub(2 * IN_FLIGHT as u64);
+        let first_id = acknowledged
+            .highest_id()
+            .saturating_sub(2 * IN_FLIGHT as u64);
         let child = start_child(temp.path(), first_id);
         acknowledged.collect(child, random.random_range(1..1_500));
         acknowledged.check(temp.path()).await;
@@ -50,7 +55,9 @@ async fn what_was_acknowledged_survives_kill_9() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 #[ignore = "started by the test that kills it"]
 async fn child_appends_until_killed() {
-    let Ok(directory) = env::var(DIRECTORY) else { return };
+    let Ok(directory) = env::var(DIRECTORY) else {
+        return;
+    };
     let first_id: u64 = env::var(FIRST_ID).unwrap().parse().unwrap();
     let subject = open(Path::new(&directory));
     let appending = CHANNELS.map(|channel| {
@@ -58,14 +65,21 @@ async fn child_appends_until_killed() {
         tokio::spawn(async move {
             let mut answers = stream::iter(first_id..)
                 .map(|id| {
-                    let append =
-                        Append { dedup: dedup("u:ann", &id.to_string()), ..subject.message(channel, &id.to_string()) };
+                    let append = Append {
+                        dedup: dedup("u:ann", &id.to_string()),
+                        ..subject.message(channel, &id.to_string())
+                    };
                     let answer = subject.broker.append(append);
                     async move { (id, answer.await.unwrap()) }
                 })
                 .buffered(IN_FLIGHT);
             while let Some((id, appended)) = answers.next().await {
-                writeln!(std::io::stdout(), "ack {channel} {id} {}", appended.position).unwrap();
+                writeln!(
+                    std::io::stdout(),
+                    "ack {channel} {id} {}",
+                    appended.position
+                )
+                .unwrap();
             }
         })
     });
@@ -75,12 +89,23 @@ async fn child_appends_until_killed() {
 }
 
 fn open(directory: &Path) -> Subject {
-    embedded(EmbeddedConfig { data_dir: Some(directory.to_owned()), ..EmbeddedConfig::default() }, Durability::Disk)
+    embedded(
+        EmbeddedConfig {
+            data_dir: Some(directory.to_owned()),
+            ..EmbeddedConfig::default()
+        },
+        Durability::Disk,
+    )
 }
 
 fn start_child(directory: &Path, first_id: u64) -> Child {
     Command::new(env::current_exe().unwrap())
-        .args(["--ignored", "--exact", "crash::child_appends_until_killed", "--nocapture"])
+        .args([
+            "--ignored",
+            "--exact",
+            "crash::child_appends_until_killed",
+            "--nocapture",
+        ])
         .env(DIRECTORY, directory)
         .env(FIRST_ID, first_id.to_string())
         .stdout(Stdio::piped())
@@ -104,7 +129,10 @@ impl Acknowledged {
         let mut line = String::new();
         while lines.read_line(&mut line).unwrap() > 0 {
             // The last line may be cut by the kill: it says nothing then.
-            if let Some(ack) = line.strip_suffix('\n').and_then(|line| line.strip_prefix("ack ")) {
+            if let Some(ack) = line
+                .strip_suffix('\n')
+                .and_then(|line| line.strip_prefix("ack "))
+            {
                 self.note(ack);
                 heard += 1;
                 if heard == kill_after {
@@ -113,15 +141,22 @@ impl Acknowledged {
             }
             line.clear();
         }
-        assert!(heard >= kill_after, "the child ended by itself after {heard} acknowledgements");
+        assert!(
+            heard >= kill_after,
+            "the child ended by itself after {heard} acknowledgements"
+        );
         child.wait().unwrap();
     }
 
     fn note(&mut self, ack: &str) {
         let parts: Vec<&str> = ack.split(' ').collect();
-        let [channel, id, position] = parts[..] else { panic!("not an acknowledgement: {ack}") };
+        let [channel, id, position] = parts[..] else {
+            panic!("not an acknowledgement: {ack}")
+        };
         let position: Position = position.parse().unwrap();
-        let known = self.0.insert((channel.to_owned(), id.parse().unwrap()), position);
+        let known = self
+            .0
+            .insert((channel.to_owned(), id.parse().unwrap()), position);
         assert!(
             known.is_none_or(|known| known == position),
             "id {id} of {channel}: first {known:?}, then {position:?}"
@@ -137,12 +172,22 @@ impl Acknowledged {
             for (entry, offset) in log.iter().zip(1..) {
                 assert_eq!(entry.offset, offset, "a hole in {channel}");
                 let id: u64 = entry.id.as_deref().unwrap().parse().unwrap();
-                assert_eq!(logged.insert(id, entry.position()), None, "id {id} of {channel} is logged twice");
+                assert_eq!(
+                    logged.insert(id, entry.position()),
+                    None,
+                    "id {id} of {channel} is logged twice"
+                );
             }
             for ((_, id), position) in self.0.iter().filter(|((of, _), _)| of == channel) {
-                assert_eq!(logged.get(id), Some(position), "id {id} of {channel} was acknowledged");
+                assert_eq!(
+                    logged.get(id),
+                    Some(position),
+                    "id {id} of {channel} was acknowledged"
+                );
             }
         }
-        tokio::task::spawn_blocking(move || subject.broker.shut_down()).await.unwrap();
+        tokio::task::spawn_blocking(move || subject.broker.shut_down())
+            .await
+            .unwrap();
     }
 }

@@ -8,22 +8,36 @@ use parlor_protocol::EventKind;
 use crate::subject::{Factory, Settings, Subject, dedup, json};
 
 fn with_id(subject: &Subject, sender: &str, id: &str) -> Append {
-    Append { dedup: dedup(sender, id), ..subject.message("room", "hello") }
+    Append {
+        dedup: dedup(sender, id),
+        ..subject.message("room", "hello")
+    }
 }
 
 pub(crate) async fn a_retry_gets_the_first_place(factory: Factory) {
     let subject = factory(Settings::default());
-    let first = subject.append(with_id(&subject, "u:ann", "1")).await.unwrap();
+    let first = subject
+        .append(with_id(&subject, "u:ann", "1"))
+        .await
+        .unwrap();
     subject.publish("room", 3).await;
-    let again = subject.append(with_id(&subject, "u:ann", "1")).await.unwrap();
+    let again = subject
+        .append(with_id(&subject, "u:ann", "1"))
+        .await
+        .unwrap();
     assert!(!first.duplicate && again.duplicate);
-    assert_eq!((again.position, again.time, again.durability), (first.position, first.time, first.durability));
+    assert_eq!(
+        (again.position, again.time, again.durability),
+        (first.position, first.time, first.durability)
+    );
     assert_eq!(subject.log("room").await.len(), 4);
 }
 
 pub(crate) async fn a_retry_beside_its_first_stays_single(factory: Factory) {
     let subject = factory(Settings::default());
-    let waiting: Vec<_> = (0..20).map(|_| subject.broker.append(with_id(&subject, "u:ann", "1"))).collect();
+    let waiting: Vec<_> = (0..20)
+        .map(|_| subject.broker.append(with_id(&subject, "u:ann", "1")))
+        .collect();
     let mut duplicates = 0;
     for answer in waiting {
         let appended = answer.await.unwrap();
@@ -39,9 +53,18 @@ pub(crate) async fn the_same_id_with_other_content_is_refused(factory: Factory) 
     let first = with_id(&subject, "u:ann", "1");
     subject.append(first.clone()).await.unwrap();
     let others = [
-        Append { payload: json("\"other\""), ..first.clone() },
-        Append { event: EventKind::Other("pin".to_owned()), ..first.clone() },
-        Append { tags: [("a".to_owned(), "b".to_owned())].into(), ..first.clone() },
+        Append {
+            payload: json("\"other\""),
+            ..first.clone()
+        },
+        Append {
+            event: EventKind::Other("pin".to_owned()),
+            ..first.clone()
+        },
+        Append {
+            tags: [("a".to_owned(), "b".to_owned())].into(),
+            ..first.clone()
+        },
     ];
     for other in others {
         assert_eq!(subject.append(other).await, Err(Error::IdReused));
@@ -50,28 +73,50 @@ pub(crate) async fn the_same_id_with_other_content_is_refused(factory: Factory) 
     let waiting = [
         first.clone(),
         with_id(&subject, "u:ann", "2"),
-        Append { payload: json("2"), ..with_id(&subject, "u:ann", "2") },
+        Append {
+            payload: json("2"),
+            ..with_id(&subject, "u:ann", "2")
+        },
     ]
     .map(|append| subject.broker.append(append));
     let [first_again, second, second_reused] = waiting;
     assert!(first_again.await.unwrap().duplicate);
     assert_eq!(second.await.unwrap().position.offset, 2);
     assert_eq!(second_reused.await, Err(Error::IdReused));
-    assert_eq!(subject.log("room").await.len(), 2, "a refused publish takes no offset");
+    assert_eq!(
+        subject.log("room").await.len(),
+        2,
+        "a refused publish takes no offset"
+    );
 }
 
 pub(crate) async fn ids_are_unique_per_channel_and_sender(factory: Factory) {
     let subject = factory(Settings::default());
-    let elsewhere = Append { dedup: dedup("u:ann", "1"), ..subject.message("other", "hello") };
-    for append in [with_id(&subject, "u:ann", "1"), with_id(&subject, "k:ann", "1"), elsewhere] {
+    let elsewhere = Append {
+        dedup: dedup("u:ann", "1"),
+        ..subject.message("other", "hello")
+    };
+    for append in [
+        with_id(&subject, "u:ann", "1"),
+        with_id(&subject, "k:ann", "1"),
+        elsewhere,
+    ] {
         assert!(!subject.append(append).await.unwrap().duplicate);
     }
 }
 
 pub(crate) async fn an_id_is_new_again_after_its_window(factory: Factory) {
     // A window of no length is always over.
-    let subject = factory(Settings { dedup_window: Duration::ZERO });
-    subject.append(with_id(&subject, "u:ann", "1")).await.unwrap();
-    let again = subject.append(with_id(&subject, "u:ann", "1")).await.unwrap();
+    let subject = factory(Settings {
+        dedup_window: Duration::ZERO,
+    });
+    subject
+        .append(with_id(&subject, "u:ann", "1"))
+        .await
+        .unwrap();
+    let again = subject
+        .append(with_id(&subject, "u:ann", "1"))
+        .await
+        .unwrap();
     assert_eq!((again.duplicate, again.position.offset), (false, 2));
 }

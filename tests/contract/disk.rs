@@ -12,10 +12,14 @@ use parlor::hub::Hub;
 use parlor::kind::Durability;
 use parlor_protocol::{Position, Tag};
 
+use crate::listener::Listener;
 use crate::subject::{Subject, dedup, embedded, name};
 
 fn config(directory: &Path) -> EmbeddedConfig {
-    EmbeddedConfig { data_dir: Some(directory.to_owned()), ..EmbeddedConfig::default() }
+    EmbeddedConfig {
+        data_dir: Some(directory.to_owned()),
+        ..EmbeddedConfig::default()
+    }
 }
 
 fn open(directory: &Path) -> Subject {
@@ -23,7 +27,9 @@ fn open(directory: &Path) -> Subject {
 }
 
 async fn shut_down(subject: Subject) {
-    tokio::task::spawn_blocking(move || subject.broker.shut_down()).await.unwrap();
+    tokio::task::spawn_blocking(move || subject.broker.shut_down())
+        .await
+        .unwrap();
 }
 
 fn copy(from: &Path, to: &Path) {
@@ -37,8 +43,15 @@ fn copy(from: &Path, to: &Path) {
 async fn a_restart_forgets_nothing() {
     let temp = tempfile::tempdir().unwrap();
     let subject = open(temp.path());
-    let unwritten = subject.broker.join(&name("unwritten"), &subject.kind).await.unwrap();
-    let publish = Append { dedup: dedup("u:ann", "1"), ..subject.message("room", "hello") };
+    let unwritten = subject
+        .broker
+        .join(&name("unwritten"), &subject.kind)
+        .await
+        .unwrap();
+    let publish = Append {
+        dedup: dedup("u:ann", "1"),
+        ..subject.message("room", "hello")
+    };
     let first = subject.append(publish.clone()).await.unwrap();
     let last = subject.publish("room", 30).await[29].position;
     shut_down(subject).await;
@@ -47,11 +60,24 @@ async fn a_restart_forgets_nothing() {
     let page = subject.read("room", Range::AfterOffset(0), 100).await;
     assert_eq!((page.entries.len(), page.top, page.oldest), (31, last, 1));
     assert_eq!(page.entries[0].position(), first.position);
-    assert_eq!(subject.broker.join(&name("unwritten"), &subject.kind).await.unwrap(), unwritten);
+    assert_eq!(
+        subject
+            .broker
+            .join(&name("unwritten"), &subject.kind)
+            .await
+            .unwrap(),
+        unwritten
+    );
     let again = subject.append(publish).await.unwrap();
     assert_eq!((again.duplicate, again.position), (true, first.position));
-    let next = subject.append(subject.message("room", "next")).await.unwrap();
-    assert_eq!((next.position.epoch, next.position.offset), (last.epoch, 32));
+    let next = subject
+        .append(subject.message("room", "next"))
+        .await
+        .unwrap();
+    assert_eq!(
+        (next.position.epoch, next.position.offset),
+        (last.epoch, 32)
+    );
     let page = subject.read("room", Range::AfterOffset(31), 1).await;
     assert_eq!(page.entries[0].prev, last.tag);
     assert!(page.entries[0].time > again.time);
@@ -66,18 +92,37 @@ async fn a_restored_backup_diverges() {
     copy(temp.path(), backup.path());
 
     let subject = open(temp.path());
-    let lost: Vec<Position> = subject.publish("room", 3).await.iter().map(|appended| appended.position).collect();
+    let lost: Vec<Position> = subject
+        .publish("room", 3)
+        .await
+        .iter()
+        .map(|appended| appended.position)
+        .collect();
     shut_down(subject).await;
     copy(backup.path(), temp.path());
 
     let subject = open(temp.path());
-    let kept: Vec<Position> = subject.publish("room", 3).await.iter().map(|appended| appended.position).collect();
+    let kept: Vec<Position> = subject
+        .publish("room", 3)
+        .await
+        .iter()
+        .map(|appended| appended.position)
+        .collect();
     for (lost, kept) in lost.iter().zip(&kept) {
         assert_eq!((lost.epoch, lost.offset), (kept.epoch, kept.offset));
-        assert_ne!(lost.tag, kept.tag, "offset {} names two events and nobody can tell", lost.offset);
+        assert_ne!(
+            lost.tag, kept.tag,
+            "offset {} names two events and nobody can tell",
+            lost.offset
+        );
     }
-    let page = subject.read("room", Range::AfterOffset(common.offset), 1).await;
-    assert_eq!(page.entries[0].prev, common.tag, "who stood before the fork resumes");
+    let page = subject
+        .read("room", Range::AfterOffset(common.offset), 1)
+        .await;
+    assert_eq!(
+        page.entries[0].prev, common.tag,
+        "who stood before the fork resumes"
+    );
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -86,7 +131,12 @@ async fn a_directory_serves_one_process_at_a_time() {
     let subject = open(temp.path());
     let refused = Embedded::open(config(temp.path()), Arc::new(Hub::new(1))).unwrap_err();
     assert!(matches!(refused, OpenError::InUse { .. }), "{refused}");
-    assert!(refused.to_string().contains("another parlor uses this directory"), "{refused}");
+    assert!(
+        refused
+            .to_string()
+            .contains("another parlor uses this directory"),
+        "{refused}"
+    );
     drop(subject);
     Embedded::open(config(temp.path()), Arc::new(Hub::new(1))).unwrap();
 }
@@ -95,8 +145,15 @@ async fn a_directory_serves_one_process_at_a_time() {
 async fn without_a_directory_disk_channels_are_refused() {
     let subject = embedded(EmbeddedConfig::default(), Durability::Disk);
     let refusals = [
-        subject.append(subject.message("room", "x")).await.unwrap_err(),
-        subject.broker.join(&name("room"), &subject.kind).await.unwrap_err(),
+        subject
+            .append(subject.message("room", "x"))
+            .await
+            .unwrap_err(),
+        subject
+            .broker
+            .join(&name("room"), &subject.kind)
+            .await
+            .unwrap_err(),
     ];
     for refusal in refusals {
         assert!(matches!(refusal, Error::Unavailable { .. }), "{refusal}");
@@ -107,8 +164,13 @@ async fn without_a_directory_disk_channels_are_refused() {
 async fn check_flood(config: EmbeddedConfig) {
     const FLOOD: usize = 5_000;
     let subject = embedded(config, Durability::Disk);
-    let waiting: Vec<_> =
-        (0..FLOOD).map(|index| subject.broker.append(subject.message("room", &index.to_string()))).collect();
+    let waiting: Vec<_> = (0..FLOOD)
+        .map(|index| {
+            subject
+                .broker
+                .append(subject.message("room", &index.to_string()))
+        })
+        .collect();
     let mut accepted = Vec::new();
     let mut refused = 0;
     for (index, answer) in join_all(waiting).await.into_iter().enumerate() {
@@ -126,7 +188,12 @@ async fn check_flood(config: EmbeddedConfig) {
         .log("room")
         .await
         .iter()
-        .map(|entry| (entry.offset, String::from_utf8(entry.payload.bytes.to_vec()).unwrap()))
+        .map(|entry| {
+            (
+                entry.offset,
+                String::from_utf8(entry.payload.bytes.to_vec()).unwrap(),
+            )
+        })
         .collect();
     assert_eq!(accepted, logged);
 }
@@ -134,26 +201,42 @@ async fn check_flood(config: EmbeddedConfig) {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_full_queue_refuses_at_once_and_drops_nothing_it_took() {
     let temp = tempfile::tempdir().unwrap();
-    check_flood(EmbeddedConfig { queue_len_max: 4, ..config(temp.path()) }).await;
+    check_flood(EmbeddedConfig {
+        queue_len_max: 4,
+        ..config(temp.path())
+    })
+    .await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_queue_is_bounded_in_bytes_too() {
     let temp = tempfile::tempdir().unwrap();
-    check_flood(EmbeddedConfig { queue_bytes_max: 2_000, ..config(temp.path()) }).await;
+    check_flood(EmbeddedConfig {
+        queue_bytes_max: 2_000,
+        ..config(temp.path())
+    })
+    .await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_stop_finishes_what_was_accepted() {
     let temp = tempfile::tempdir().unwrap();
     let subject = open(temp.path());
-    let waiting: Vec<_> = (0..1_000).map(|_| subject.broker.append(subject.message("room", "x"))).collect();
+    let waiting: Vec<_> = (0..1_000)
+        .map(|_| subject.broker.append(subject.message("room", "x")))
+        .collect();
     shut_down(subject.clone()).await;
     for (answer, offset) in join_all(waiting).await.into_iter().zip(1..) {
         assert_eq!(answer.unwrap().position.offset, offset);
     }
-    assert_eq!(subject.append(subject.message("room", "late")).await, Err(Error::Closed));
-    assert_eq!(subject.broker.join(&name("room"), &subject.kind).await, Err(Error::Closed));
+    assert_eq!(
+        subject.append(subject.message("room", "late")).await,
+        Err(Error::Closed)
+    );
+    assert_eq!(
+        subject.broker.join(&name("room"), &subject.kind).await,
+        Err(Error::Closed)
+    );
     drop(subject);
     assert_eq!(open(temp.path()).log("room").await.len(), 1_000);
 }
@@ -162,11 +245,22 @@ async fn a_stop_finishes_what_was_accepted() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_full_disk_refuses_without_a_hole_and_works_again_when_there_is_room() {
     let temp = tempfile::tempdir().unwrap();
-    let config = EmbeddedConfig { disk_bytes_max: Some(1 << 20), ..config(temp.path()) };
+    let config = EmbeddedConfig {
+        disk_bytes_max: Some(1 << 20),
+        ..config(temp.path())
+    };
     let subject = embedded(config, Durability::Disk).retaining(1_000_000, Duration::from_secs(3));
+    let mut listener = Listener::join(&subject, 0, "room").await;
     let large = "x".repeat(20_000);
-    let mut last =
-        Position { offset: 0, tag: Tag(0), ..subject.broker.join(&name("room"), &subject.kind).await.unwrap() };
+    let mut last = Position {
+        offset: 0,
+        tag: Tag(0),
+        ..subject
+            .broker
+            .join(&name("room"), &subject.kind)
+            .await
+            .unwrap()
+    };
     let refusal = loop {
         match subject.append(subject.message("room", &large)).await {
             Ok(appended) => {
@@ -177,9 +271,25 @@ async fn a_full_disk_refuses_without_a_hole_and_works_again_when_there_is_room()
         }
         assert!(last.offset < 100, "the bound was never reached");
     };
-    assert!(matches!(&refusal, Error::Unavailable { retry_after, .. } if !retry_after.is_zero()), "{refusal}");
+    listener.read_to(last.offset).await;
+    assert_eq!(
+        listener.delivered().len(),
+        0,
+        "an event that is not on the disk was delivered"
+    );
+    assert!(
+        matches!(&refusal, Error::Unavailable { retry_after, .. } if !retry_after.is_zero()),
+        "{refusal}"
+    );
     subject.broker.health().unwrap_err();
-    assert_eq!(subject.read("room", Range::BeforeOffset(u64::MAX), 1).await.top, last, "reads go on");
+    assert_eq!(
+        subject
+            .read("room", Range::BeforeOffset(u64::MAX), 1)
+            .await
+            .top,
+        last,
+        "reads go on"
+    );
 
     let mut polls = tokio::time::interval(Duration::from_millis(50));
     let next = loop {
@@ -189,7 +299,11 @@ async fn a_full_disk_refuses_without_a_hole_and_works_again_when_there_is_room()
         }
         polls.tick().await;
     };
-    assert_eq!((next.epoch, next.offset), (last.epoch, last.offset + 1), "a failed try used no offset");
+    assert_eq!(
+        (next.epoch, next.offset),
+        (last.epoch, last.offset + 1),
+        "a failed try used no offset"
+    );
     assert_eq!(subject.broker.health(), Ok(()));
     let page = subject.read("room", Range::BeforeOffset(u64::MAX), 1).await;
     assert_eq!(page.entries[0].prev, last.tag);

@@ -44,7 +44,10 @@ async fn race(subject: &Subject, channel: &str, seed: u64) {
                 let some = (visit.position.offset + random.random_range(0..5)).min(APPENDS as u64);
                 visit.read_to(some).await;
             }
-            Listener::join(&subject, shard, &channel).await.read_to(APPENDS as u64).await;
+            Listener::join(&subject, shard, &channel)
+                .await
+                .read_to(APPENDS as u64)
+                .await;
         })
     });
     let ((), listened) = tokio::join!(appending, join_all(listening));

@@ -29,7 +29,11 @@ impl Listener {
     pub(crate) async fn join(subject: &Subject, shard: usize, channel: &str) -> Self {
         let shard = ShardId(shard);
         let live = subject.hub.enter(&name(channel), shard);
-        let position = subject.broker.join(&name(channel), &subject.kind).await.unwrap();
+        let position = subject
+            .broker
+            .join(&name(channel), &subject.kind)
+            .await
+            .unwrap();
         live.learn_top(position);
         Self {
             subject: subject.clone(),
@@ -42,17 +46,29 @@ impl Listener {
     }
 
     /// What was delivered and not yet handed out, without waiting.
-    pub(crate) fn delivered(&mut self) -> Vec<Arc<LogEntry>> {
+    pub(crate) fn delivered(&self) -> Vec<Arc<LogEntry>> {
         self.channel.pull(self.shard, self.position, 0).entries
     }
 
     /// The next entry; panics when it does not come, or when it is not exactly the next.
     pub(crate) async fn next(&mut self) -> Arc<LogEntry> {
-        let entry = tokio::time::timeout(PATIENCE, self.any_next()).await.expect("the next entry was never delivered");
+        let entry = tokio::time::timeout(PATIENCE, self.any_next())
+            .await
+            .expect("the next entry was never delivered");
         let before = self.position;
-        assert_eq!(entry.epoch, before.epoch, "the epoch changed behind {before:?}");
-        assert_eq!(entry.offset, before.offset + 1, "not the next offset behind {before:?}");
-        assert_eq!(entry.prev, before.tag, "the chain of tags broke behind {before:?}");
+        assert_eq!(
+            entry.epoch, before.epoch,
+            "the epoch changed behind {before:?}"
+        );
+        assert_eq!(
+            entry.offset,
+            before.offset + 1,
+            "not the next offset behind {before:?}"
+        );
+        assert_eq!(
+            entry.prev, before.tag,
+            "the chain of tags broke behind {before:?}"
+        );
         self.position = entry.position();
         entry
     }
@@ -72,15 +88,26 @@ impl Listener {
                 return entry;
             }
             let pull = self.channel.pull(self.shard, self.position, 0);
-            assert!(!pull.epoch_changed, "the epoch changed behind {:?}", self.position);
+            assert!(
+                !pull.epoch_changed,
+                "the epoch changed behind {:?}",
+                self.position
+            );
             self.held.extend(pull.entries);
             if pull.trimmed {
                 let after = Range::AfterOffset(self.position.offset);
-                let page = self.subject.read(self.channel.name().as_str(), after, 1_000).await;
+                let page = self
+                    .subject
+                    .read(self.channel.name().as_str(), after, 1_000)
+                    .await;
                 self.held.extend(page.entries);
             }
             if self.held.is_empty() {
-                self.subject.hub.inbox(self.shard).take(&mut self.letters).await;
+                self.subject
+                    .hub
+                    .inbox(self.shard)
+                    .take(&mut self.letters)
+                    .await;
             }
         }
     }

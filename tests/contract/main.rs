@@ -4,6 +4,10 @@
 //! promises. A new broker gets a line in `every_broker!` and must pass unchanged. What only a store on disk
 //! can promise stands in `disk` and `crash`.
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+#![allow(
+    clippy::print_stdout,
+    reason = "seeds and measurements are for the person who runs them"
+)]
 
 mod listener;
 mod subject;
@@ -42,6 +46,7 @@ every_broker! {
     order::calls_on_one_thread_are_logged_in_their_order,
     order::delivery_order_is_log_order,
     order::an_event_is_delivered_before_its_publisher_is_answered,
+    order::every_event_of_a_burst_is_delivered_once,
     order::each_entry_repeats_the_tag_of_the_one_before,
     order::time_only_grows_and_seq_counts_messages,
     order::an_event_comes_back_as_it_was_published,

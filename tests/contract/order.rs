@@ -21,21 +21,39 @@ pub(crate) async fn offsets_are_dense_under_concurrency(factory: Factory) {
         tokio::spawn(async move {
             let mut offsets = Vec::new();
             for index in 0..EACH {
-                let append = subject.message(["a", "b", "c"][(appender + index) % 3], &format!("{appender}/{index}"));
+                let append = subject.message(
+                    ["a", "b", "c"][(appender + index) % 3],
+                    &format!("{appender}/{index}"),
+                );
                 let channel = append.channel.clone();
-                offsets.push((channel, subject.append(append).await.unwrap().position.offset));
+                offsets.push((
+                    channel,
+                    subject.append(append).await.unwrap().position.offset,
+                ));
             }
             offsets
         })
     });
-    let answers: Vec<_> = join_all(appenders).await.into_iter().flat_map(Result::unwrap).collect();
+    let answers: Vec<_> = join_all(appenders)
+        .await
+        .into_iter()
+        .flat_map(Result::unwrap)
+        .collect();
     for channel in ["a", "b", "c"] {
-        let mut answered: Vec<_> =
-            answers.iter().filter(|(name, _)| name.as_str() == channel).map(|(_, offset)| *offset).collect();
+        let mut answered: Vec<_> = answers
+            .iter()
+            .filter(|(name, _)| name.as_str() == channel)
+            .map(|(_, offset)| *offset)
+            .collect();
         answered.sort_unstable();
         let dense: Vec<u64> = (1..=answered.len() as u64).collect();
         assert_eq!(answered, dense, "answers of {channel}");
-        let logged: Vec<u64> = subject.log(channel).await.iter().map(|entry| entry.offset).collect();
+        let logged: Vec<u64> = subject
+            .log(channel)
+            .await
+            .iter()
+            .map(|entry| entry.offset)
+            .collect();
         assert_eq!(logged, dense, "log of {channel}");
     }
 }
@@ -43,7 +61,10 @@ pub(crate) async fn offsets_are_dense_under_concurrency(factory: Factory) {
 pub(crate) async fn calls_on_one_thread_are_logged_in_their_order(factory: Factory) {
     let subject = factory(Settings::default());
     let appended = subject.publish("room", 500).await;
-    let offsets: Vec<u64> = appended.iter().map(|appended| appended.position.offset).collect();
+    let offsets: Vec<u64> = appended
+        .iter()
+        .map(|appended| appended.position.offset)
+        .collect();
     assert_eq!(offsets, (1..=500).collect::<Vec<u64>>());
     for (index, entry) in subject.log("room").await.iter().enumerate() {
         assert_eq!(entry.payload.bytes, format!("\"{index}\""));
@@ -64,7 +85,10 @@ pub(crate) async fn delivery_order_is_log_order(factory: Factory) {
     let logged = subject.log("room").await;
     assert_eq!(delivered.len(), logged.len());
     for (delivered, logged) in delivered.iter().zip(&logged) {
-        assert_eq!((delivered.position(), &delivered.payload), (logged.position(), &logged.payload));
+        assert_eq!(
+            (delivered.position(), &delivered.payload),
+            (logged.position(), &logged.payload)
+        );
     }
 }
 
@@ -72,10 +96,36 @@ pub(crate) async fn an_event_is_delivered_before_its_publisher_is_answered(facto
     let subject = factory(Settings::default());
     let mut listener = Listener::join(&subject, 0, "room").await;
     for _ in 0..50 {
-        let answer = subject.append(subject.message("room", "hello")).await.unwrap();
+        let answer = subject
+            .append(subject.message("room", "hello"))
+            .await
+            .unwrap();
         let delivered = listener.delivered();
-        assert_eq!(delivered.last().map(|entry| entry.position()), Some(answer.position));
+        assert_eq!(
+            delivered.last().map(|entry| entry.position()),
+            Some(answer.position)
+        );
         listener.next().await;
+    }
+}
+
+/// Without a look at the log: a delivery left out would be found there.
+pub(crate) async fn every_event_of_a_burst_is_delivered_once(factory: Factory) {
+    const BURST: u64 = 50;
+    let subject = factory(Settings::default());
+    let mut listener = Listener::join(&subject, 0, "room").await;
+    for burst in 0..6 {
+        subject.publish("room", BURST as usize).await;
+        let delivered: Vec<u64> = listener
+            .delivered()
+            .iter()
+            .map(|entry| entry.offset)
+            .collect();
+        assert_eq!(
+            delivered,
+            (burst * BURST + 1..=(burst + 1) * BURST).collect::<Vec<_>>()
+        );
+        listener.read_to((burst + 1) * BURST).await;
     }
 }
 
@@ -91,14 +141,27 @@ pub(crate) async fn each_entry_repeats_the_tag_of_the_one_before(factory: Factor
         assert!(tags.insert(entry.tag), "a random tag came twice");
         before = entry.tag;
     }
-    assert_eq!(subject.read("room", Range::AfterOffset(0), 1).await.top.tag, before);
+    assert_eq!(
+        subject.read("room", Range::AfterOffset(0), 1).await.top.tag,
+        before
+    );
 }
 
 pub(crate) async fn time_only_grows_and_seq_counts_messages(factory: Factory) {
     let subject = factory(Settings::default());
     for index in 0..20 {
-        let event = if index % 3 == 0 { EventKind::Other("reaction".to_owned()) } else { EventKind::Message };
-        subject.append(Append { event, ..subject.message("room", "x") }).await.unwrap();
+        let event = if index % 3 == 0 {
+            EventKind::Other("reaction".to_owned())
+        } else {
+            EventKind::Message
+        };
+        subject
+            .append(Append {
+                event,
+                ..subject.message("room", "x")
+            })
+            .await
+            .unwrap();
     }
     let log = subject.log("room").await;
     assert!(log.is_sorted_by(|earlier, later| earlier.time < later.time));
@@ -117,8 +180,14 @@ pub(crate) async fn an_event_comes_back_as_it_was_published(factory: Factory) {
         event: EventKind::Other("pin".to_owned()),
         dedup: dedup("u:ann", "id-1"),
         user: Some("ann".into()),
-        tags: tags.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect(),
-        payload: Payload { format: Format::Binary, bytes: Bytes::from_static(&[0, 255, 7]) },
+        tags: tags
+            .iter()
+            .map(|(name, value)| ((*name).to_owned(), (*value).to_owned()))
+            .collect(),
+        payload: Payload {
+            format: Format::Binary,
+            bytes: Bytes::from_static(&[0, 255, 7]),
+        },
         no_echo_to: Some(ConnectionId(7)),
         ..subject.message("room", "")
     };
@@ -126,12 +195,20 @@ pub(crate) async fn an_event_comes_back_as_it_was_published(factory: Factory) {
     for append in [rich, plain] {
         let answer = subject.append(append.clone()).await.unwrap();
         let live = listener.next().await;
-        let page = subject.read("room", Range::AfterOffset(answer.position.offset - 1), 1).await;
+        let page = subject
+            .read("room", Range::AfterOffset(answer.position.offset - 1), 1)
+            .await;
         assert_eq!(live.no_echo_to, append.no_echo_to);
         for entry in [&live, &page.entries[0]] {
-            assert_eq!((entry.position(), entry.time), (answer.position, answer.time));
+            assert_eq!(
+                (entry.position(), entry.time),
+                (answer.position, answer.time)
+            );
             assert_eq!(entry.kind, append.event);
-            assert_eq!(entry.id.as_deref(), append.dedup.as_ref().map(|dedup| &*dedup.id));
+            assert_eq!(
+                entry.id.as_deref(),
+                append.dedup.as_ref().map(|dedup| &*dedup.id)
+            );
             assert_eq!(entry.user, append.user);
             assert_eq!(entry.tags, append.tags);
             assert_eq!(entry.payload, append.payload);
@@ -142,7 +219,10 @@ pub(crate) async fn an_event_comes_back_as_it_was_published(factory: Factory) {
 pub(crate) async fn a_dropped_future_does_not_take_the_event_back(factory: Factory) {
     let subject = factory(Settings::default());
     drop(subject.broker.append(subject.message("room", "first")));
-    let second = subject.append(subject.message("room", "second")).await.unwrap();
+    let second = subject
+        .append(subject.message("room", "second"))
+        .await
+        .unwrap();
     assert_eq!(second.position.offset, 2);
     let log = subject.log("room").await;
     assert_eq!(Arc::clone(&log[0]).payload.bytes, "\"first\"");

@@ -9,7 +9,11 @@ pub(crate) async fn pages_run_in_both_directions(factory: Factory) {
     let subject = factory(Settings::default());
     subject.publish("room", 10).await;
     let check = async |range, limit, expected: &[u64]| {
-        assert_eq!(subject.offsets("room", range, limit).await, expected, "{range:?} limit {limit}");
+        assert_eq!(
+            subject.offsets("room", range, limit).await,
+            expected,
+            "{range:?} limit {limit}"
+        );
     };
     check(Range::AfterOffset(0), 3, &[1, 2, 3]).await;
     check(Range::AfterOffset(3), 100, &[4, 5, 6, 7, 8, 9, 10]).await;
@@ -25,7 +29,12 @@ pub(crate) async fn pages_run_in_both_directions(factory: Factory) {
 
 pub(crate) async fn pages_are_found_by_time(factory: Factory) {
     let subject = factory(Settings::default());
-    let times: Vec<Time> = subject.publish("room", 50).await.iter().map(|appended| appended.time).collect();
+    let times: Vec<Time> = subject
+        .publish("room", 50)
+        .await
+        .iter()
+        .map(|appended| appended.time)
+        .collect();
     for (time, offset) in times.iter().zip(1_u64..) {
         let after = subject.offsets("room", Range::AfterTime(*time), 100).await;
         assert_eq!(after, (offset + 1..=50).collect::<Vec<_>>());
@@ -33,12 +42,40 @@ pub(crate) async fn pages_are_found_by_time(factory: Factory) {
         assert_eq!(before, (1..offset).rev().collect::<Vec<_>>());
         // Between two events, and outside of all.
         let just_before = Time(time.0 - 1);
-        assert_eq!(subject.offsets("room", Range::AfterTime(just_before), 100).await.first(), Some(&offset));
+        assert_eq!(
+            subject
+                .offsets("room", Range::AfterTime(just_before), 100)
+                .await
+                .first(),
+            Some(&offset)
+        );
     }
-    assert_eq!(subject.offsets("room", Range::AfterTime(Time(0)), 100).await.len(), 50);
-    assert!(subject.offsets("room", Range::AfterTime(Time(u64::MAX)), 100).await.is_empty());
-    assert_eq!(subject.offsets("room", Range::BeforeTime(Time(u64::MAX)), 100).await.len(), 50);
-    assert!(subject.offsets("room", Range::BeforeTime(Time(0)), 100).await.is_empty());
+    assert_eq!(
+        subject
+            .offsets("room", Range::AfterTime(Time(0)), 100)
+            .await
+            .len(),
+        50
+    );
+    assert!(
+        subject
+            .offsets("room", Range::AfterTime(Time(u64::MAX)), 100)
+            .await
+            .is_empty()
+    );
+    assert_eq!(
+        subject
+            .offsets("room", Range::BeforeTime(Time(u64::MAX)), 100)
+            .await
+            .len(),
+        50
+    );
+    assert!(
+        subject
+            .offsets("room", Range::BeforeTime(Time(0)), 100)
+            .await
+            .is_empty()
+    );
 }
 
 pub(crate) async fn a_page_says_whether_there_is_more(factory: Factory) {
@@ -63,7 +100,9 @@ pub(crate) async fn a_page_has_a_thousand_entries_at_most(factory: Factory) {
     subject.publish("room", 1_100).await;
     let forward = subject.read("room", Range::AfterOffset(0), 5_000).await;
     assert_eq!((forward.entries.len(), forward.more), (1_000, true));
-    let backward = subject.read("room", Range::BeforeOffset(u64::MAX), 5_000).await;
+    let backward = subject
+        .read("room", Range::BeforeOffset(u64::MAX), 5_000)
+        .await;
     assert_eq!((backward.entries.len(), backward.more), (1_000, true));
     assert_eq!(backward.entries[0].offset, 1_100);
 }
@@ -71,9 +110,20 @@ pub(crate) async fn a_page_has_a_thousand_entries_at_most(factory: Factory) {
 pub(crate) async fn no_limit_is_too_small_or_too_large(factory: Factory) {
     let subject = factory(Settings::default());
     let nothing = subject.read("room", Range::AfterOffset(0), 0).await;
-    assert_eq!((nothing.entries.len(), nothing.more, nothing.oldest), (0, false, 1));
+    assert_eq!(
+        (nothing.entries.len(), nothing.more, nothing.oldest),
+        (0, false, 1)
+    );
     subject.publish("room", 2).await;
     let top_only = subject.read("room", Range::AfterOffset(0), 0).await;
-    assert_eq!((top_only.entries.len(), top_only.more, top_only.top.offset), (0, true, 2));
-    assert_eq!(subject.offsets("room", Range::AfterOffset(0), usize::MAX).await, [1, 2]);
+    assert_eq!(
+        (top_only.entries.len(), top_only.more, top_only.top.offset),
+        (0, true, 2)
+    );
+    assert_eq!(
+        subject
+            .offsets("room", Range::AfterOffset(0), usize::MAX)
+            .await,
+        [1, 2]
+    );
 }

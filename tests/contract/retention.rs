@@ -18,7 +18,13 @@ pub(crate) async fn only_so_many_events_are_retained(factory: Factory) {
         let offsets: Vec<u64> = page.entries.iter().map(|entry| entry.offset).collect();
         assert_eq!(offsets, (first..=round * 7).collect::<Vec<_>>());
         assert_eq!((page.oldest, page.top), (first, last));
-        assert_eq!(subject.offsets("room", Range::BeforeOffset(u64::MAX), 100).await.last(), Some(&first));
+        assert_eq!(
+            subject
+                .offsets("room", Range::BeforeOffset(u64::MAX), 100)
+                .await
+                .last(),
+            Some(&first)
+        );
     }
 }
 
@@ -32,7 +38,10 @@ pub(crate) async fn nothing_retained_still_counts_on(factory: Factory) {
         assert_eq!(listener.next().await.prev, before);
         before = appended.position.tag;
         let page = subject.read("room", Range::AfterOffset(0), 100).await;
-        assert_eq!((page.entries.len(), page.more, page.top, page.oldest), (0, false, appended.position, offset + 1));
+        assert_eq!(
+            (page.entries.len(), page.more, page.top, page.oldest),
+            (0, false, appended.position, offset + 1)
+        );
     }
 }
 
@@ -43,22 +52,40 @@ pub(crate) async fn events_expire_by_age(factory: Factory) {
     let mut polls = tokio::time::interval(Duration::from_millis(20));
     loop {
         let page = subject.read("room", Range::AfterOffset(0), 100).await;
-        assert_eq!((page.top, page.oldest), (last, 6 - page.entries.len() as u64), "the youngest stay longest");
+        assert_eq!(
+            (page.top, page.oldest),
+            (last, 6 - page.entries.len() as u64),
+            "the youngest stay longest"
+        );
         if page.entries.is_empty() {
             break;
         }
         polls.tick().await;
     }
-    let next = subject.append(subject.message("room", "later")).await.unwrap();
+    let next = subject
+        .append(subject.message("room", "later"))
+        .await
+        .unwrap();
     assert_eq!((next.position.epoch, next.position.offset), (last.epoch, 6));
-    assert_eq!(subject.offsets("room", Range::BeforeOffset(u64::MAX), 100).await, [6]);
+    assert_eq!(
+        subject
+            .offsets("room", Range::BeforeOffset(u64::MAX), 100)
+            .await,
+        [6]
+    );
 }
 
 pub(crate) async fn a_longer_log_is_not_read_beyond_a_smaller_bound(factory: Factory) {
     let subject = factory(Settings::default());
     subject.publish("room", 20).await;
     let smaller = subject.retaining(5, HOUR);
-    assert_eq!(smaller.offsets("room", Range::AfterOffset(0), 100).await, [16, 17, 18, 19, 20]);
+    assert_eq!(
+        smaller.offsets("room", Range::AfterOffset(0), 100).await,
+        [16, 17, 18, 19, 20]
+    );
     let gone = smaller.retaining(5, Duration::ZERO);
-    assert_eq!(gone.read("room", Range::AfterOffset(0), 100).await.oldest, 21);
+    assert_eq!(
+        gone.read("room", Range::AfterOffset(0), 100).await.oldest,
+        21
+    );
 }

@@ -26,7 +26,9 @@ pub(crate) struct Settings {
 
 impl Default for Settings {
     fn default() -> Self {
-        Self { dedup_window: Duration::from_secs(300) }
+        Self {
+            dedup_window: Duration::from_secs(300),
+        }
     }
 }
 
@@ -43,19 +45,34 @@ pub(crate) struct Subject {
 pub(crate) fn embedded_disk(settings: Settings) -> Subject {
     let directory = tempfile::tempdir().unwrap();
     let data_dir = Some(directory.path().to_owned());
-    let config = EmbeddedConfig { data_dir, dedup_window: settings.dedup_window, ..EmbeddedConfig::default() };
-    Subject { _directory: Some(Arc::new(directory)), ..embedded(config, Durability::Disk) }
+    let config = EmbeddedConfig {
+        data_dir,
+        dedup_window: settings.dedup_window,
+        ..EmbeddedConfig::default()
+    };
+    Subject {
+        _directory: Some(Arc::new(directory)),
+        ..embedded(config, Durability::Disk)
+    }
 }
 
 pub(crate) fn embedded_memory(settings: Settings) -> Subject {
-    let config = EmbeddedConfig { dedup_window: settings.dedup_window, ..EmbeddedConfig::default() };
+    let config = EmbeddedConfig {
+        dedup_window: settings.dedup_window,
+        ..EmbeddedConfig::default()
+    };
     embedded(config, Durability::Memory)
 }
 
 pub(crate) fn embedded(config: EmbeddedConfig, durability: Durability) -> Subject {
     let hub = Arc::new(Hub::new(SHARDS));
     let broker = Arc::new(Embedded::open(config, Arc::clone(&hub)).unwrap());
-    Subject { broker, hub, kind: kind(durability, 100_000, Duration::from_secs(3_600)), _directory: None }
+    Subject {
+        broker,
+        hub,
+        kind: kind(durability, 100_000, Duration::from_secs(3_600)),
+        _directory: None,
+    }
 }
 
 pub(crate) fn kind(durability: Durability, len_max: u64, age_max: Duration) -> Arc<ChannelKind> {
@@ -77,17 +94,26 @@ pub(crate) fn name(raw: &str) -> ChannelName {
 }
 
 pub(crate) fn dedup(sender: &str, id: &str) -> Option<Dedup> {
-    Some(Dedup { sender: sender.into(), id: id.into() })
+    Some(Dedup {
+        sender: sender.into(),
+        id: id.into(),
+    })
 }
 
 pub(crate) fn json(text: &str) -> Payload {
-    Payload { format: Format::Json, bytes: Bytes::copy_from_slice(text.as_bytes()) }
+    Payload {
+        format: Format::Json,
+        bytes: Bytes::copy_from_slice(text.as_bytes()),
+    }
 }
 
 impl Subject {
     /// The same broker, its channels of another retention.
     pub(crate) fn retaining(&self, len_max: u64, age_max: Duration) -> Self {
-        Self { kind: kind(self.kind.durability, len_max, age_max), ..self.clone() }
+        Self {
+            kind: kind(self.kind.durability, len_max, age_max),
+            ..self.clone()
+        }
     }
 
     /// A plain message, to be changed by the caller where it matters.
@@ -112,8 +138,12 @@ impl Subject {
     pub(crate) async fn publish(&self, channel: &str, count: usize) -> Vec<Appended> {
         let mut appended = Vec::with_capacity(count);
         // Queued at once: a store that commits in groups then needs few commits.
-        let waiting: Vec<_> =
-            (0..count).map(|index| self.broker.append(self.message(channel, &index.to_string()))).collect();
+        let waiting: Vec<_> = (0..count)
+            .map(|index| {
+                self.broker
+                    .append(self.message(channel, &index.to_string()))
+            })
+            .collect();
         for answer in waiting {
             appended.push(answer.await.unwrap());
         }
@@ -121,13 +151,23 @@ impl Subject {
     }
 
     pub(crate) async fn read(&self, channel: &str, range: Range, limit: usize) -> LogPage {
-        let read = Read { channel: name(channel), kind: Arc::clone(&self.kind), range, limit };
+        let read = Read {
+            channel: name(channel),
+            kind: Arc::clone(&self.kind),
+            range,
+            limit,
+        };
         self.broker.read(read).await.unwrap()
     }
 
     /// The offsets of a page.
     pub(crate) async fn offsets(&self, channel: &str, range: Range, limit: usize) -> Vec<u64> {
-        self.read(channel, range, limit).await.entries.iter().map(|entry| entry.offset).collect()
+        self.read(channel, range, limit)
+            .await
+            .entries
+            .iter()
+            .map(|entry| entry.offset)
+            .collect()
     }
 
     /// The whole retained log, page by page.

@@ -1,7 +1,6 @@
 //! How many appends one writer takes. Not a promise: run it by hand on the machine in question.
 //! `cargo test --release -p parlor-tests --test contract throughput -- --ignored --nocapture`
 
-use std::io::Write as _;
 use std::time::Instant;
 
 use futures_util::future::join_all;
@@ -13,7 +12,10 @@ use crate::subject::{Factory, Settings, dedup, embedded_disk, embedded_memory};
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 #[ignore = "a measurement"]
 async fn appends_per_second() {
-    for (store, factory) in [("disk", embedded_disk as Factory), ("memory", embedded_memory)] {
+    for (store, factory) in [
+        ("disk", embedded_disk as Factory),
+        ("memory", embedded_memory),
+    ] {
         for channels in [1, 1_000] {
             measure(store, factory, channels).await;
         }
@@ -35,14 +37,20 @@ async fn measure(store: &str, factory: Factory, channels: usize) {
                 .map(|index| {
                     let channel = format!("room{}", (index * PUBLISHERS + publisher) % channels);
                     let id = format!("{publisher}-{index}");
-                    subject.broker.append(Append { dedup: dedup("u:ann", &id), ..subject.message(&channel, &text) })
+                    subject.broker.append(Append {
+                        dedup: dedup("u:ann", &id),
+                        ..subject.message(&channel, &text)
+                    })
                 })
                 .buffered(IN_FLIGHT)
                 .for_each(async |answer| assert!(answer.is_ok(), "{answer:?}"))
                 .await;
         })
     });
-    join_all(publishers).await.into_iter().for_each(|done| done.unwrap());
+    join_all(publishers)
+        .await
+        .into_iter()
+        .for_each(|done| done.unwrap());
     let rate = (PUBLISHERS * EACH) as f64 / started.elapsed().as_secs_f64();
-    writeln!(std::io::stdout(), "{store}, {channels} channels: {rate:.0} appends/s").unwrap();
+    println!("{store}, {channels} channels: {rate:.0} appends/s");
 }

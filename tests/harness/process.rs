@@ -20,7 +20,7 @@ impl Process {
     /// When it does not start.
     pub fn start(directory: &Path, shards: usize) -> Self {
         let mut child = Command::new(binary())
-            .args(["dev", "0", &shards.to_string()])
+            .args(["dev", "--port", "0", "--shards", &shards.to_string()])
             .env("PARLOR_DATA", directory)
             .stdin(Stdio::null())
             .stdout(Stdio::piped())

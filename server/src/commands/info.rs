@@ -24,7 +24,17 @@ pub struct Info {
 pub async fn info(node: &Node, caller: &Caller, channel: &str) -> Result<Info, WireError> {
     let (channel, kind) = permitted(node, caller, Verb::History, channel)?;
     let subscribed = node.hub.channel(&channel).is_some();
-    let read = Read { channel, kind: Arc::clone(&kind), range: Range::BeforeOffset(u64::MAX), limit: 1 };
+    let read = Read {
+        channel,
+        kind: Arc::clone(&kind),
+        range: Range::BeforeOffset(u64::MAX),
+        limit: 1,
+    };
     let page = node.broker.read(read).await?;
-    Ok(Info { kind, top: page.top, oldest: page.oldest, subscribed })
+    Ok(Info {
+        kind,
+        top: page.top,
+        oldest: page.oldest,
+        subscribed,
+    })
 }

@@ -25,25 +25,44 @@ pub fn permitted_everywhere(caller: &Caller) -> Result<(), WireError> {
 /// `not_permitted`, `busy`.
 pub fn disconnect(node: &Node, caller: &Caller, user: &str) -> Result<usize, WireError> {
     permitted_everywhere(caller)?;
-    order_all(node, user, |connection| Control::Disconnect { connection, code: CloseCode::Disconnected })
+    order_all(node, user, |connection| Control::Disconnect {
+        connection,
+        code: CloseCode::Disconnected,
+    })
 }
 
 /// Subscribes all present connections of a user. Returns how many were told.
 ///
 /// # Errors
 /// `not_permitted`, `bad_channel`, `unknown_channel_kind`, `busy`.
-pub fn subscribe(node: &Node, caller: &Caller, user: &str, channel: &str) -> Result<usize, WireError> {
+pub fn subscribe(
+    node: &Node,
+    caller: &Caller,
+    user: &str,
+    channel: &str,
+) -> Result<usize, WireError> {
     let (channel, _) = permitted(node, caller, Verb::Manage, channel)?;
-    order_all(node, user, |connection| Control::Subscribe { connection, channel: channel.clone() })
+    order_all(node, user, |connection| Control::Subscribe {
+        connection,
+        channel: channel.clone(),
+    })
 }
 
 /// Ends the subscriptions of all connections of a user to a channel. Returns how many were told.
 ///
 /// # Errors
 /// As [`subscribe`].
-pub fn unsubscribe(node: &Node, caller: &Caller, user: &str, channel: &str) -> Result<usize, WireError> {
+pub fn unsubscribe(
+    node: &Node,
+    caller: &Caller,
+    user: &str,
+    channel: &str,
+) -> Result<usize, WireError> {
     let (channel, _) = permitted(node, caller, Verb::Manage, channel)?;
-    order_all(node, user, |connection| Control::Unsubscribe { connection, channel: channel.clone() })
+    order_all(node, user, |connection| Control::Unsubscribe {
+        connection,
+        channel: channel.clone(),
+    })
 }
 
 fn order_all(

@@ -71,7 +71,7 @@ fn split(text: &str) -> Option<(u64, &str)> {
 fn write(f: &mut fmt::Formatter<'_>, value: u64, units: &[(&str, u64)]) -> fmt::Result {
     match units
         .iter()
-        .find(|(_, unit)| value >= *unit && value % unit == 0)
+        .find(|(_, unit)| value >= *unit && value.is_multiple_of(*unit))
     {
         Some((name, unit)) => write!(f, "{}{name}", value / unit),
         None => write!(f, "{value}"),

@@ -24,8 +24,20 @@ pub(super) struct PublishedBody {
 
 impl From<Published> for PublishedBody {
     fn from(published: Published) -> Self {
-        let Published { offset, position, time, durability, duplicate } = published;
-        Self { offset, position, time: time.0.to_string(), durability, duplicate }
+        let Published {
+            offset,
+            position,
+            time,
+            durability,
+            duplicate,
+        } = published;
+        Self {
+            offset,
+            position,
+            time: time.0.to_string(),
+            durability,
+            duplicate,
+        }
     }
 }
 
@@ -41,7 +53,12 @@ pub(super) struct ItemError {
 
 impl From<WireError> for ItemError {
     fn from(error: WireError) -> Self {
-        Self { code: error.code, name: error.name, detail: error.text, retry_after_ms: error.retry_after_ms }
+        Self {
+            code: error.code,
+            name: error.name,
+            detail: error.text,
+            retry_after_ms: error.retry_after_ms,
+        }
     }
 }
 
@@ -77,7 +94,9 @@ pub(super) struct Results {
 }
 
 /// `data` as it stands in a body: `null` is a payload like any other, not an absent one.
-pub(super) fn present<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Box<RawValue>>, D::Error> {
+pub(super) fn present<'de, D: Deserializer<'de>>(
+    deserializer: D,
+) -> Result<Option<Box<RawValue>>, D::Error> {
     Box::<RawValue>::deserialize(deserializer).map(Some)
 }
 
@@ -85,22 +104,33 @@ pub(super) fn present<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Opti
 ///
 /// # Errors
 /// `bad_request` when it is none or two, `bad_payload` when the base64 is none.
-pub(super) fn payload(data: Option<Box<RawValue>>, data_b64: Option<String>) -> Result<Payload, WireError> {
+pub(super) fn payload(
+    data: Option<Box<RawValue>>,
+    data_b64: Option<String>,
+) -> Result<Payload, WireError> {
     use base64::Engine as _;
     match (data, data_b64) {
         (Some(data), None) => Ok(json(data)),
         (None, Some(text)) => match base64::engine::general_purpose::STANDARD.decode(text) {
-            Ok(bytes) => Ok(Payload { format: Format::Binary, bytes: bytes.into() }),
+            Ok(bytes) => Ok(Payload {
+                format: Format::Binary,
+                bytes: bytes.into(),
+            }),
             Err(error) => Err(ErrorCode::BadPayload.with(format!("data_b64: {error}"))),
         },
-        (Some(_), Some(_)) => Err(ErrorCode::BadRequest.with("data and data_b64 exclude each other")),
+        (Some(_), Some(_)) => {
+            Err(ErrorCode::BadRequest.with("data and data_b64 exclude each other"))
+        }
         (None, None) => Err(ErrorCode::BadRequest.with("one of data and data_b64 is needed")),
     }
 }
 
 /// A JSON payload, its text as it came.
 pub(super) fn json(data: Box<RawValue>) -> Payload {
-    Payload { format: Format::Json, bytes: Bytes::from(String::from(Box::<str>::from(data))) }
+    Payload {
+        format: Format::Json,
+        bytes: Bytes::from(String::from(Box::<str>::from(data))),
+    }
 }
 
 /// A page of a channel's log.
@@ -120,7 +150,10 @@ pub(super) struct HistoryBody {
 /// One event.
 #[derive(ToSchema)]
 #[schema(as = Event)]
-#[expect(dead_code, reason = "only its schema is used: events are written by the protocol crate")]
+#[expect(
+    dead_code,
+    reason = "only its schema is used: events are written by the protocol crate"
+)]
 pub(super) struct EventSchema {
     /// `message`; other kinds may come.
     kind: String,

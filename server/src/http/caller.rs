@@ -16,7 +16,10 @@ impl FromRequestParts<Api> for Caller {
     type Rejection = Problem;
 
     async fn from_request_parts(parts: &mut Parts, api: &Api) -> Result<Self, Problem> {
-        Ok(Self { identity: identity(api, &parts.headers)?, connection: None })
+        Ok(Self {
+            identity: identity(api, &parts.headers)?,
+            connection: None,
+        })
     }
 }
 
@@ -26,17 +29,22 @@ fn identity(api: &Api, headers: &HeaderMap) -> Result<Arc<Identity>, WireError> 
         (None, _) => api.node.auth.dev_backend().ok_or_else(|| {
             ErrorCode::BadKey.with("an API key or a token is needed: `Authorization: Bearer …`")
         }),
-        (Some(one), None) => match one.to_str().ok().and_then(bearer) {
-            Some(bearer) => api.node.auth.verify_bearer(bearer),
-            None => Err(ErrorCode::BadKey.with("the header is not of the form `Authorization: Bearer …`")),
-        },
+        (Some(one), None) => {
+            match one.to_str().ok().and_then(bearer) {
+                Some(bearer) => api.node.auth.verify_bearer(bearer),
+                None => Err(ErrorCode::BadKey
+                    .with("the header is not of the form `Authorization: Bearer …`")),
+            }
+        }
         (Some(_), Some(_)) => Err(ErrorCode::BadKey.with("there are two `Authorization` headers")),
     }
 }
 
 fn bearer(value: &str) -> Option<&str> {
     let (scheme, credentials) = value.split_once(' ')?;
-    scheme.eq_ignore_ascii_case("bearer").then(|| credentials.trim())
+    scheme
+        .eq_ignore_ascii_case("bearer")
+        .then(|| credentials.trim())
 }
 
 #[cfg(test)]

@@ -1,6 +1,9 @@
 //! What is known of a channel.
 
-#![allow(unused_qualifications, reason = "utoipa writes out the path of a parameter type")]
+#![allow(
+    unused_qualifications,
+    reason = "utoipa writes out the path of a parameter type"
+)]
 
 use axum::Json;
 use axum::extract::State;
@@ -9,7 +12,7 @@ use utoipa::{IntoParams, ToSchema};
 
 use super::Api;
 use super::body::Params;
-use super::problem::Problem;
+use super::problem::{Problem, ProblemBody};
 use crate::commands::{self, Caller};
 
 #[derive(Debug, Deserialize, IntoParams)]
@@ -40,7 +43,7 @@ pub(super) struct ChannelBody {
 /// Read what is known of a channel.
 #[utoipa::path(
     get, path = "/v1/channel", params(ChannelParams),
-    responses((status = 200, body = ChannelBody), (status = "default", body = Problem, content_type = "application/problem+json")),
+    responses((status = 200, body = ChannelBody), (status = "default", body = ProblemBody, content_type = "application/problem+json")),
 )]
 pub(super) async fn channel(
     State(api): State<Api>,

@@ -1,6 +1,9 @@
 //! `history`: a page of a channel's log.
 
-#![allow(unused_qualifications, reason = "utoipa writes out the path of a parameter type")]
+#![allow(
+    unused_qualifications,
+    reason = "utoipa writes out the path of a parameter type"
+)]
 
 use axum::Json;
 use axum::extract::State;
@@ -12,7 +15,7 @@ use utoipa::{IntoParams, ToSchema};
 use super::Api;
 use super::answer::HistoryBody;
 use super::body::Params;
-use super::problem::Problem;
+use super::problem::{Problem, ProblemBody};
 use crate::commands::{self, Caller};
 
 #[derive(Debug, Deserialize, IntoParams)]
@@ -40,7 +43,7 @@ pub(super) enum Towards {
 /// Read a page of a channel's log.
 #[utoipa::path(
     get, path = "/v1/history", params(HistoryParams),
-    responses((status = 200, body = HistoryBody), (status = "default", body = Problem, content_type = "application/problem+json")),
+    responses((status = 200, body = HistoryBody), (status = "default", body = ProblemBody, content_type = "application/problem+json")),
 )]
 pub(super) async fn history(
     State(api): State<Api>,
@@ -48,14 +51,38 @@ pub(super) async fn history(
     Params(params): Params<HistoryParams>,
 ) -> Result<Json<HistoryBody>, Problem> {
     let time = params.time.map(|text| text.parse().map(Time)).transpose();
-    let time = time.map_err(|_| ErrorCode::BadRequest.with("time: needs 100 ns ticks since 1970"))?;
+    let time =
+        time.map_err(|_| ErrorCode::BadRequest.with("time: needs 100 ns ticks since 1970"))?;
     let direction = match params.direction {
         Some(Towards::Forward) => Direction::Forward,
         Some(Towards::Backward) | None => Direction::Backward,
     };
-    let HistoryParams { channel, offset, limit, .. } = params;
-    let command = History { channel, direction, offset, time, limit };
+    let HistoryParams {
+        channel,
+        offset,
+        limit,
+        ..
+    } = params;
+    let command = History {
+        channel,
+        direction,
+        offset,
+        time,
+        limit,
+    };
     let page = commands::history::history(&api.node, &caller, command).await?;
-    let parlor_protocol::reply::Page { events, more, epoch, position, offset } = page;
-    Ok(Json(HistoryBody { events, more, epoch, position, offset }))
+    let parlor_protocol::reply::Page {
+        events,
+        more,
+        epoch,
+        position,
+        offset,
+    } = page;
+    Ok(Json(HistoryBody {
+        events,
+        more,
+        epoch,
+        position,
+        offset,
+    }))
 }

@@ -31,17 +31,29 @@ const HEADER_TIMEOUT: Duration = Duration::from_secs(10);
 pub async fn serve_metrics(listener: TcpListener, node: Arc<Node>) -> io::Result<()> {
     listener.set_nonblocking(true)?;
     let listener = tokio::net::TcpListener::from_std(listener)?;
-    let router = router(Api { node });
+    let router = router(Api {
+        node,
+        config: Arc::default(),
+        rates: Arc::default(),
+    });
     let places = Arc::new(Semaphore::new(CONNECTIONS_MAX));
     loop {
-        let place = Arc::clone(&places).acquire_owned().await.map_err(io::Error::other)?;
+        let place = Arc::clone(&places)
+            .acquire_owned()
+            .await
+            .map_err(io::Error::other)?;
         let (socket, _) = listener.accept().await?;
         let service = TowerToHyperService::new(router.clone());
         tokio::spawn(async move {
             let _place = place;
             let mut builder = http1::Builder::new();
-            builder.timer(TokioTimer::new()).header_read_timeout(HEADER_TIMEOUT);
-            if let Err(error) = builder.serve_connection(TokioIo::new(socket), service).await {
+            builder
+                .timer(TokioTimer::new())
+                .header_read_timeout(HEADER_TIMEOUT);
+            if let Err(error) = builder
+                .serve_connection(TokioIo::new(socket), service)
+                .await
+            {
                 debug!(%error, "A scrape ended early.");
             }
         });
@@ -58,5 +70,8 @@ fn router(api: Api) -> Router {
 
 async fn metrics(State(api): State<Api>) -> impl IntoResponse {
     const OPEN_METRICS: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
-    ([(header::CONTENT_TYPE, OPEN_METRICS)], api.node.metrics.encode())
+    (
+        [(header::CONTENT_TYPE, OPEN_METRICS)],
+        api.node.metrics.encode(),
+    )
 }

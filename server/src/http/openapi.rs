@@ -54,7 +54,8 @@ mod tests {
     use super::*;
 
     fn parsed() -> Value {
-        serde_json::from_str(&Document::openapi().to_json().expect("it can be written")).expect("JSON")
+        serde_json::from_str(&Document::openapi().to_json().expect("it can be written"))
+            .expect("JSON")
     }
 
     #[test]
@@ -64,23 +65,38 @@ mod tests {
         let described: BTreeSet<(String, String)> = paths
             .iter()
             .flat_map(|(path, methods)| {
-                methods.as_object().expect("methods").keys().map(|method| (method.clone(), path.clone()))
+                methods
+                    .as_object()
+                    .expect("methods")
+                    .keys()
+                    .map(|method| (method.clone(), path.clone()))
             })
             .collect();
-        let routed = ROUTES.iter().map(|(method, path, _)| ((*method).to_owned(), (*path).to_owned())).collect();
+        let routed = ROUTES
+            .iter()
+            .map(|(method, path, _)| ((*method).to_owned(), (*path).to_owned()))
+            .collect();
         assert_eq!(described, routed);
     }
 
     #[test]
     fn every_reference_is_defined() {
         let document = parsed();
-        assert!(document["openapi"].as_str().expect("a version").starts_with("3.1"));
+        assert!(
+            document["openapi"]
+                .as_str()
+                .expect("a version")
+                .starts_with("3.1")
+        );
         let mut references = Vec::new();
         collect(&document, &mut references);
         assert!(!references.is_empty());
         for reference in references {
             let pointer = reference.trim_start_matches('#');
-            assert!(document.pointer(pointer).is_some(), "{reference} is not defined");
+            assert!(
+                document.pointer(pointer).is_some(),
+                "{reference} is not defined"
+            );
         }
     }
 

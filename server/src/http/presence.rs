@@ -1,6 +1,9 @@
 //! `presence` and `occupancy`: who is in a channel, and how many.
 
-#![allow(unused_qualifications, reason = "utoipa writes out the path of a parameter type")]
+#![allow(
+    unused_qualifications,
+    reason = "utoipa writes out the path of a parameter type"
+)]
 
 use axum::Json;
 use axum::extract::State;
@@ -12,7 +15,7 @@ use utoipa::{IntoParams, ToSchema};
 
 use super::Api;
 use super::body::Params;
-use super::problem::Problem;
+use super::problem::{Problem, ProblemBody};
 use crate::commands::{self, Caller};
 
 #[derive(Debug, Deserialize, IntoParams)]
@@ -49,7 +52,10 @@ pub(super) struct MembersBody {
 /// A user who is in a channel.
 #[derive(ToSchema)]
 #[schema(as = Member)]
-#[expect(dead_code, reason = "only its schema is used: members are written by the protocol crate")]
+#[expect(
+    dead_code,
+    reason = "only its schema is used: members are written by the protocol crate"
+)]
 pub(super) struct MemberSchema {
     user: String,
     /// From the user's token.
@@ -72,7 +78,7 @@ pub(super) struct OccupancyBody {
 /// Read who is in a channel.
 #[utoipa::path(
     get, path = "/v1/presence", params(PresenceParams),
-    responses((status = 200, body = MembersBody), (status = "default", body = Problem, content_type = "application/problem+json")),
+    responses((status = 200, body = MembersBody), (status = "default", body = ProblemBody, content_type = "application/problem+json")),
 )]
 pub(super) async fn presence(
     State(api): State<Api>,
@@ -80,26 +86,63 @@ pub(super) async fn presence(
     Params(params): Params<PresenceParams>,
 ) -> Result<Json<MembersBody>, Problem> {
     const CURSOR_BYTES_MAX: usize = 512;
-    let PresenceParams { channel, limit, cursor } = params;
-    if cursor.as_ref().is_some_and(|cursor| cursor.len() > CURSOR_BYTES_MAX) {
+    let PresenceParams {
+        channel,
+        limit,
+        cursor,
+    } = params;
+    if cursor
+        .as_ref()
+        .is_some_and(|cursor| cursor.len() > CURSOR_BYTES_MAX)
+    {
         return Err(ErrorCode::TooLarge.with("cursor: not one of ours").into());
     }
-    let found = commands::presence::presence(&api.node, &caller, Presence { channel, limit, cursor })?;
-    let Members { members, users, connections, version, next } = found;
-    Ok(Json(MembersBody { members, users, connections, version, next }))
+    let found = commands::presence::presence(
+        &api.node,
+        &caller,
+        Presence {
+            channel,
+            limit,
+            cursor,
+        },
+    )?;
+    let Members {
+        members,
+        users,
+        connections,
+        version,
+        next,
+    } = found;
+    Ok(Json(MembersBody {
+        members,
+        users,
+        connections,
+        version,
+        next,
+    }))
 }
 
 /// Count who is in a channel.
 #[utoipa::path(
     get, path = "/v1/occupancy", params(OccupancyParams),
-    responses((status = 200, body = OccupancyBody), (status = "default", body = Problem, content_type = "application/problem+json")),
+    responses((status = 200, body = OccupancyBody), (status = "default", body = ProblemBody, content_type = "application/problem+json")),
 )]
 pub(super) async fn occupancy(
     State(api): State<Api>,
     caller: Caller,
     Params(OccupancyParams { channel }): Params<OccupancyParams>,
 ) -> Result<Json<OccupancyBody>, Problem> {
-    let command = Presence { channel: channel.clone(), limit: Some(0), cursor: None };
-    let Members { users, connections, .. } = commands::presence::presence(&api.node, &caller, command)?;
-    Ok(Json(OccupancyBody { channel, users, connections }))
+    let command = Presence {
+        channel: channel.clone(),
+        limit: Some(0),
+        cursor: None,
+    };
+    let Members {
+        users, connections, ..
+    } = commands::presence::presence(&api.node, &caller, command)?;
+    Ok(Json(OccupancyBody {
+        channel,
+        users,
+        connections,
+    }))
 }

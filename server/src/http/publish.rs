@@ -1,5 +1,7 @@
 //! `publish` and its relatives: one, many, one to many channels, and what is never logged.
 
+use std::time::Instant;
+
 use axum::Json;
 use axum::extract::State;
 use axum::http::HeaderMap;
@@ -13,7 +15,7 @@ use utoipa::ToSchema;
 use super::Api;
 use super::answer::{ItemResult, PublishedBody, Results, payload, present};
 use super::body::Body;
-use super::problem::Problem;
+use super::problem::{Problem, ProblemBody};
 use crate::commands::{self, Caller};
 
 /// Items of one list, and channels of one broadcast.
@@ -81,7 +83,7 @@ pub(super) struct SignalledBody {
 #[utoipa::path(
     post, path = "/v1/publish", request_body = PublishBody,
     params(("Idempotency-Key" = Option<String>, Header, description = "The same as `id` in the body")),
-    responses((status = 200, body = PublishedBody), (status = "default", body = Problem, content_type = "application/problem+json")),
+    responses((status = 200, body = PublishedBody), (status = "default", body = ProblemBody, content_type = "application/problem+json")),
 )]
 pub(super) async fn publish(
     State(api): State<Api>,
@@ -91,14 +93,24 @@ pub(super) async fn publish(
 ) -> Result<Json<PublishedBody>, Problem> {
     let id = chosen_id(&headers, body.id)?;
     let payload = payload(body.data, body.data_b64)?;
-    let published = run(&api, &caller, Publish { channel: body.channel, id, echo: true, tags: body.tags, payload })?;
+    let published = run(
+        &api,
+        &caller,
+        Publish {
+            channel: body.channel,
+            id,
+            echo: true,
+            tags: body.tags,
+            payload,
+        },
+    )?;
     Ok(Json(published.await?.into()))
 }
 
 /// Publish many messages. Each succeeds or fails by itself; their order is kept.
 #[utoipa::path(
     post, path = "/v1/publish_many", request_body = PublishManyBody,
-    responses((status = 200, body = Results), (status = "default", body = Problem, content_type = "application/problem+json")),
+    responses((status = 200, body = Results), (status = "default", body = ProblemBody, content_type = "application/problem+json")),
 )]
 pub(super) async fn publish_many(
     State(api): State<Api>,
@@ -107,9 +119,20 @@ pub(super) async fn publish_many(
 ) -> Result<Json<Results>, Problem> {
     check_count(body.messages.len())?;
     let messages = body.messages.into_iter().map(|message| {
-        let PublishBody { channel, id, tags, data, data_b64 } = message;
-        let command = payload(data, data_b64)
-            .map(|payload| Publish { channel: channel.clone(), id, echo: true, tags, payload });
+        let PublishBody {
+            channel,
+            id,
+            tags,
+            data,
+            data_b64,
+        } = message;
+        let command = payload(data, data_b64).map(|payload| Publish {
+            channel: channel.clone(),
+            id,
+            echo: true,
+            tags,
+            payload,
+        });
         (channel, command)
     });
     Ok(Json(run_all(&api, &caller, messages).await))
@@ -119,7 +142,7 @@ pub(super) async fn publish_many(
 #[utoipa::path(
     post, path = "/v1/broadcast", request_body = BroadcastBody,
     params(("Idempotency-Key" = Option<String>, Header, description = "The same as `id` in the body")),
-    responses((status = 200, body = Results), (status = "default", body = Problem, content_type = "application/problem+json")),
+    responses((status = 200, body = Results), (status = "default", body = ProblemBody, content_type = "application/problem+json")),
 )]
 pub(super) async fn broadcast(
     State(api): State<Api>,
@@ -147,17 +170,24 @@ pub(super) async fn broadcast(
 /// Send an event that is never logged: typing, cursors.
 #[utoipa::path(
     post, path = "/v1/signal", request_body = SignalBody,
-    responses((status = 200, body = SignalledBody), (status = "default", body = Problem, content_type = "application/problem+json")),
+    responses((status = 200, body = SignalledBody), (status = "default", body = ProblemBody, content_type = "application/problem+json")),
 )]
 pub(super) async fn signal(
     State(api): State<Api>,
     caller: Caller,
     Body(body): Body<SignalBody>,
 ) -> Result<Json<SignalledBody>, Problem> {
-    let signal = Signal { channel: body.channel, payload: payload(body.data, body.data_b64)? };
+    let signal = Signal {
+        channel: body.channel,
+        payload: payload(body.data, body.data_b64)?,
+    };
     signal.check()?;
+    api.rates
+        .take(&caller, &api.node.kinds, &signal.channel, Instant::now())?;
     let signalled = commands::signal::signal(&api.node, &caller, signal)?;
-    Ok(Json(SignalledBody { time: signalled.time.0.to_string() }))
+    Ok(Json(SignalledBody {
+        time: signalled.time.0.to_string(),
+    }))
 }
 
 /// Checks and queues one publish at once; the future waits for its outcome.
@@ -165,11 +195,16 @@ fn run(
     api: &Api,
     caller: &Caller,
     publish: Publish,
-) -> Result<impl Future<Output = Result<parlor_protocol::reply::Published, WireError>> + Send + use<>, WireError> {
+) -> Result<
+    impl Future<Output = Result<parlor_protocol::reply::Published, WireError>> + Send + use<>,
+    WireError,
+> {
     if api.node.lifecycle.is_draining() {
         return Err(WireError::from(ErrorCode::Draining).retry_after_ms(1_000));
     }
     publish.check()?;
+    api.rates
+        .take(caller, &api.node.kinds, &publish.channel, Instant::now())?;
     commands::publish::publish(&api.node, caller, publish)
 }
 
@@ -191,7 +226,9 @@ async fn run_all(
             }
         })
         .collect();
-    Results { results: join_all(queued).await }
+    Results {
+        results: join_all(queued).await,
+    }
 }
 
 fn check_count(items: usize) -> Result<(), WireError> {
@@ -204,10 +241,17 @@ fn check_count(items: usize) -> Result<(), WireError> {
 
 /// The id from the body or from the header `Idempotency-Key`; both must agree.
 fn chosen_id(headers: &HeaderMap, id: Option<String>) -> Result<Option<String>, WireError> {
-    let Some(key) = headers.get("idempotency-key") else { return Ok(id) };
-    let key = key.to_str().map_err(|_| ErrorCode::BadRequest.with("Idempotency-Key: not plain text"))?;
+    let Some(key) = headers.get("idempotency-key") else {
+        return Ok(id);
+    };
+    let key = key
+        .to_str()
+        .map_err(|_| ErrorCode::BadRequest.with("Idempotency-Key: not plain text"))?;
     // The header is a structured string: quotes around it are its form, not its content.
-    let key = key.strip_prefix('"').and_then(|key| key.strip_suffix('"')).unwrap_or(key);
+    let key = key
+        .strip_prefix('"')
+        .and_then(|key| key.strip_suffix('"'))
+        .unwrap_or(key);
     match id {
         Some(id) if id != key => Err(ErrorCode::BadRequest.with("Idempotency-Key and id differ")),
         _ => Ok(Some(key.to_owned())),

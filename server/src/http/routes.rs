@@ -19,9 +19,15 @@ pub(super) const ROUTES: &[(&str, &str, Make)] = &[
     ("get", "/v1/presence", || get(presence::presence)),
     ("get", "/v1/occupancy", || get(presence::occupancy)),
     ("get", "/v1/channel", || get(channel::channel)),
-    ("post", "/v1/users/{user}/disconnect", || post(user::disconnect)),
-    ("post", "/v1/users/{user}/subscribe", || post(user::subscribe)),
-    ("post", "/v1/users/{user}/unsubscribe", || post(user::unsubscribe)),
+    ("post", "/v1/users/{user}/disconnect", || {
+        post(user::disconnect)
+    }),
+    ("post", "/v1/users/{user}/subscribe", || {
+        post(user::subscribe)
+    }),
+    ("post", "/v1/users/{user}/unsubscribe", || {
+        post(user::unsubscribe)
+    }),
     ("post", "/v1/tokens", || post(token::issue)),
     ("get", "/healthz", || get(health::healthz)),
     ("get", "/readyz", || get(health::readyz)),
@@ -29,7 +35,11 @@ pub(super) const ROUTES: &[(&str, &str, Make)] = &[
 ];
 
 pub(super) fn router() -> Router<Api> {
-    let routed = ROUTES.iter().fold(Router::new(), |router, (_, path, make)| router.route(path, make()));
+    let routed = ROUTES
+        .iter()
+        .fold(Router::new(), |router, (_, path, make)| {
+            router.route(path, make())
+        });
     routed
         .fallback(async || Problem::not_found())
         .method_not_allowed_fallback(async || Problem::method_not_allowed())

@@ -12,7 +12,7 @@ use utoipa::ToSchema;
 use super::Api;
 use super::answer::json;
 use super::body::Body;
-use super::problem::Problem;
+use super::problem::{Problem, ProblemBody};
 use crate::auth::{Capability, IssueError, NewToken, OneOrMany};
 use crate::commands::{self, Caller};
 use crate::kind::Verb;
@@ -57,7 +57,7 @@ pub(super) struct IssuedBody {
 /// Issue a token for a user.
 #[utoipa::path(
     post, path = "/v1/tokens", request_body = TokenBody,
-    responses((status = 200, body = IssuedBody), (status = "default", body = Problem, content_type = "application/problem+json")),
+    responses((status = 200, body = IssuedBody), (status = "default", body = ProblemBody, content_type = "application/problem+json")),
 )]
 pub(super) async fn issue(
     State(api): State<Api>,
@@ -66,17 +66,33 @@ pub(super) async fn issue(
 ) -> Result<Json<IssuedBody>, Problem> {
     commands::manage::permitted_everywhere(&caller)?;
     let expires_in_s = body.expires_in_s.unwrap_or(EXPIRES_IN_DEFAULT_S);
-    let token = api.node.auth.issue(&new_token(body, expires_in_s)?).map_err(|error| match error {
-        IssueError::NoSigningKey => ErrorCode::NotFound.with(error.to_string()),
-        IssueError::Signing(_) => ErrorCode::Internal.into(),
-        IssueError::User | IssueError::TooLong | IssueError::TooLarge => ErrorCode::BadRequest.with(error.to_string()),
-    })?;
-    Ok(Json(IssuedBody { token, expires_in_s }))
+    let token = api
+        .node
+        .auth
+        .issue(&new_token(body, expires_in_s)?)
+        .map_err(|error| match error {
+            IssueError::NoSigningKey => ErrorCode::NotFound.with(error.to_string()),
+            IssueError::Signing(_) => ErrorCode::Internal.into(),
+            IssueError::User | IssueError::TooLong | IssueError::TooLarge => {
+                ErrorCode::BadRequest.with(error.to_string())
+            }
+        })?;
+    Ok(Json(IssuedBody {
+        token,
+        expires_in_s,
+    }))
 }
 
 /// Checked here, so that nobody is given a token that would be refused.
 fn new_token(body: TokenBody, expires_in_s: u64) -> Result<NewToken, Problem> {
-    let TokenBody { user, info, caps, channel, allow, .. } = body;
+    let TokenBody {
+        user,
+        info,
+        caps,
+        channel,
+        allow,
+        ..
+    } = body;
     let info = info.map(json);
     if let Some(info) = &info {
         info.check()?;
@@ -84,14 +100,29 @@ fn new_token(body: TokenBody, expires_in_s: u64) -> Result<NewToken, Problem> {
             return Err(ErrorCode::BadRequest.with("info: needs an object").into());
         }
     }
-    let verbs = caps.iter().flat_map(|capability| &capability.allow).chain(allow.iter().flatten());
+    let verbs = caps
+        .iter()
+        .flat_map(|capability| &capability.allow)
+        .chain(allow.iter().flatten());
     if let Some(unknown) = verbs.into_iter().find(|name| Verb::parse(name).is_none()) {
-        return Err(ErrorCode::BadRequest.with(format!("allow: {unknown:.32} is not a verb")).into());
+        return Err(ErrorCode::BadRequest
+            .with(format!("allow: {unknown:.32} is not a verb"))
+            .into());
     }
     if let Some(channel) = &channel {
         ChannelName::parse(channel)?;
     }
-    let capability = |CapabilityBody { channels, allow }| Capability { channels: OneOrMany::Many(channels), allow };
+    let capability = |CapabilityBody { channels, allow }| Capability {
+        channels: OneOrMany::Many(channels),
+        allow,
+    };
     let caps = caps.into_iter().map(capability).collect();
-    Ok(NewToken { user, info, caps, channel, allow, expires_in: Duration::from_secs(expires_in_s) })
+    Ok(NewToken {
+        user,
+        info,
+        caps,
+        channel,
+        allow,
+        expires_in: Duration::from_secs(expires_in_s),
+    })
 }

@@ -7,7 +7,7 @@ use utoipa::ToSchema;
 
 use super::Api;
 use super::body::Body;
-use super::problem::Problem;
+use super::problem::{Problem, ProblemBody};
 use crate::commands::{self, Caller};
 
 #[derive(Debug, Deserialize, ToSchema)]
@@ -25,7 +25,7 @@ pub(super) struct ConnectionsBody {
 /// End all connections of a user. They do not come back by themselves.
 #[utoipa::path(
     post, path = "/v1/users/{user}/disconnect", params(("user" = String, Path)),
-    responses((status = 200, body = ConnectionsBody), (status = "default", body = Problem, content_type = "application/problem+json")),
+    responses((status = 200, body = ConnectionsBody), (status = "default", body = ProblemBody, content_type = "application/problem+json")),
 )]
 pub(super) async fn disconnect(
     State(api): State<Api>,
@@ -39,7 +39,7 @@ pub(super) async fn disconnect(
 /// Subscribe all present connections of a user to a channel.
 #[utoipa::path(
     post, path = "/v1/users/{user}/subscribe", params(("user" = String, Path)), request_body = SubscriptionBody,
-    responses((status = 200, body = ConnectionsBody), (status = "default", body = Problem, content_type = "application/problem+json")),
+    responses((status = 200, body = ConnectionsBody), (status = "default", body = ProblemBody, content_type = "application/problem+json")),
 )]
 pub(super) async fn subscribe(
     State(api): State<Api>,
@@ -54,7 +54,7 @@ pub(super) async fn subscribe(
 /// End the subscriptions of all connections of a user to a channel.
 #[utoipa::path(
     post, path = "/v1/users/{user}/unsubscribe", params(("user" = String, Path)), request_body = SubscriptionBody,
-    responses((status = 200, body = ConnectionsBody), (status = "default", body = Problem, content_type = "application/problem+json")),
+    responses((status = 200, body = ConnectionsBody), (status = "default", body = ProblemBody, content_type = "application/problem+json")),
 )]
 pub(super) async fn unsubscribe(
     State(api): State<Api>,

@@ -64,7 +64,9 @@ impl Readers {
     pub(super) fn read(&self, read: Read) -> BoxFuture<'static, Result<LogPage, Error>> {
         let asked = self.health.check().and_then(|()| {
             self.desk.ask(read).map_err(|refused| match refused {
-                Refused::Full => Error::Busy { retry_after: RETRY_AFTER_BUSY },
+                Refused::Full => Error::Busy {
+                    retry_after: RETRY_AFTER_BUSY,
+                },
                 Refused::Closed => Error::Closed,
             })
         });
@@ -94,12 +96,14 @@ impl Drop for Readers {
 }
 
 fn spawn(index: usize, mut reader: Reader) -> io::Result<JoinHandle<()>> {
-    thread::Builder::new().name(format!("parlor-read-{index}")).spawn(move || {
-        let health = Arc::clone(&reader.health);
-        if health.watch("parlor-read", || reader.run()).is_none() {
-            reader.desk.abandon();
-        }
-    })
+    thread::Builder::new()
+        .name(format!("parlor-read-{index}"))
+        .spawn(move || {
+            let health = Arc::clone(&reader.health);
+            if health.watch("parlor-read", || reader.run()).is_none() {
+                reader.desk.abandon();
+            }
+        })
 }
 
 /// One reading thread's own things.
@@ -113,10 +117,22 @@ struct Reader {
 
 impl Reader {
     fn run(&mut self) {
-        while let Some(Taken { question, kind, answers }) = self.desk.take() {
+        while let Some(Taken {
+            question,
+            kind,
+            answers,
+        }) = self.desk.take()
+        {
             add(&self.stats.pages, 1);
             let page = self.connection.transaction().and_then(|view| {
-                page::read(&view, self.store_epoch, &question.channel, &kind, question.range, question.limit)
+                page::read(
+                    &view,
+                    self.store_epoch,
+                    &question.channel,
+                    &kind,
+                    question.range,
+                    question.limit,
+                )
             });
             let answered = page.map_err(|error| self.judge(&error));
             for answer in answers {
@@ -132,9 +148,10 @@ impl Reader {
                 self.health.fail(format!("unable to read the log; {error}"));
                 self.health.lost()
             }
-            Fault::Full | Fault::Passing => {
-                Error::Unavailable { reason: format!("unable to read the log; {error}"), retry_after: RETRY_AFTER_FULL }
-            }
+            Fault::Full | Fault::Passing => Error::Unavailable {
+                reason: format!("unable to read the log; {error}"),
+                retry_after: RETRY_AFTER_FULL,
+            },
         }
     }
 }

@@ -45,13 +45,22 @@ fn message(channel: &str, kind: &Arc<ChannelKind>) -> Append {
         dedup: None,
         user: None,
         tags: Tags::new(),
-        payload: Payload { format: Format::Json, bytes: Bytes::from_static(b"\"x\"") },
+        payload: Payload {
+            format: Format::Json,
+            bytes: Bytes::from_static(b"\"x\""),
+        },
         no_echo_to: None,
     }
 }
 
 fn with_id(id: usize, append: Append) -> Append {
-    Append { dedup: Some(Dedup { sender: "u:ann".into(), id: id.to_string().into() }), ..append }
+    Append {
+        dedup: Some(Dedup {
+            sender: "u:ann".into(),
+            id: id.to_string().into(),
+        }),
+        ..append
+    }
 }
 
 /// A directory for a store, and a second connection to its file as a person's tool would hold it.
@@ -73,10 +82,17 @@ impl Place {
     }
 
     fn count(&self, what: &str) -> i64 {
-        self.tool().query_row(&format!("SELECT count(*) FROM {what}"), [], |row| row.get(0)).unwrap()
+        self.tool()
+            .query_row(&format!("SELECT count(*) FROM {what}"), [], |row| {
+                row.get(0)
+            })
+            .unwrap()
     }
 }
 
 fn wait<T>(future: impl Future<Output = T>) -> T {
-    tokio::runtime::Builder::new_current_thread().build().unwrap().block_on(future)
+    tokio::runtime::Builder::new_current_thread()
+        .build()
+        .unwrap()
+        .block_on(future)
 }

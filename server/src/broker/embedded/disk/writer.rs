@@ -96,7 +96,11 @@ impl Writer {
             return Err(self.busy());
         }
         let (answer, waiting) = oneshot::channel();
-        match queue.try_send(Job { append, answer, place }) {
+        match queue.try_send(Job {
+            append,
+            answer,
+            place,
+        }) {
             Ok(()) => Ok(waiting),
             Err(TrySendError::Full(_)) => Err(self.busy()),
             Err(TrySendError::Disconnected(_)) => Err(self.health.lost()),
@@ -105,7 +109,9 @@ impl Writer {
 
     fn busy(&self) -> Error {
         add(&self.stats.busy, 1);
-        Error::Busy { retry_after: RETRY_AFTER_BUSY }
+        Error::Busy {
+            retry_after: RETRY_AFTER_BUSY,
+        }
     }
 
     /// Finishes what was accepted, then stops.
@@ -129,17 +135,23 @@ impl Drop for Writer {
 fn cost(append: &Append) -> usize {
     const OVERHEAD: usize = 256;
     append.payload.bytes.len()
-        + append.tags.iter().map(|(name, value)| name.len() + value.len()).sum::<usize>()
+        + append
+            .tags
+            .iter()
+            .map(|(name, value)| name.len() + value.len())
+            .sum::<usize>()
         + OVERHEAD
 }
 
 fn spawn(mut worker: Worker) -> io::Result<JoinHandle<()>> {
-    thread::Builder::new().name("parlor-write".to_owned()).spawn(move || {
-        let health = Arc::clone(&worker.health);
-        if health.watch("parlor-write", || worker.run()).is_some() {
-            worker.close();
-        }
-    })
+    thread::Builder::new()
+        .name("parlor-write".to_owned())
+        .spawn(move || {
+            let health = Arc::clone(&worker.health);
+            if health.watch("parlor-write", || worker.run()).is_some() {
+                worker.close();
+            }
+        })
 }
 
 /// One append on its way to the log.
@@ -159,14 +171,19 @@ impl Place {
     fn take(stats: &Arc<Stats>, bytes: usize) -> Self {
         stats.queue_len.fetch_add(1, Ordering::Relaxed);
         stats.queue_bytes.fetch_add(bytes as u64, Ordering::Relaxed);
-        Self { stats: Arc::clone(stats), bytes }
+        Self {
+            stats: Arc::clone(stats),
+            bytes,
+        }
     }
 }
 
 impl Drop for Place {
     fn drop(&mut self) {
         self.stats.queue_len.fetch_sub(1, Ordering::Relaxed);
-        self.stats.queue_bytes.fetch_sub(self.bytes as u64, Ordering::Relaxed);
+        self.stats
+            .queue_bytes
+            .fetch_sub(self.bytes as u64, Ordering::Relaxed);
     }
 }
 
@@ -200,7 +217,11 @@ impl Worker {
             patience = match self.take(patience) {
                 Taken::Batch { jobs, bytes } => {
                     self.write(jobs, bytes);
-                    if self.appends_since_turn >= APPENDS_PER_TURN { self.tend(Checkpoint::WhenLong) } else { IDLE }
+                    if self.appends_since_turn >= APPENDS_PER_TURN {
+                        self.tend(Checkpoint::WhenLong)
+                    } else {
+                        IDLE
+                    }
                 }
                 Taken::Nothing => self.tend(Checkpoint::Now),
                 Taken::Closed => return,
@@ -258,7 +279,12 @@ impl Worker {
             }
             Outcome::Duplicate { position, time } => {
                 add(&self.stats.dedup_hits, 1);
-                Ok(Appended { position, time, durability: Durability::Disk, duplicate: true })
+                Ok(Appended {
+                    position,
+                    time,
+                    durability: Durability::Disk,
+                    duplicate: true,
+                })
             }
             Outcome::IdReused => Err(Error::IdReused),
         };
@@ -274,7 +300,10 @@ impl Worker {
             Fault::Full => self.health.full(reason.clone()),
             Fault::Passing => tracing::warn!(%error, "A batch of appends was refused."),
         }
-        let refusal = self.health.check().err().unwrap_or(Error::Unavailable { reason, retry_after: RETRY_AFTER_FULL });
+        let refusal = self.health.check().err().unwrap_or(Error::Unavailable {
+            reason,
+            retry_after: RETRY_AFTER_FULL,
+        });
         for job in jobs {
             job.answer.send(Err(refusal.clone())).ok();
         }
@@ -301,7 +330,11 @@ impl Worker {
             Ok(trimmed) => {
                 add(&self.stats.trimmed, trimmed.events as u64);
                 self.bytes_since_checkpoint += trimmed.events;
-                if trimmed.is_done { IDLE } else { Duration::ZERO }
+                if trimmed.is_done {
+                    IDLE
+                } else {
+                    Duration::ZERO
+                }
             }
             Err(error) => {
                 self.note(Err(error));
@@ -319,7 +352,9 @@ impl Worker {
         if let Err(error) = done {
             match Fault::of(&error) {
                 Fault::Fatal => self.health.fail(format!("unable to tend the log; {error}")),
-                Fault::Full | Fault::Passing => tracing::debug!(%error, "Tending the log has to wait."),
+                Fault::Full | Fault::Passing => {
+                    tracing::debug!(%error, "Tending the log has to wait.")
+                }
             }
         }
     }
@@ -327,7 +362,9 @@ impl Worker {
     fn measure(&self) {
         let len = |path: &Path| path.metadata().map_or(0, |metadata| metadata.len());
         let wal = self.path.with_extension("db-wal");
-        self.stats.disk_bytes.store(len(&self.path) + len(&wal), Ordering::Relaxed);
+        self.stats
+            .disk_bytes
+            .store(len(&self.path) + len(&wal), Ordering::Relaxed);
     }
 
     /// The orderly end: the queue is empty.

@@ -50,7 +50,11 @@ fn expired_events_leave_the_file_in_bounded_steps() {
     assert_eq!((first.events, first.is_done), (trim::BUDGET, false));
     assert_eq!(trim_all(&mut log), 2);
     assert_eq!(place.count("event"), 0);
-    assert_eq!(place.count("channel WHERE trim_at IS NULL AND oldest = 5001"), 1, "it is not looked at again");
+    assert_eq!(
+        place.count("channel WHERE trim_at IS NULL AND oldest = 5001"),
+        1,
+        "it is not looked at again"
+    );
     assert_eq!(commit(&mut log, &[message("room", &kind)])[0].offset, 5_001);
     assert_eq!(place.count("channel WHERE trim_at IS NOT NULL"), 1);
 }
@@ -71,16 +75,26 @@ fn many_channels_share_a_step() {
     let place = Place::new();
     let mut log = log(&place, |_| ());
     let kind = kind(10, Duration::ZERO);
-    let appends: Vec<_> = (0..500).map(|index| message(&format!("room{index}"), &kind)).collect();
+    let appends: Vec<_> = (0..500)
+        .map(|index| message(&format!("room{index}"), &kind))
+        .collect();
     commit(&mut log, &appends);
     assert!(trim_all(&mut log) > 1);
     assert_eq!(place.count("event"), 0);
-    assert_eq!(place.count("channel"), 500, "rows of channels are never deleted");
+    assert_eq!(
+        place.count("channel"),
+        500,
+        "rows of channels are never deleted"
+    );
 }
 
 #[test]
 fn publish_ids_are_forgotten_after_their_window_and_by_number() {
-    let ids = |count| -> Vec<_> { (0..count).map(|id| with_id(id, message("room", &kind(10, HOUR)))).collect() };
+    let ids = |count| -> Vec<_> {
+        (0..count)
+            .map(|id| with_id(id, message("room", &kind(10, HOUR))))
+            .collect()
+    };
     let place = Place::new();
     let mut short = log(&place, |config| config.dedup_window = Duration::ZERO);
     commit(&mut short, &ids(10));
@@ -92,7 +106,11 @@ fn publish_ids_are_forgotten_after_their_window_and_by_number() {
     commit(&mut few, &ids(10));
     trim_all(&mut few);
     assert_eq!(place.count("dedup"), 3);
-    assert_eq!(place.count("dedup WHERE id IN ('7', '8', '9')"), 3, "the oldest go first");
+    assert_eq!(
+        place.count("dedup WHERE id IN ('7', '8', '9')"),
+        3,
+        "the oldest go first"
+    );
 
     let place = Place::new();
     let mut long = log(&place, |_| ());
@@ -107,16 +125,41 @@ fn a_batch_that_fails_in_its_middle_leaves_no_trace() {
     let mut log = log(&place, |_| ());
     let kind = kind(100, HOUR);
     let before = commit(&mut log, &[message("known", &kind)])[0];
-    let poison =
-        "CREATE TRIGGER poison BEFORE INSERT ON event WHEN NEW.kind = 'poison' BEGIN SELECT RAISE(ABORT, ''); END";
+    let poison = "CREATE TRIGGER poison BEFORE INSERT ON event WHEN NEW.kind = 'poison' BEGIN SELECT RAISE(ABORT, ''); END";
     place.tool().execute_batch(poison).unwrap();
-    let poisoned = Append { event: EventKind::Other("poison".to_owned()), ..message("known", &kind) };
-    let batch = [with_id(1, message("known", &kind)), with_id(1, message("new", &kind)), poisoned];
+    let poisoned = Append {
+        event: EventKind::Other("poison".to_owned()),
+        ..message("known", &kind)
+    };
+    let batch = [
+        with_id(1, message("known", &kind)),
+        with_id(1, message("new", &kind)),
+        poisoned,
+    ];
     log.commit(batch.iter()).unwrap_err();
-    assert_eq!((place.count("event"), place.count("channel"), place.count("dedup")), (1, 1, 0));
+    assert_eq!(
+        (
+            place.count("event"),
+            place.count("channel"),
+            place.count("dedup")
+        ),
+        (1, 1, 0)
+    );
 
     place.tool().execute_batch("DROP TRIGGER poison").unwrap();
     let after = commit(&mut log, &batch);
-    assert_eq!(after.iter().map(|position| position.offset).collect::<Vec<_>>(), [2, 1, 3]);
-    assert_eq!(place.count(&format!("event WHERE offset = 2 AND prev = {}", before.tag.0.cast_signed())), 1);
+    assert_eq!(
+        after
+            .iter()
+            .map(|position| position.offset)
+            .collect::<Vec<_>>(),
+        [2, 1, 3]
+    );
+    assert_eq!(
+        place.count(&format!(
+            "event WHERE offset = 2 AND prev = {}",
+            before.tag.0.cast_signed()
+        )),
+        1
+    );
 }

@@ -1,0 +1,204 @@
+//! `parlor subscribe`: channels followed live, over as many connections as it takes.
+
+use std::time::Instant;
+
+use clap::Args;
+use parlor::transport::client::{Incoming, Socket};
+use parlor_protocol::client::{ClientConfig, ClientEvent, ClientSession, Continuity, Effect};
+use parlor_protocol::command::{ClientInfo, Recover, Subscribe};
+use parlor_protocol::{CloseCode, Form};
+use serde_json::Value;
+
+use super::http::ServerArgs;
+use super::shown;
+
+#[derive(Debug, Args)]
+pub(super) struct SubscribeArgs {
+    #[arg(required = true)]
+    channels: Vec<String>,
+    /// Begin with the newest events.
+    #[arg(long, default_value_t = 10, value_name = "N")]
+    latest: u32,
+    /// Who to be, in development mode.
+    #[arg(long)]
+    user: Option<String>,
+    /// Print each event as a line of JSON.
+    #[arg(long)]
+    json: bool,
+    #[command(flatten)]
+    server: ServerArgs,
+}
+
+pub(super) fn subscribe(args: SubscribeArgs) -> anyhow::Result<()> {
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()?;
+    runtime.block_on(follow(args))
+}
+
+async fn follow(args: SubscribeArgs) -> anyhow::Result<()> {
+    let authority = args.server.authority()?;
+    let began = Instant::now();
+    let mut session = session(&args)?;
+    session.start(began.elapsed());
+    let mut socket: Option<Socket> = None;
+    loop {
+        while let Some(effect) = session.poll() {
+            match effect {
+                Effect::Connect => match Socket::open(&authority, Form::Json).await {
+                    Ok(open) => {
+                        socket = Some(open);
+                        session.opened(began.elapsed());
+                    }
+                    Err(error) => {
+                        eprintln!(
+                            "{}",
+                            shown::remark(&format!("unable to reach {}: {error}", args.server.url))
+                        );
+                        session.closed(None, began.elapsed());
+                    }
+                },
+                Effect::Send(frame) => {
+                    let sent = match &mut socket {
+                        Some(open) => open.send(frame).await.is_ok(),
+                        None => false,
+                    };
+                    if !sent {
+                        socket = None;
+                        session.closed(None, began.elapsed());
+                    }
+                }
+                Effect::Close => socket = None,
+                Effect::Event(event) => show(&event, args.json)?,
+            }
+        }
+        if session.is_stopped() {
+            anyhow::bail!("the server ended the connection for good");
+        }
+        let deadline = session
+            .deadline()
+            .map(|at| tokio::time::Instant::from_std(began + at));
+        tokio::select! {
+            incoming = next(&mut socket) => match incoming {
+                Incoming::Frame(frame) => session.received(&frame, began.elapsed()),
+                Incoming::Closed(code) => {
+                    socket = None;
+                    session.closed(code, began.elapsed());
+                }
+            },
+            () = until(deadline) => session.tick(began.elapsed()),
+            stopped = tokio::signal::ctrl_c() => return Ok(stopped?),
+        }
+    }
+}
+
+fn session(args: &SubscribeArgs) -> anyhow::Result<ClientSession> {
+    let client = ClientInfo {
+        name: "parlor-cli".to_owned(),
+        version: env!("CARGO_PKG_VERSION").to_owned(),
+    };
+    let config = ClientConfig {
+        token: args.server.key.clone(),
+        user: args.user.clone(),
+        client: Some(client),
+        ..ClientConfig::default()
+    };
+    let seed = getrandom::u64().map_err(|error| anyhow::anyhow!("no randomness: {error}"))?;
+    let mut session = ClientSession::new(config, seed);
+    for channel in &args.channels {
+        let recover = (args.latest > 0).then_some(Recover::Latest(args.latest));
+        session.subscribe(Subscribe {
+            channel: channel.clone(),
+            token: None,
+            recover,
+            presence: false,
+        });
+    }
+    Ok(session)
+}
+
+async fn next(socket: &mut Option<Socket>) -> Incoming {
+    match socket {
+        Some(open) => open.next().await,
+        None => std::future::pending().await,
+    }
+}
+
+async fn until(deadline: Option<tokio::time::Instant>) {
+    match deadline {
+        Some(at) => tokio::time::sleep_until(at).await,
+        None => std::future::pending().await,
+    }
+}
+
+fn show(event: &ClientEvent, json: bool) -> anyhow::Result<()> {
+    match event {
+        ClientEvent::Event { channel, event } => {
+            let mut value: Value = serde_json::to_value(event)?;
+            if json {
+                value["channel"] = Value::from(&**channel);
+                println!("{value}");
+            } else {
+                println!("{}", shown::event(channel, &value));
+            }
+        }
+        ClientEvent::ConnectRefused(error) => anyhow::bail!("{error}"),
+        other => {
+            if let Some(text) = remark(other) {
+                // Beside the events, so that they can be piped.
+                eprintln!("{}", shown::remark(&text));
+            }
+        }
+    }
+    Ok(())
+}
+
+fn remark(event: &ClientEvent) -> Option<String> {
+    match event {
+        ClientEvent::Disconnected { code, retry_in } => {
+            let name =
+                code.and_then(|code| CloseCode::ALL.iter().find(|known| known.number() == code));
+            let why = name.map_or("connection lost", |code| code.text());
+            Some(match retry_in {
+                Some(delay) => format!("{why}; trying again in {:.1} s", delay.as_secs_f64()),
+                None => why.to_owned(),
+            })
+        }
+        ClientEvent::Subscribed {
+            subscribed,
+            continuity,
+        } => Some(match continuity {
+            Continuity::First => format!("following {}", subscribed.channel),
+            Continuity::Complete => format!("following {}; nothing is missing", subscribed.channel),
+            Continuity::Broken(reason) => {
+                let why = reason.map_or("the server began anew".to_owned(), |reason| {
+                    format!("{reason:?}")
+                });
+                format!(
+                    "following {}; something may be missing here ({why})",
+                    subscribed.channel
+                )
+            }
+        }),
+        ClientEvent::SubscribeRefused { channel, error } => Some(format!("{channel}: {error}")),
+        ClientEvent::Unsubscribed {
+            channel, reason, ..
+        } => Some(format!("no longer following {channel}: {reason}")),
+        ClientEvent::Advanced {
+            channel,
+            offset,
+            reason,
+        } => Some(format!(
+            "{channel}: passed over events up to {offset} ({reason})"
+        )),
+        ClientEvent::Gap {
+            channel,
+            expected,
+            got,
+        } => Some(format!("{channel}: expected event {expected}, got {got}")),
+        ClientEvent::TokenExpiring { expires_in } => {
+            Some(format!("the token ends in {} s", expires_in.as_secs()))
+        }
+        _ => None,
+    }
+}
