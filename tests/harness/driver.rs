@@ -24,7 +24,13 @@ impl Driver {
         let form = config.form;
         let mut session = ClientSession::new(config, 1);
         session.start(Duration::ZERO);
-        Self { session, address, form, start: Instant::now(), wire: None }
+        Self {
+            session,
+            address,
+            form,
+            start: Instant::now(),
+            wire: None,
+        }
     }
 
     /// Runs until the session tells what is wanted. Returns all that it told.
@@ -46,7 +52,11 @@ impl Driver {
     }
 
     /// True when it was told.
-    async fn carry_out(&mut self, told: &mut Vec<ClientEvent>, is_it: &impl Fn(&ClientEvent) -> bool) -> bool {
+    async fn carry_out(
+        &mut self,
+        told: &mut Vec<ClientEvent>,
+        is_it: &impl Fn(&ClientEvent) -> bool,
+    ) -> bool {
         while let Some(effect) = self.session.poll() {
             match effect {
                 Effect::Connect => self.connect().await,
@@ -78,7 +88,10 @@ impl Driver {
     }
 
     async fn wait(&mut self) {
-        let deadline = self.session.deadline().map(|deadline| self.start + deadline);
+        let deadline = self
+            .session
+            .deadline()
+            .map(|deadline| self.start + deadline);
         let deadline = deadline.unwrap_or_else(|| Instant::now() + crate::PATIENCE);
         let Some(wire) = &mut self.wire else {
             tokio::time::sleep_until(deadline).await;

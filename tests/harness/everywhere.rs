@@ -39,7 +39,12 @@ pub fn in_both_forms(test: impl AsyncFn(At)) {
 
 /// The cases run side by side on one thread: most of a test is waiting.
 fn run_at(shard_counts: &[usize], test: impl AsyncFn(At)) {
-    let cases = shard_counts.iter().flat_map(|shards| Form::ALL.map(|form| At { form, shards: *shards }));
+    let cases = shard_counts.iter().flat_map(|shards| {
+        Form::ALL.map(|form| At {
+            form,
+            shards: *shards,
+        })
+    });
     let _witness = Witness;
     block_on(async {
         join_all(cases.map(|at| marked(at, test(at)))).await;

@@ -49,7 +49,10 @@ struct Known {
 
 impl Known {
     fn place(&mut self, position: Position, words: &str) {
-        let known = self.places.entry((position.epoch.0, position.offset)).or_insert_with(|| words.to_owned());
+        let known = self
+            .places
+            .entry((position.epoch.0, position.offset))
+            .or_insert_with(|| words.to_owned());
         assert_eq!(known, words, "{position:?} named two events");
     }
 
@@ -62,7 +65,10 @@ impl Known {
         let position: Position = position.parse().expect("a position");
         self.place(position, words);
         let before = self.acknowledged.insert(words.to_owned(), position);
-        assert!(before.is_none_or(|before| before == position), "{words} was acknowledged at two places");
+        assert!(
+            before.is_none_or(|before| before == position),
+            "{words} was acknowledged at two places"
+        );
     }
 }
 
@@ -80,7 +86,10 @@ async fn live_and_die(seed: Seed) {
         repeat_open(&process, form, &mut known).await;
         let mut writers = join_writers(&process, form).await;
         let waited_for = rng.random_range(0..PUBLISHES / 10);
-        let writing = writers.iter_mut().enumerate().map(|(writer, client)| write(client, writer, life));
+        let writing = writers
+            .iter_mut()
+            .enumerate()
+            .map(|(writer, client)| write(client, writer, life));
         let sent = join_all(writing).await;
         while writers[0].waiting() < waited_for {
             writers[0].hear_one().await;
@@ -90,20 +99,34 @@ async fn live_and_die(seed: Seed) {
         for (writer, sent) in writers.iter_mut().zip(sent) {
             unanswered += take_answers(writer, sent, &mut known).await;
         }
-        eprintln!("Seed {}, life {life}: {unanswered} publishes unanswered.", seed.0);
-        assert!(unanswered >= UNANSWERED_MIN, "only {unanswered} publishes were under way");
+        eprintln!(
+            "Seed {}, life {life}: {unanswered} publishes unanswered.",
+            seed.0
+        );
+        assert!(
+            unanswered >= UNANSWERED_MIN,
+            "only {unanswered} publishes were under way"
+        );
         hear_the_rest(&mut reader, &mut cursor, &mut known).await;
     }
     let process = Process::start(directory.path(), 1);
     let mut reader = join(&process, Form::Json, "reader").await;
     catch_up(&mut reader, &mut cursor, &mut known).await;
+    reader.unsubscribe(CHANNEL).await;
     repeat_open(&process, Form::Json, &mut known).await;
-    assert_eq!(check(&mut reader, &mut known).await, WRITERS * LIVES * PUBLISHES, "each publish is there once");
+    assert_eq!(
+        check(&mut reader, &mut known).await,
+        WRITERS * LIVES * PUBLISHES,
+        "each publish is there once"
+    );
 }
 
 async fn join(process: &Process, form: Form, user: &str) -> Client {
     let mut client = Client::open(process.address(), form).await;
-    let connect = Connect { user: Some(user.to_owned()), ..Connect::default() };
+    let connect = Connect {
+        user: Some(user.to_owned()),
+        ..Connect::default()
+    };
     client.connect(connect).await.expect("connected");
     client
 }
@@ -129,21 +152,39 @@ async fn catch_up(reader: &mut Client, cursor: &mut Option<String>, known: &mut 
 /// Holds the history against what is known. Returns how many messages it has.
 async fn check(reader: &mut Client, known: &mut Known) -> usize {
     let history = reader.whole_history(CHANNEL).await;
-    assert!(history.iter().filter_map(|event| event.offset).eq(1..=history.len() as u64), "dense");
+    assert!(
+        history
+            .iter()
+            .filter_map(|event| event.offset)
+            .eq(1..=history.len() as u64),
+        "dense"
+    );
     let mut by_words = HashMap::new();
     for event in &history {
         known.saw(event);
-        assert!(by_words.insert(said(event), event).is_none(), "{} is there twice", said(event));
+        assert!(
+            by_words.insert(said(event), event).is_none(),
+            "{} is there twice",
+            said(event)
+        );
     }
     for (words, position) in &known.acknowledged {
-        let event = by_words.get(words.as_str()).unwrap_or_else(|| panic!("acknowledged and lost: {words}"));
-        assert_eq!(event.position.as_deref(), Some(position.to_string().as_str()));
+        let event = by_words
+            .get(words.as_str())
+            .unwrap_or_else(|| panic!("acknowledged and lost: {words}"));
+        assert_eq!(
+            event.position.as_deref(),
+            Some(position.to_string().as_str())
+        );
     }
     history.len()
 }
 
 async fn join_writers(process: &Process, form: Form) -> Vec<Client> {
-    join_all((0..WRITERS).map(async |writer| join(process, form, &format!("writer-{writer}")).await)).await
+    join_all(
+        (0..WRITERS).map(async |writer| join(process, form, &format!("writer-{writer}")).await),
+    )
+    .await
 }
 
 /// Sends everything whose outcome is open again, each by its own writer.
@@ -151,7 +192,10 @@ async fn repeat_open(process: &Process, form: Form, known: &mut Known) {
     let mut writers = join_writers(process, form).await;
     for command in std::mem::take(&mut known.open) {
         let words = said_by(&command).to_owned();
-        let writer = words.split('-').next().and_then(|writer| writer.parse::<usize>().ok());
+        let writer = words
+            .split('-')
+            .next()
+            .and_then(|writer| writer.parse::<usize>().ok());
         let client = &mut writers[writer.expect("its writer's number")];
         let published = client.try_publish(command).await.expect("answered at last");
         known.acknowledged(&words, &published.position);
@@ -164,7 +208,10 @@ async fn write(client: &mut Client, writer: usize, life: usize) -> BTreeMap<u32,
     for number in 0..PUBLISHES {
         let name = format!("{writer}-{life}-{number}");
         let words = format!("{name} {}", "x".repeat(16_000));
-        let command = Publish { id: Some(name), ..publish(CHANNEL, text(words)) };
+        let command = Publish {
+            id: Some(name),
+            ..publish(CHANNEL, text(words))
+        };
         let wire_id = client.send(Command::Publish(command.clone())).await;
         sent.insert(wire_id, command);
     }
@@ -172,10 +219,18 @@ async fn write(client: &mut Client, writer: usize, life: usize) -> BTreeMap<u32,
 }
 
 /// Reads what the process said before it died. Returns how many publishes have no answer.
-async fn take_answers(writer: &mut Client, mut sent: BTreeMap<u32, Publish>, known: &mut Known) -> usize {
+async fn take_answers(
+    writer: &mut Client,
+    mut sent: BTreeMap<u32, Publish>,
+    known: &mut Known,
+) -> usize {
     writer.goodbye().await;
     for message in writer.take_waiting() {
-        if let ServerMessage::Reply { id, result: Ok(Reply::Publish(published)) } = message {
+        if let ServerMessage::Reply {
+            id,
+            result: Ok(Reply::Publish(published)),
+        } = message
+        {
             let command = sent.remove(&id).expect("it was sent");
             known.acknowledged(said_by(&command), &published.position);
         }

@@ -16,7 +16,11 @@ fn a_draining_server_says_goodbye_to_everybody() {
         server.begin_stop();
         for client in &mut clients {
             let goodbye = client.expect_close(CloseCode::Draining).await;
-            assert!(goodbye.push.is_some_and(|push| push.retry_after_ms.is_some()));
+            assert!(
+                goodbye
+                    .push
+                    .is_some_and(|push| push.retry_after_ms.is_some())
+            );
         }
     });
 }
@@ -29,7 +33,11 @@ fn what_was_sent_before_the_goodbye_is_answered_or_not_done() {
         let mut sent = Vec::new();
         for (number, client) in clients.iter_mut().enumerate() {
             let words = (0..100).map(|word| text(format!("{number}-{word}")));
-            sent.push(client.send_together(words.map(|words| Command::Publish(publish("disk:a", words)))).await);
+            sent.push(
+                client
+                    .send_together(words.map(|words| Command::Publish(publish("disk:a", words))))
+                    .await,
+            );
         }
         // The first answer shows that the frame was taken.
         for (client, ids) in clients.iter_mut().zip(&sent) {
@@ -41,7 +49,11 @@ fn what_was_sent_before_the_goodbye_is_answered_or_not_done() {
             client.expect_close(CloseCode::Draining).await;
             answered += replies(client);
         }
-        assert_eq!(answered, 100 * clients.len(), "all that was accepted is answered before the goodbye");
+        assert_eq!(
+            answered,
+            100 * clients.len(),
+            "all that was accepted is answered before the goodbye"
+        );
         let server = server.stop().await.start().await;
         let history = server.join("ann").await.whole_history("disk:a").await;
         assert_eq!(history.len(), answered, "and kept");
@@ -53,7 +65,13 @@ fn replies(client: &mut Client) -> usize {
     waiting
         .iter()
         .filter(|message| {
-            matches!(message, ServerMessage::Reply { result: Ok(Reply::Publish(_)), .. })
+            matches!(
+                message,
+                ServerMessage::Reply {
+                    result: Ok(Reply::Publish(_)),
+                    ..
+                }
+            )
         })
         .count()
 }
@@ -61,7 +79,9 @@ fn replies(client: &mut Client) -> usize {
 #[test]
 fn goodbyes_are_spread_over_the_window() {
     in_both_forms(async |at| {
-        let setup = at.setup().with(|config| config.transport.drain_window = Duration::from_millis(800));
+        let setup = at
+            .setup()
+            .with(|config| config.transport.drain_window = Duration::from_millis(800));
         let mut server = setup.start().await;
         let mut clients = Vec::new();
         for _ in 0..4 {
@@ -82,7 +102,9 @@ fn goodbyes_are_spread_over_the_window() {
 
 /// A server that is draining, for as long as the returned connections stay.
 async fn draining(at: At) -> (Server, Vec<Client>) {
-    let setup = at.setup().with(|config| config.transport.drain_window = Duration::from_secs(20));
+    let setup = at
+        .setup()
+        .with(|config| config.transport.drain_window = Duration::from_secs(20));
     let mut server = setup.start().await;
     // The first of each shard goes at once, the others later: they keep the server up meanwhile.
     let mut first = server.join_every_shard("first").await;
@@ -101,7 +123,11 @@ fn newcomers_are_sent_away_and_readiness_is_off() {
         // Listeners are closed: a newcomer finds nobody, or is told.
         let refused = match tokio::net::TcpStream::connect(server.address()).await {
             Err(_) => true,
-            Ok(_) => server.backend().try_get("/readyz").await.is_none_or(|(status, _)| status == 503),
+            Ok(_) => server
+                .backend()
+                .try_get("/readyz")
+                .await
+                .is_none_or(|(status, _)| status == 503),
         };
         assert!(refused);
         // Who is still there is served meanwhile.
@@ -114,7 +140,9 @@ fn newcomers_are_sent_away_and_readiness_is_off() {
 #[test]
 fn a_connect_that_comes_too_late_is_told_to_come_back() {
     in_both_forms(async |at| {
-        let setup = at.setup().with(|config| config.transport.drain_window = Duration::from_secs(20));
+        let setup = at
+            .setup()
+            .with(|config| config.transport.drain_window = Duration::from_secs(20));
         let mut server = setup.start().await;
         let mut first = server.join("ann").await;
         let mut late = server.open().await;
@@ -130,7 +158,9 @@ fn a_connect_that_comes_too_late_is_told_to_come_back() {
 #[test]
 fn a_server_without_clients_stops_at_once() {
     everywhere(async |at| {
-        let setup = at.setup().with(|config| config.transport.drain_window = Duration::from_secs(3600));
+        let setup = at
+            .setup()
+            .with(|config| config.transport.drain_window = Duration::from_secs(3600));
         in_time("a quick stop", setup.start().await.stop()).await;
     });
 }

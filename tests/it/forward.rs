@@ -63,8 +63,16 @@ fn an_unknown_command_is_refused_and_the_connection_lives() {
     everywhere(async |at| {
         let server = at.start().await;
         let mut ann = server.join("ann").await;
-        send(&mut ann, at.form, &json!({ "id": 900, "teleport": { "to": "moon" } })).await;
-        assert_eq!(ann.reply(900).await.unwrap_err().kind(), Some(ErrorCode::UnknownCommand));
+        send(
+            &mut ann,
+            at.form,
+            &json!({ "id": 900, "teleport": { "to": "moon" } }),
+        )
+        .await;
+        assert_eq!(
+            ann.reply(900).await.unwrap_err().kind(),
+            Some(ErrorCode::UnknownCommand)
+        );
         ann.ping().await;
     });
 }
@@ -75,8 +83,15 @@ fn unknown_fields_are_passed_over() {
         let server = at.start().await;
         let mut ann = server.join("ann").await;
         let deep = json!({ "a": [{ "b": [] }] });
-        send(&mut ann, at.form, &json!({ "id": 900, "subscribe": { "channel": "disk:a", "mood": deep } })).await;
-        let Ok(Reply::Subscribe(_)) = ann.reply(900).await else { panic!("not subscribed") };
+        send(
+            &mut ann,
+            at.form,
+            &json!({ "id": 900, "subscribe": { "channel": "disk:a", "mood": deep } }),
+        )
+        .await;
+        let Ok(Reply::Subscribe(_)) = ann.reply(900).await else {
+            panic!("not subscribed")
+        };
         let publish = json!({ "channel": "disk:a", "data": "hi", "priority": 7, "nothing": null });
         send(&mut ann, at.form, &json!({ "id": 901, "publish": publish })).await;
         ann.reply(901).await.expect("published");
@@ -110,10 +125,16 @@ fn bad_neighbours_in_a_frame_do_no_harm() {
             (0, ErrorCode::BadRequest),
             (1006, ErrorCode::BadRequest),
         ] {
-            assert_eq!(ann.reply(id).await.unwrap_err().kind(), Some(expected), "{id}");
+            assert_eq!(
+                ann.reply(id).await.unwrap_err().kind(),
+                Some(expected),
+                "{id}"
+            );
         }
         for (id, offset) in [(1000, 1), (1005, 2)] {
-            let Ok(Reply::Publish(published)) = ann.reply(id).await else { panic!("not published") };
+            let Ok(Reply::Publish(published)) = ann.reply(id).await else {
+                panic!("not published")
+            };
             assert_eq!(published.offset, offset);
         }
         ann.reply(1007).await.expect("pinged");
@@ -142,7 +163,9 @@ fn a_frame_of_many_is_the_same_as_many_frames() {
                     order.push(id);
                 }
                 ServerMessage::Push(push) => {
-                    let parlor_protocol::Push::Event { event, .. } = push else { panic!("{push:?}") };
+                    let parlor_protocol::Push::Event { event, .. } = push else {
+                        panic!("{push:?}")
+                    };
                     assert_eq!((said(&event), order.contains(&4)), ("hi", false));
                 }
             }

@@ -30,7 +30,9 @@ const KINDS: [&str; 4] = ["disk", "memory", "short", "short-memory"];
 fn no_interleaving_shows_a_silent_gap_a_duplicate_or_another_order() {
     let seed = Seed::chosen();
     let _witness = seed.witness();
-    let only: Option<u64> = std::env::var("RUN").ok().map(|run| run.parse().expect("RUN is a number"));
+    let only: Option<u64> = std::env::var("RUN")
+        .ok()
+        .map(|run| run.parse().expect("RUN is a number"));
     everywhere(async |at| {
         let server = at.start().await;
         for first in (0..RUNS).step_by(AT_ONCE as usize) {
@@ -53,7 +55,15 @@ async fn converse(server: &Server, seed: Seed, part: u64, run: u64) {
         .collect();
     let record = Record::default();
     let mut actors: Vec<Actor<'_>> = (0..ACTORS)
-        .map(|number| Actor::new(server, format!("actor-{number}"), &channels, &record, seed.rng(part << 8 | number as u64)))
+        .map(|number| {
+            Actor::new(
+                server,
+                format!("actor-{number}"),
+                &channels,
+                &record,
+                seed.rng(part << 8 | number as u64),
+            )
+        })
         .collect();
     join_all(actors.iter_mut().map(|actor| actor.play(STEPS))).await;
     for actor in &mut actors {
@@ -63,7 +73,11 @@ async fn converse(server: &Server, seed: Seed, part: u64, run: u64) {
     for channel in &channels {
         let history = reader.whole_history(channel).await;
         record.check(channel, &history, !channel.starts_with("short"));
-        let top = reader.try_history(nothing_of(channel)).await.expect("the top").offset;
+        let top = reader
+            .try_history(nothing_of(channel))
+            .await
+            .expect("the top")
+            .offset;
         for actor in &mut actors {
             actor.catch_up(channel, top).await;
         }

@@ -30,20 +30,40 @@ fn one_order_for_every_subscriber() {
             let backend = server.backend();
             let count = writers.len() + 1;
             let all = count * MESSAGES;
-            let writing = join_all(writers.iter_mut().enumerate().map(|(writer, client)| write(client, channel, writer)));
+            let writing = join_all(
+                writers
+                    .iter_mut()
+                    .enumerate()
+                    .map(|(writer, client)| write(client, channel, writer)),
+            );
             let calling = call(&backend, channel, count - 1);
             let reading = join_all(readers.iter_mut().map(|reader| reader.events(all)));
             let (_, (), heard) = tokio::join!(writing, calling, reading);
             let history = writers[0].whole_history(channel).await;
-            assert!(history.iter().filter_map(|event| event.offset).eq(1..=all as u64), "dense");
-            assert!(history.is_sorted_by(|one, next| one.time < next.time), "time only grows");
+            assert!(
+                history
+                    .iter()
+                    .filter_map(|event| event.offset)
+                    .eq(1..=all as u64),
+                "dense"
+            );
+            assert!(
+                history.is_sorted_by(|one, next| one.time < next.time),
+                "time only grows"
+            );
             for events in heard {
                 assert_eq!(events, history);
             }
             for writer in 0..count {
                 let own = format!("{writer}:");
-                let of_one = history.iter().map(said).filter(|words| words.starts_with(&own));
-                assert!(of_one.eq((0..MESSAGES).map(|word| format!("{own}{word}"))), "each publisher's order is kept");
+                let of_one = history
+                    .iter()
+                    .map(said)
+                    .filter(|words| words.starts_with(&own));
+                assert!(
+                    of_one.eq((0..MESSAGES).map(|word| format!("{own}{word}"))),
+                    "each publisher's order is kept"
+                );
             }
         }
     });
@@ -79,11 +99,15 @@ fn no_silent_gap_through_losses_and_restarts() {
         let mut heard = 0;
         for round in 0..3 {
             let mut writer = server.join("writer").await;
-            writer.publish_many("disk:a", 10 * round..10 * round + 5).await;
+            writer
+                .publish_many("disk:a", 10 * round..10 * round + 5)
+                .await;
             let mut ann = server.join("ann").await;
             let subscribed = ann.resume("disk:a", Recover::From(position.clone())).await;
             assert_eq!(subscribed.recovered, Some(true));
-            writer.publish_many("disk:a", 10 * round + 5..10 * round + 10).await;
+            writer
+                .publish_many("disk:a", 10 * round + 5..10 * round + 10)
+                .await;
             // Some of it is read, then the connection and the server are gone.
             for event in ann.events(7).await {
                 heard += 1;
@@ -105,24 +129,53 @@ fn no_silent_gap_through_losses_and_restarts() {
 fn no_duplicate_on_whatever_way_a_retry_comes() {
     everywhere(async |at| {
         let server = at.setup().with_tokens().start().await;
-        let token = Token::of("ann").may(&["publish", "subscribe", "history"], "*").sign();
+        let token = Token::of("ann")
+            .may(&["publish", "subscribe", "history"], "*")
+            .sign();
         let mut ann = server.join_by_token(&token).await;
         ann.subscribe("disk:a").await;
-        let first = ann.publish_as("m-1", "disk:a", "once").await.expect("published");
+        let first = ann
+            .publish_as("m-1", "disk:a", "once")
+            .await
+            .expect("published");
         let body = json!({ "channel": "disk:a", "id": "m-1", "data": "once" });
         // Over HTTP as the same user, over another socket, and after a restart.
-        let (_, again) = server.backend().with_key(&token).post("/v1/publish", body.clone()).await;
-        assert_eq!((again["offset"].as_u64(), &again["duplicate"]), (Some(first.offset), &json!(true)));
+        let (_, again) = server
+            .backend()
+            .with_key(&token)
+            .post("/v1/publish", body.clone())
+            .await;
+        assert_eq!(
+            (again["offset"].as_u64(), &again["duplicate"]),
+            (Some(first.offset), &json!(true))
+        );
         let mut other = server.join_by_token(&token).await;
-        assert!(other.publish_as("m-1", "disk:a", "once").await.expect("answered").duplicate);
+        assert!(
+            other
+                .publish_as("m-1", "disk:a", "once")
+                .await
+                .expect("answered")
+                .duplicate
+        );
         assert_eq!(ann.event().await.offset, Some(1));
         assert_eq!(ann.pushes_so_far().await, []);
         drop((ann, other));
         let server = server.stop().await.start().await;
-        let (_, again) = server.backend().with_key(&token).post("/v1/publish", body.clone()).await;
-        assert_eq!((again["offset"].as_u64(), &again["duplicate"]), (Some(first.offset), &json!(true)));
+        let (_, again) = server
+            .backend()
+            .with_key(&token)
+            .post("/v1/publish", body.clone())
+            .await;
+        assert_eq!(
+            (again["offset"].as_u64(), &again["duplicate"]),
+            (Some(first.offset), &json!(true))
+        );
         // Another sender's id is another publish.
-        let (_, others) = server.backend().with_key(API_KEY).post("/v1/publish", body).await;
+        let (_, others) = server
+            .backend()
+            .with_key(API_KEY)
+            .post("/v1/publish", body)
+            .await;
         assert_eq!(others["offset"].as_u64(), Some(2));
     });
 }
@@ -133,13 +186,21 @@ fn a_restart_is_an_event_not_an_incident() {
         // A fixed port, as a node behind one name has: clients come back by themselves.
         let server = at.start().await;
         let address = server.address();
-        let config = ClientConfig { form: at.form, user: Some("ann".to_owned()), ..ClientConfig::default() };
+        let config = ClientConfig {
+            form: at.form,
+            user: Some("ann".to_owned()),
+            ..ClientConfig::default()
+        };
         let mut ann = Driver::new(address, config);
         ann.session.subscribe(Subscribe::new("disk:a"));
-        ann.until(|event| matches!(event, ClientEvent::Subscribed { .. })).await;
+        ann.until(|event| matches!(event, ClientEvent::Subscribed { .. }))
+            .await;
         let mut bob = server.join("bob").await;
         bob.publish("disk:a", 1).await;
-        ann.until(|event| matches!(event, ClientEvent::Event { event, .. } if event.offset == Some(1))).await;
+        ann.until(
+            |event| matches!(event, ClientEvent::Event { event, .. } if event.offset == Some(1)),
+        )
+        .await;
         bob.leave().await;
         let stopped = server.stop().await;
         // What is published while nobody is there waits for the next connection.
@@ -152,12 +213,26 @@ fn a_restart_is_an_event_not_an_incident() {
         let heard = ann
             .until(|event| matches!(event, ClientEvent::Event { event, .. } if event.offset == Some(2)))
             .await;
-        assert!(!heard.iter().any(|event| matches!(event, ClientEvent::Gap { .. } | ClientEvent::Duplicate { .. })));
+        assert!(!heard.iter().any(|event| matches!(
+            event,
+            ClientEvent::Gap { .. } | ClientEvent::Duplicate { .. }
+        )));
         let continuity = heard.iter().find_map(|event| match event {
             ClientEvent::Subscribed { continuity, .. } => Some(*continuity),
             _ => None,
         });
-        assert_eq!(continuity, Some(parlor_protocol::client::Continuity::Complete));
-        assert_eq!(server.join("reader").await.whole_history("disk:a").await.len(), 2);
+        assert_eq!(
+            continuity,
+            Some(parlor_protocol::client::Continuity::Complete)
+        );
+        assert_eq!(
+            server
+                .join("reader")
+                .await
+                .whole_history("disk:a")
+                .await
+                .len(),
+            2
+        );
     });
 }

@@ -16,7 +16,9 @@ fn a_connection_ends_with_its_token() {
             let left = client.hello().expires_in_ms.expect("the token ends");
             assert!(left <= 3_000, "{left}");
             // It ends soon, so it is announced at once.
-            let Push::TokenExpiring(expiring) = client.push().await else { panic!("not announced") };
+            let Push::TokenExpiring(expiring) = client.push().await else {
+                panic!("not announced")
+            };
             assert!(expiring.expires_in_ms <= 3_000);
             client.expect_close(CloseCode::TokenExpired).await;
         }
@@ -27,15 +29,21 @@ fn a_connection_ends_with_its_token() {
 fn a_refreshed_connection_lives_on_and_may_what_the_new_token_says() {
     everywhere(async |at| {
         let server = at.setup().with_tokens().start().await;
-        let mut ann = server.join_by_token(&Token::of("ann").ends_in(3).sign()).await;
-        let mut short = server.join_by_token(&Token::of("ann").ends_in(3).sign()).await;
+        let mut ann = server
+            .join_by_token(&Token::of("ann").ends_in(3).sign())
+            .await;
+        let mut short = server
+            .join_by_token(&Token::of("ann").ends_in(3).sign())
+            .await;
         let token = Token::of("ann").may(&["subscribe"], "disk:*").sign();
         let refreshed = ann.try_refresh(Refresh { token }).await.expect("refreshed");
         assert!(refreshed.expires_in_ms.is_some_and(|left| left > 3_000_000));
         // The other connection's end shows that the old token's time is over.
         short.expect_close(CloseCode::TokenExpired).await;
         ann.ping().await;
-        ann.try_subscribe(Subscribe::new("disk:a")).await.expect("the new token allows it");
+        ann.try_subscribe(Subscribe::new("disk:a"))
+            .await
+            .expect("the new token allows it");
     });
 }
 
@@ -59,8 +67,14 @@ fn a_bad_refresh_changes_nothing() {
             (Token::of("eve").sign(), ErrorCode::NotPermitted),
             (Token::anonymous().sign(), ErrorCode::NotPermitted),
             (Token::of("ann").ends_in(-1).sign(), ErrorCode::TokenExpired),
-            (Token::of("ann").sign_with("another secret, also longer than 32 bytes"), ErrorCode::BadToken),
-            (Token::for_channel("ann", "disk:a").sign(), ErrorCode::BadToken),
+            (
+                Token::of("ann").sign_with("another secret, also longer than 32 bytes"),
+                ErrorCode::BadToken,
+            ),
+            (
+                Token::for_channel("ann", "disk:a").sign(),
+                ErrorCode::BadToken,
+            ),
             ("a.b.c".to_owned(), ErrorCode::BadToken),
         ];
         for (token, expected) in bad {
@@ -89,8 +103,12 @@ fn an_ended_token_does_not_connect() {
 fn the_end_is_announced_once_per_token() {
     in_both_forms(async |at| {
         let server = at.setup().with_tokens().start().await;
-        let mut ann = server.join_by_token(&Token::of("ann").ends_in(3).sign()).await;
-        let Push::TokenExpiring(_) = ann.push().await else { panic!("not announced") };
+        let mut ann = server
+            .join_by_token(&Token::of("ann").ends_in(3).sign())
+            .await;
+        let Push::TokenExpiring(_) = ann.push().await else {
+            panic!("not announced")
+        };
         in_time("the end", ann.expect_close(CloseCode::TokenExpired)).await;
         assert_eq!(ann.take_waiting(), [], "no second announcement");
     });

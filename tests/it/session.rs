@@ -36,12 +36,17 @@ fn a_session_continues_on_the_newest_connection() {
 #[test]
 fn a_takeover_is_no_coming_or_going() {
     everywhere(async |at| {
-        let setup = at.setup().with(|config| config.presence.grace = Duration::from_millis(200));
+        let setup = at
+            .setup()
+            .with(|config| config.presence.grace = Duration::from_millis(200));
         let server = setup.start().await;
         let mut watcher = server.join("watcher").await;
         let mut old = server.join("ann").await;
         old.subscribe("memory:room").await;
-        watcher.try_subscribe(Subscribe::new("memory:room").with_presence(true)).await.expect("subscribed");
+        watcher
+            .try_subscribe(Subscribe::new("memory:room").with_presence(true))
+            .await
+            .expect("subscribed");
         settle(&mut watcher, 2).await;
         let mut new = take_over(&server, &old).await;
         old.expect_close(CloseCode::Replaced).await;
@@ -50,15 +55,28 @@ fn a_takeover_is_no_coming_or_going() {
         bob.subscribe("memory:room").await;
         bob.lose();
         loop {
-            let Push::Presence(diff) = watcher.push().await else { panic!("another push") };
-            let told: Vec<_> = diff.joined.iter().chain(&diff.updated).map(|member| member.user.as_str()).collect();
-            assert!(!told.contains(&"ann") && !diff.left.contains(&"ann".to_owned()), "{diff:?}");
+            let Push::Presence(diff) = watcher.push().await else {
+                panic!("another push")
+            };
+            let told: Vec<_> = diff
+                .joined
+                .iter()
+                .chain(&diff.updated)
+                .map(|member| member.user.as_str())
+                .collect();
+            assert!(
+                !told.contains(&"ann") && !diff.left.contains(&"ann".to_owned()),
+                "{diff:?}"
+            );
             if diff.left == ["bob"] {
                 break;
             }
         }
         let members = new.members("memory:room").await;
-        assert_eq!(members.members[0].sessions, [new.hello().session.id.clone()]);
+        assert_eq!(
+            members.members[0].sessions,
+            [new.hello().session.id.clone()]
+        );
     });
 }
 

@@ -21,7 +21,13 @@ fn narrow(config: &mut Config) {
 /// A connected reader that does not read.
 async fn sleeper(server: &Server, channel: &str) -> Client {
     let mut client = Client::open_narrow(server.address(), server.form()).await;
-    client.connect(Connect { user: Some("sleeper".to_owned()), ..Connect::default() }).await.expect("connected");
+    client
+        .connect(Connect {
+            user: Some("sleeper".to_owned()),
+            ..Connect::default()
+        })
+        .await
+        .expect("connected");
     client.subscribe(channel).await;
     client
 }
@@ -33,7 +39,10 @@ async fn flood(writer: &mut Client, channel: &str, count: usize) {
         let now = left.min(3);
         let commands = (0..now).map(|_| Command::Publish(publish(channel, blob(EVENT_BYTES))));
         for id in writer.send_together(commands).await {
-            writer.reply(id).await.expect("the publisher never waits for the reader");
+            writer
+                .reply(id)
+                .await
+                .expect("the publisher never waits for the reader");
         }
         left -= now;
     }
@@ -49,10 +58,16 @@ fn the_publisher_never_waits_for_a_slow_reader() {
             sleepers.push(sleeper(&server, "memory:a").await);
         }
         let mut writer = server.join("writer").await;
-        let reading = futures_util::future::join_all(audience.iter_mut().map(|ann| ann.events(FLOOD)));
+        let reading =
+            futures_util::future::join_all(audience.iter_mut().map(|ann| ann.events(FLOOD)));
         let (heard, ()) = tokio::join!(reading, flood(&mut writer, "memory:a", FLOOD));
         for events in heard {
-            assert!(events.iter().filter_map(|event| event.offset).eq(1..=FLOOD as u64));
+            assert!(
+                events
+                    .iter()
+                    .filter_map(|event| event.offset)
+                    .eq(1..=FLOOD as u64)
+            );
         }
         for sleeper in &mut sleepers {
             sleeper.expect_close(CloseCode::Slow).await;
@@ -71,14 +86,33 @@ fn a_reader_that_was_closed_as_slow_resumes_without_a_gap() {
         flood(&mut writer, "disk:a", FLOOD).await;
         sleeper.expect_close(CloseCode::Slow).await;
         let heard = events_waiting(&mut sleeper);
-        assert!(heard.iter().filter_map(|event| event.offset).eq(1..=heard.len() as u64), "a dense beginning");
-        assert!(heard.len() < FLOOD, "the rest was dropped: the outbox is bounded");
-        let position = heard.last().and_then(|event| event.position.clone()).unwrap_or(start);
+        assert!(
+            heard
+                .iter()
+                .filter_map(|event| event.offset)
+                .eq(1..=heard.len() as u64),
+            "a dense beginning"
+        );
+        assert!(
+            heard.len() < FLOOD,
+            "the rest was dropped: the outbox is bounded"
+        );
+        let position = heard
+            .last()
+            .and_then(|event| event.position.clone())
+            .unwrap_or(start);
         let mut back = server.join("sleeper").await;
         let subscribed = back.resume("disk:a", Recover::From(position)).await;
-        assert_eq!((subscribed.recovered, subscribed.from), (Some(true), Some(heard.len() as u64 + 1)));
+        assert_eq!(
+            (subscribed.recovered, subscribed.from),
+            (Some(true), Some(heard.len() as u64 + 1))
+        );
         let rest = back.events(FLOOD - heard.len()).await;
-        assert!(rest.iter().filter_map(|event| event.offset).eq(heard.len() as u64 + 1..=FLOOD as u64));
+        assert!(
+            rest.iter()
+                .filter_map(|event| event.offset)
+                .eq(heard.len() as u64 + 1..=FLOOD as u64)
+        );
     });
 }
 
@@ -139,8 +173,13 @@ fn the_position_of_an_advance_is_one_to_resume_from() {
             }
         };
         let after = writer.publish("skip:a", "after").await.offset;
-        let subscribed = writer.resume("skip:a", Recover::From(advance.position)).await;
-        assert_eq!((subscribed.recovered, subscribed.to), (Some(true), Some(after)));
+        let subscribed = writer
+            .resume("skip:a", Recover::From(advance.position))
+            .await;
+        assert_eq!(
+            (subscribed.recovered, subscribed.to),
+            (Some(true), Some(after))
+        );
         assert_eq!(subscribed.from, Some(advance.offset + 1));
     });
 }
@@ -167,10 +206,22 @@ fn signals_are_dropped_first() {
         }
         writer.publish("memory:a", "last").await;
         let heard = sleeper.events(events + 1).await;
-        assert!(heard.iter().all(|event| event.kind == EventKind::Message), "signals were dropped, messages were not");
-        assert!(heard.iter().filter_map(|event| event.offset).eq(1..=events as u64 + 1));
+        assert!(
+            heard.iter().all(|event| event.kind == EventKind::Message),
+            "signals were dropped, messages were not"
+        );
+        assert!(
+            heard
+                .iter()
+                .filter_map(|event| event.offset)
+                .eq(1..=events as u64 + 1)
+        );
         writer.signal("memory:a", json("\"typing\"")).await;
-        assert_eq!(sleeper.event().await.kind, EventKind::Signal, "with room there are signals again");
+        assert_eq!(
+            sleeper.event().await.kind,
+            EventKind::Signal,
+            "with room there are signals again"
+        );
     });
 }
 
@@ -183,12 +234,24 @@ fn a_reader_that_replays_slowly_holds_nobody_up_and_misses_nothing() {
         writer.unsubscribe("disk:a").await;
         flood(&mut writer, "disk:a", FLOOD / 2).await;
         let mut sleeper = Client::open_narrow(server.address(), server.form()).await;
-        sleeper.connect(Connect::default()).await.expect("connected");
+        sleeper
+            .connect(Connect::default())
+            .await
+            .expect("connected");
         let subscribed = sleeper.resume("disk:a", Recover::From(start)).await;
-        assert_eq!((subscribed.recovered, subscribed.to), (Some(true), Some(FLOOD as u64 / 2)));
+        assert_eq!(
+            (subscribed.recovered, subscribed.to),
+            (Some(true), Some(FLOOD as u64 / 2))
+        );
         // It does not read, the replay waits, and all goes on without it.
         flood(&mut writer, "disk:a", FLOOD / 2).await;
         let heard = sleeper.events(FLOOD).await;
-        assert!(heard.iter().filter_map(|event| event.offset).eq(1..=FLOOD as u64), "a replay waits for room");
+        assert!(
+            heard
+                .iter()
+                .filter_map(|event| event.offset)
+                .eq(1..=FLOOD as u64),
+            "a replay waits for room"
+        );
     });
 }

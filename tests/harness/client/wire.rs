@@ -7,10 +7,10 @@ use parlor_protocol::Form;
 use tokio::io::AsyncWriteExt as _;
 use tokio::net::{TcpSocket, TcpStream};
 use tokio_tungstenite::WebSocketStream;
-use tokio_tungstenite::tungstenite::{self, Message};
 use tokio_tungstenite::tungstenite::client::IntoClientRequest as _;
 use tokio_tungstenite::tungstenite::http::HeaderValue;
 use tokio_tungstenite::tungstenite::http::header::SEC_WEBSOCKET_PROTOCOL;
+use tokio_tungstenite::tungstenite::{self, Message};
 
 use crate::patience::in_time;
 
@@ -41,9 +41,14 @@ impl Wire {
             }
             let stream = socket.connect(address).await.expect("the server accepts");
             stream.set_nodelay(true).expect("frames leave at once");
-            handshake(address, form, stream).await.expect("the server answers the handshake")
+            handshake(address, form, stream)
+                .await
+                .expect("the server answers the handshake")
         });
-        Self { form, socket: socket.await }
+        Self {
+            form,
+            socket: socket.await,
+        }
     }
 
     /// Nothing when nobody answers there.
@@ -110,7 +115,9 @@ async fn handshake(
 ) -> Result<WebSocketStream<TcpStream>, tungstenite::Error> {
     let mut request = format!("ws://{address}/v1/socket").into_client_request()?;
     let subprotocol = HeaderValue::from_static(form.subprotocol());
-    request.headers_mut().insert(SEC_WEBSOCKET_PROTOCOL, subprotocol);
+    request
+        .headers_mut()
+        .insert(SEC_WEBSOCKET_PROTOCOL, subprotocol);
     let (socket, _) = tokio_tungstenite::client_async(request, stream).await?;
     Ok(socket)
 }

@@ -42,12 +42,20 @@ async fn provoke(at: At, code: CloseCode) -> Case<Goodbye> {
         CloseCode::BadFrame => {
             let mut client = connected(at).await;
             // A string in JSON, and the byte that MessagePack never uses.
-            client.send_bytes(if at.form == Form::Json { b"\"hello\"".to_vec() } else { vec![0xc1] }).await;
+            client
+                .send_bytes(if at.form == Form::Json {
+                    b"\"hello\"".to_vec()
+                } else {
+                    vec![0xc1]
+                })
+                .await;
             client.goodbye().await
         }
         CloseCode::Internal => return Case::Unreachable("it needs a bug"),
         CloseCode::Busy => {
-            return Case::Unreachable("on one node nothing that connect itself needs can be busy; subscriptions have outcomes");
+            return Case::Unreachable(
+                "on one node nothing that connect itself needs can be busy; subscriptions have outcomes",
+            );
         }
         CloseCode::Draining => {
             let mut server = at.start().await;
@@ -56,19 +64,32 @@ async fn provoke(at: At, code: CloseCode) -> Case<Goodbye> {
             client.goodbye().await
         }
         CloseCode::Slow => slow(at).await,
-        CloseCode::NoPong | CloseCode::ConnectTimeout | CloseCode::Flooding => impatient(at, code).await,
-        CloseCode::TokenExpired | CloseCode::BadToken | CloseCode::ConnectRefused => refused(at, code).await,
+        CloseCode::NoPong | CloseCode::ConnectTimeout | CloseCode::Flooding => {
+            impatient(at, code).await
+        }
+        CloseCode::TokenExpired | CloseCode::BadToken | CloseCode::ConnectRefused => {
+            refused(at, code).await
+        }
         CloseCode::Replaced => {
             let server = at.start().await;
             let mut old = server.join("ann").await;
             let session = Some(old.hello().session.clone());
-            server.join_with(Connect { user: Some("ann".to_owned()), session, ..Connect::default() }).await;
+            server
+                .join_with(Connect {
+                    user: Some("ann".to_owned()),
+                    session,
+                    ..Connect::default()
+                })
+                .await;
             old.goodbye().await
         }
         CloseCode::Disconnected => {
             let server = at.start().await;
             let mut client = server.join("ann").await;
-            server.backend().post("/v1/users/ann/disconnect", json!({})).await;
+            server
+                .backend()
+                .post("/v1/users/ann/disconnect", json!({}))
+                .await;
             client.goodbye().await
         }
     })
@@ -91,11 +112,17 @@ async fn slow(at: At) -> Goodbye {
     });
     let server = setup.start().await;
     let mut sleeper = Client::open_narrow(server.address(), at.form).await;
-    sleeper.connect(Connect::default()).await.expect("connected");
+    sleeper
+        .connect(Connect::default())
+        .await
+        .expect("connected");
     sleeper.subscribe("memory:a").await;
     let mut writer = server.join("writer").await;
     for _ in 0..600 {
-        writer.try_publish(publish("memory:a", blob(32 << 10))).await.expect("published");
+        writer
+            .try_publish(publish("memory:a", blob(32 << 10)))
+            .await
+            .expect("published");
     }
     sleeper.goodbye().await
 }
@@ -122,7 +149,9 @@ async fn impatient(at: At, code: CloseCode) -> Goodbye {
     client.ignore_pings();
     if code == CloseCode::Flooding {
         for _ in 0..10 {
-            client.send_together((0..120).map(|_| Command::Ping(Ping {}))).await;
+            client
+                .send_together((0..120).map(|_| Command::Ping(Ping {})))
+                .await;
         }
     }
     client.goodbye().await
@@ -137,7 +166,12 @@ async fn refused(at: At, code: CloseCode) -> Goodbye {
         // An API key is looked for where a token has no dots.
         _ => Some("no-key".to_owned()),
     };
-    let (mut client, outcome) = server.try_join(Connect { token, ..Connect::default() }).await;
+    let (mut client, outcome) = server
+        .try_join(Connect {
+            token,
+            ..Connect::default()
+        })
+        .await;
     outcome.unwrap_err();
     client.goodbye().await
 }

@@ -3,7 +3,9 @@
 use std::collections::{BTreeMap, HashMap, VecDeque};
 
 use parlor_protocol::codec::ServerMessage;
-use parlor_protocol::command::{Command, Connect, History, Publish, Recover, Subscribe, Unsubscribe};
+use parlor_protocol::command::{
+    Command, Connect, History, Publish, Recover, Subscribe, Unsubscribe,
+};
 use parlor_protocol::reply::{Reply, SubscribeOutcome};
 use parlor_protocol::{Alias, ErrorCode, Push, WireError};
 use parlor_tests::{Client, Server, publish, text};
@@ -38,8 +40,17 @@ enum Asked {
 }
 
 impl<'a> Actor<'a> {
-    pub(crate) fn new(server: &'a Server, user: String, channels: &[String], record: &'a Record, rng: StdRng) -> Self {
-        let views = channels.iter().map(|channel| (channel.clone(), View::new(channel))).collect();
+    pub(crate) fn new(
+        server: &'a Server,
+        user: String,
+        channels: &[String],
+        record: &'a Record,
+        rng: StdRng,
+    ) -> Self {
+        let views = channels
+            .iter()
+            .map(|channel| (channel.clone(), View::new(channel)))
+            .collect();
         Self {
             server,
             user,
@@ -81,12 +92,19 @@ impl<'a> Actor<'a> {
                 subscriptions.push(self.wish(&channel));
             }
         }
-        let connect = Connect { user: Some(self.user.clone()), subscriptions: subscriptions.clone(), ..Connect::default() };
+        let connect = Connect {
+            user: Some(self.user.clone()),
+            subscriptions: subscriptions.clone(),
+            ..Connect::default()
+        };
         let (client, hello) = self.server.join_with(connect).await;
         self.client = Some(client);
         for (asked, outcome) in subscriptions.iter().zip(&hello.subscriptions) {
-            let SubscribeOutcome::Subscribed(reply) = outcome else { panic!("{outcome:?}") };
-            self.view(&asked.channel).subscribed(reply, asked.recover.as_ref());
+            let SubscribeOutcome::Subscribed(reply) = outcome else {
+                panic!("{outcome:?}")
+            };
+            self.view(&asked.channel)
+                .subscribed(reply, asked.recover.as_ref());
         }
     }
 
@@ -97,7 +115,9 @@ impl<'a> Actor<'a> {
         }
         self.views.values_mut().for_each(View::lost);
         for (_, asked) in self.asked.drain() {
-            if let Asked::Publish(publish) = asked && publish.id.is_some() {
+            if let Asked::Publish(publish) = asked
+                && publish.id.is_some()
+            {
                 self.open.push_back(publish);
             }
         }
@@ -116,19 +136,27 @@ impl<'a> Actor<'a> {
 
     fn any_channel(&mut self) -> String {
         let chosen = self.rng.random_range(0..self.views.len());
-        self.views.keys().nth(chosen).expect("it is one of them").clone()
+        self.views
+            .keys()
+            .nth(chosen)
+            .expect("it is one of them")
+            .clone()
     }
 
     async fn subscribe(&mut self) {
         let channel = self.any_channel();
         let wish = self.wish(&channel);
-        self.ask(Command::Subscribe(wish.clone()), Asked::Subscribe(wish)).await;
+        self.ask(Command::Subscribe(wish.clone()), Asked::Subscribe(wish))
+            .await;
     }
 
     async fn unsubscribe(&mut self) {
         let channel = self.any_channel();
-        let command = Unsubscribe { channel: channel.clone() };
-        self.ask(Command::Unsubscribe(command), Asked::Unsubscribe(channel)).await;
+        let command = Unsubscribe {
+            channel: channel.clone(),
+        };
+        self.ask(Command::Unsubscribe(command), Asked::Unsubscribe(channel))
+            .await;
     }
 
     async fn publish_some(&mut self) {
@@ -136,29 +164,43 @@ impl<'a> Actor<'a> {
         for _ in 0..self.rng.random_range(1..4) {
             self.publishes += 1;
             let words = format!("{} {}", self.user, self.publishes);
-            let id = self.rng.random_bool(0.7).then(|| format!("m-{}", self.publishes));
+            let id = self
+                .rng
+                .random_bool(0.7)
+                .then(|| format!("m-{}", self.publishes));
             let echo = self.rng.random_bool(0.8);
-            let command = Publish { id, echo, ..publish(&channel, text(words)) };
-            self.ask(Command::Publish(command.clone()), Asked::Publish(command)).await;
+            let command = Publish {
+                id,
+                echo,
+                ..publish(&channel, text(words))
+            };
+            self.ask(Command::Publish(command.clone()), Asked::Publish(command))
+                .await;
         }
     }
 
     /// Repeats what a lost connection left open.
     async fn retry(&mut self) {
         if let Some(command) = self.open.pop_front() {
-            self.ask(Command::Publish(command.clone()), Asked::Publish(command)).await;
+            self.ask(Command::Publish(command.clone()), Asked::Publish(command))
+                .await;
         }
     }
 
     async fn read_history(&mut self) {
         let channel = self.any_channel();
-        let command: History = serde_json::from_value(serde_json::json!({ "channel": channel, "limit": 5 })).expect("a command");
-        self.ask(Command::History(command), Asked::History(channel)).await;
+        let command: History =
+            serde_json::from_value(serde_json::json!({ "channel": channel, "limit": 5 }))
+                .expect("a command");
+        self.ask(Command::History(command), Asked::History(channel))
+            .await;
     }
 
     /// Sends; waits for the answer every other time.
     async fn ask(&mut self, command: Command, asked: Asked) {
-        let Some(client) = &mut self.client else { return };
+        let Some(client) = &mut self.client else {
+            return;
+        };
         let id = client.send(command).await;
         self.asked.insert(id, asked);
         if self.rng.random_bool(0.5) {
@@ -174,7 +216,9 @@ impl<'a> Actor<'a> {
             self.come().await;
         }
         let client = self.client.as_mut().expect("it just came");
-        let id = client.send(Command::Ping(parlor_protocol::command::Ping {})).await;
+        let id = client
+            .send(Command::Ping(parlor_protocol::command::Ping {}))
+            .await;
         self.asked.insert(id, Asked::Ping);
         while !self.asked.is_empty() {
             self.hear().await;
@@ -200,7 +244,11 @@ impl<'a> Actor<'a> {
                 self.hear().await;
             }
         }
-        assert_eq!(self.views[channel].next(), Some(top + 1), "{channel}: more than the log holds");
+        assert_eq!(
+            self.views[channel].next(),
+            Some(top + 1),
+            "{channel}: more than the log holds"
+        );
     }
 
     pub(crate) async fn leave(mut self) {
@@ -233,23 +281,34 @@ impl<'a> Actor<'a> {
     fn answered(&mut self, asked: Asked, result: Result<Reply, WireError>) {
         match (asked, result) {
             (Asked::Subscribe(asked), Ok(Reply::Subscribe(reply))) => {
-                self.view(&asked.channel).subscribed(&reply, asked.recover.as_ref());
+                self.view(&asked.channel)
+                    .subscribed(&reply, asked.recover.as_ref());
             }
             (Asked::Subscribe(asked), Err(error)) => {
-                assert_eq!(error.kind(), Some(ErrorCode::AlreadySubscribed), "{asked:?}");
+                assert_eq!(
+                    error.kind(),
+                    Some(ErrorCode::AlreadySubscribed),
+                    "{asked:?}"
+                );
                 assert!(self.view(&asked.channel).alias().is_some(), "{asked:?}");
             }
-            (Asked::Unsubscribe(channel), Ok(Reply::Unsubscribe(_))) => self.view(&channel).unsubscribed(),
+            (Asked::Unsubscribe(channel), Ok(Reply::Unsubscribe(_))) => {
+                self.view(&channel).unsubscribed()
+            }
             (Asked::Unsubscribe(channel), Err(error)) => {
                 assert_eq!(error.kind(), Some(ErrorCode::NotSubscribed), "{channel}");
                 assert!(self.view(&channel).alias().is_none(), "{channel}");
             }
             (Asked::Publish(asked), Ok(Reply::Publish(published))) => {
-                let words = str::from_utf8(&asked.payload.bytes).expect("a text").trim_matches('"');
+                let words = str::from_utf8(&asked.payload.bytes)
+                    .expect("a text")
+                    .trim_matches('"');
                 self.record.acknowledged(&asked.channel, words, &published);
             }
             (Asked::History(channel), Ok(Reply::History(page))) => {
-                page.events.iter().for_each(|event| self.record.saw(&channel, event));
+                page.events
+                    .iter()
+                    .for_each(|event| self.record.saw(&channel, event));
             }
             (Asked::Ping, Ok(Reply::Ping(_))) => {}
             other => panic!("{}: {other:?}", self.user),
@@ -257,11 +316,26 @@ impl<'a> Actor<'a> {
     }
 
     fn view(&mut self, channel: &str) -> &mut View {
-        self.views.get_mut(channel).expect("one of the conversation's channels")
+        self.views
+            .get_mut(channel)
+            .expect("one of the conversation's channels")
     }
 
     fn channel_of(&self, alias: Alias) -> String {
-        let found = self.views.iter().find(|(_, view)| view.alias() == Some(alias));
-        found.unwrap_or_else(|| panic!("{}: a push of no subscription: {alias:?}", self.user)).0.clone()
+        let found = self
+            .views
+            .iter()
+            .find(|(_, view)| view.alias() == Some(alias));
+        let story = || self.client.as_ref().map(Client::story).unwrap_or_default();
+        found
+            .unwrap_or_else(|| {
+                panic!(
+                    "{}: a push of no subscription: {alias:?}; {}",
+                    self.user,
+                    story()
+                )
+            })
+            .0
+            .clone()
     }
 }

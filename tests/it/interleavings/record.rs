@@ -31,7 +31,9 @@ impl Record {
         let words = (!event.own).then(|| said(event).to_owned());
         let key = (channel.to_owned(), position.epoch.0, position.offset);
         let mut seen = self.seen.borrow_mut();
-        let known = seen.entry(key).or_insert_with(|| (event.time, words.clone()));
+        let known = seen
+            .entry(key)
+            .or_insert_with(|| (event.time, words.clone()));
         assert_eq!(known.0, event.time, "{channel}: two times at {position:?}");
         if let (Some(known), Some(words)) = (&known.1, &words) {
             assert_eq!(known, words, "{channel}: two events at {position:?}");
@@ -57,21 +59,49 @@ impl Record {
         let mut words = HashSet::new();
         for event in history {
             self.saw(channel, event);
-            assert!(words.insert(said(event)), "{channel}: {} stands there twice", said(event));
+            assert!(
+                words.insert(said(event)),
+                "{channel}: {} stands there twice",
+                said(event)
+            );
             by_offset.insert(place(event).offset, event);
         }
         let first = history.first().map_or(1, |event| place(event).offset);
-        assert!(!keeps_all || first == 1, "{channel}: the log forgot its beginning");
+        assert!(
+            !keeps_all || first == 1,
+            "{channel}: the log forgot its beginning"
+        );
         assert_eq!(history.len(), by_offset.len());
-        assert!(history.iter().map(|event| place(event).offset).eq(first..first + history.len() as u64), "{channel}: a hole");
-        assert!(history.is_sorted_by(|one, next| one.time < next.time), "{channel}: time went back");
-        for one in self.acknowledged.borrow().iter().filter(|one| one.channel == channel) {
+        assert!(
+            history
+                .iter()
+                .map(|event| place(event).offset)
+                .eq(first..first + history.len() as u64),
+            "{channel}: a hole"
+        );
+        assert!(
+            history.is_sorted_by(|one, next| one.time < next.time),
+            "{channel}: time went back"
+        );
+        for one in self
+            .acknowledged
+            .borrow()
+            .iter()
+            .filter(|one| one.channel == channel)
+        {
             match by_offset.get(&one.position.offset) {
                 Some(event) => {
-                    assert_eq!((said(event), event.time), (one.words.as_str(), one.time), "{channel}: {one:?}");
+                    assert_eq!(
+                        (said(event), event.time),
+                        (one.words.as_str(), one.time),
+                        "{channel}: {one:?}"
+                    );
                     assert_eq!(place(event), one.position);
                 }
-                None => assert!(one.position.offset < first, "{channel}: acknowledged and lost: {one:?}"),
+                None => assert!(
+                    one.position.offset < first,
+                    "{channel}: acknowledged and lost: {one:?}"
+                ),
             }
         }
     }
@@ -80,7 +110,10 @@ impl Record {
 /// Where an event stands.
 #[track_caller]
 pub(crate) fn place(event: &Event) -> Position {
-    let position = event.position.as_deref().expect("a logged event has a position");
+    let position = event
+        .position
+        .as_deref()
+        .expect("a logged event has a position");
     let position: Position = position.parse().expect("a position");
     assert_eq!(Some(position.offset), event.offset);
     position

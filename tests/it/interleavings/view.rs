@@ -25,7 +25,11 @@ struct Live {
 
 impl View {
     pub(crate) fn new(channel: &str) -> Self {
-        Self { channel: channel.to_owned(), cursor: None, live: None }
+        Self {
+            channel: channel.to_owned(),
+            cursor: None,
+            live: None,
+        }
     }
 
     pub(crate) fn cursor(&self) -> Option<&str> {
@@ -47,24 +51,44 @@ impl View {
     }
 
     pub(crate) fn subscribed(&mut self, reply: &Subscribed, asked: Option<&Recover>) {
-        assert!(self.live.is_none(), "{}: subscribed twice: {reply:?}", self.channel);
+        assert!(
+            self.live.is_none(),
+            "{}: subscribed twice: {reply:?}",
+            self.channel
+        );
         let next = match (asked, reply.recovered) {
             (None, None) => reply.offset + 1,
             (Some(Recover::From(position)), Some(true)) => self.next_after(position, reply),
             (Some(Recover::Latest(wanted)), Some(true)) => {
                 let next = reply.from.unwrap_or(reply.offset + 1);
-                assert!(reply.offset + 1 - next <= u64::from(*wanted), "{}: more than {asked:?}: {reply:?}", self.channel);
+                assert!(
+                    reply.offset + 1 - next <= u64::from(*wanted),
+                    "{}: more than {asked:?}: {reply:?}",
+                    self.channel
+                );
                 next
             }
             (Some(Recover::From(_)), Some(false)) => {
                 // Nothing else happens to these logs: they live as long as the server, and only short ones forget.
-                assert_eq!(reply.reason, Some(NotRecovered::Expired), "{}: {reply:?}", self.channel);
-                assert!(self.channel.starts_with("short"), "{}: {reply:?}", self.channel);
+                assert_eq!(
+                    reply.reason,
+                    Some(NotRecovered::Expired),
+                    "{}: {reply:?}",
+                    self.channel
+                );
+                assert!(
+                    self.channel.starts_with("short"),
+                    "{}: {reply:?}",
+                    self.channel
+                );
                 reply.offset + 1
             }
             _ => panic!("{}: {asked:?} was answered by {reply:?}", self.channel),
         };
-        self.live = Some(Live { alias: reply.alias, next });
+        self.live = Some(Live {
+            alias: reply.alias,
+            next,
+        });
         if next == reply.offset + 1 {
             self.cursor = Some(reply.position.clone());
         }
@@ -73,23 +97,41 @@ impl View {
     fn next_after(&self, position: &str, reply: &Subscribed) -> u64 {
         let asked: Position = position.parse().expect("a position");
         let missed = (asked.offset < reply.offset).then_some((asked.offset + 1, reply.offset));
-        assert_eq!(reply.from.zip(reply.to), missed, "{}: from {position}: {reply:?}", self.channel);
+        assert_eq!(
+            reply.from.zip(reply.to),
+            missed,
+            "{}: from {position}: {reply:?}",
+            self.channel
+        );
         asked.offset + 1
     }
 
     pub(crate) fn unsubscribed(&mut self) {
-        assert!(self.live.take().is_some(), "{}: unsubscribed twice", self.channel);
+        assert!(
+            self.live.take().is_some(),
+            "{}: unsubscribed twice",
+            self.channel
+        );
     }
 
     /// The server ended it: only a log that forgets may overtake its reader.
     pub(crate) fn ended_by_server(&mut self, ended: &Unsubscribed) {
-        assert!(ended.resubscribe && self.channel.starts_with("short"), "{}: {ended:?}", self.channel);
+        assert!(
+            ended.resubscribe && self.channel.starts_with("short"),
+            "{}: {ended:?}",
+            self.channel
+        );
         self.unsubscribed();
     }
 
     pub(crate) fn event(&mut self, event: &Event) {
         let live = self.live.as_mut().expect("found by its alias");
-        assert_eq!(event.offset, Some(live.next), "{}: a gap, a duplicate or disorder: {event:?}", self.channel);
+        assert_eq!(
+            event.offset,
+            Some(live.next),
+            "{}: a gap, a duplicate or disorder: {event:?}",
+            self.channel
+        );
         live.next += 1;
         place(event);
         self.cursor.clone_from(&event.position);
