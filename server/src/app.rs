@@ -161,6 +161,7 @@ fn http_config(config: &Config) -> HttpConfig {
         demo: config.demo,
         origins: config.transport.origins.clone(),
         any_origin: config.transport.any_origin,
+        body_timeout: config.transport.header_timeout,
     }
 }
 

@@ -13,6 +13,7 @@ mod connect;
 mod dedup;
 mod echo;
 mod history;
+mod http_hostile;
 mod liveness;
 mod order;
 mod publish;
