@@ -283,5 +283,7 @@ fn read_broker_figures(metrics: &Metrics, stats: &Arc<Stats>) {
     read(NodeMetric::BrokerBusy, |stats| &stats.busy);
     read(NodeMetric::BrokerFailures, |stats| &stats.failed_batches);
     read(NodeMetric::BrokerWaiting, |stats| &stats.queue_len);
+    let commits = Arc::clone(stats);
+    metrics.read_from(NodeMetric::BrokerCommits, move || commits.commits.count());
     read(NodeMetric::BrokerTrimmed, |stats| &stats.trimmed);
 }
