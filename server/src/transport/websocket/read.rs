@@ -219,6 +219,9 @@ async fn flush(peer: &Peer) -> bool {
 async fn read_to_end(peer: &Peer) {
     let mut scratch = [0; 1024];
     while peer.socket().readable().await.is_ok() {
+        // Neither of the two calls ever pauses while bytes keep coming: without this, a peer that never
+        // stops sending would hold the whole shard.
+        tokio::task::coop::consume_budget().await;
         match peer.socket().try_read(&mut scratch) {
             Ok(0) => return,
             Ok(_) => {}
