@@ -42,12 +42,13 @@ async function script(entry, home) {
     plugins: home === "sdk/demo" ? [sdkBeside] : [],
   });
   const banner = `// Built from ${home} by "npm run build" in sdk/demo. Do not edit.\n\n`;
-  return Buffer.from(banner + withTabs(outputFiles[0].text));
+  return Buffer.from(banner + withoutNoise(outputFiles[0].text));
 }
 
-/** Indentation in one byte per level: no string or template of these sources spans lines. */
-function withTabs(text) {
-  return text.replace(/^ +/gm, (spaces) => "\t".repeat(spaces.length / 2) + (spaces.length % 2 ? " " : ""));
+/** Indentation in one byte per level (no string or template of these sources spans lines), and no notes to bundlers. */
+function withoutNoise(text) {
+  const tabs = text.replace(/^ +/gm, (spaces) => "\t".repeat(spaces.length / 2) + (spaces.length % 2 ? " " : ""));
+  return tabs.replaceAll("/* @__PURE__ */ ", "");
 }
 
 function weigh(what, files) {

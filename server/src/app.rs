@@ -19,7 +19,7 @@ use crate::auth::{self, Auth};
 use crate::broker::Embedded;
 use crate::broker::embedded::{EmbeddedConfig, OpenError, Stats};
 use crate::config::Config;
-use crate::http;
+use crate::http::{self, HttpConfig};
 use crate::hub::{Control, Hub, ShardId};
 use crate::metrics::{Metrics, NodeMetric};
 use crate::node::{Lifecycle, Node, Roll};
@@ -156,6 +156,14 @@ fn transport_config(config: &Config) -> TransportConfig {
     }
 }
 
+fn http_config(config: &Config) -> HttpConfig {
+    HttpConfig {
+        demo: config.demo,
+        origins: config.transport.origins.clone(),
+        any_origin: config.transport.any_origin,
+    }
+}
+
 fn session_config(config: &Config) -> SessionConfig {
     let settings = &config.session;
     SessionConfig {
@@ -178,7 +186,7 @@ fn start_shards(
 ) -> Result<mpsc::Receiver<ShardId>, Error> {
     let (tell, ended) = mpsc::channel(config.shards);
     let keys = SessionKeys::random().map_err(|_| Error::Randomness)?;
-    let router = http::router(Arc::clone(node), config.demo);
+    let router = http::router(Arc::clone(node), http_config(config));
     let mut sockets = sockets.into_iter();
     for index in 0..config.shards {
         let setup = ShardSetup {
@@ -274,5 +282,7 @@ fn read_broker_figures(metrics: &Metrics, stats: &Arc<Stats>) {
     read(NodeMetric::BrokerBusy, |stats| &stats.busy);
     read(NodeMetric::BrokerFailures, |stats| &stats.failed_batches);
     read(NodeMetric::BrokerWaiting, |stats| &stats.queue_len);
+    let commits = Arc::clone(stats);
+    metrics.read_from(NodeMetric::BrokerCommits, move || commits.commits.count());
     read(NodeMetric::BrokerTrimmed, |stats| &stats.trimmed);
 }

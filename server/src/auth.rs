@@ -17,9 +17,11 @@ mod cache;
 mod claims;
 mod config;
 mod jwt;
+mod loopback;
 
 pub use claims::{Capability, NewToken, OneOrMany};
 pub use config::{Algorithm, ApiKey, AuthConfig, KeyMaterial, Secret, TokenKey};
+pub use loopback::{is_loopback, is_loopback_origin};
 
 use api_keys::ApiKeys;
 use cache::Cache;

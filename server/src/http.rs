@@ -14,6 +14,7 @@ mod answer;
 mod body;
 mod caller;
 mod channel;
+mod cors;
 mod demo;
 mod guard;
 mod health;
@@ -23,6 +24,7 @@ mod openapi;
 mod presence;
 mod problem;
 mod publish;
+mod rate;
 mod routes;
 mod token;
 mod user;
@@ -30,17 +32,37 @@ mod user;
 pub use metrics::serve_metrics;
 pub use problem::Problem;
 
+/// What the API is told. Plain values: `config` fills them in.
+#[derive(Clone, Debug, Default)]
+pub struct HttpConfig {
+    /// Whether `/` is the demo page; in development mode it always is.
+    pub demo: bool,
+    /// Web origins whose pages may call the API: `https://host:port`, exact.
+    pub origins: Vec<String>,
+    /// Any page may.
+    pub any_origin: bool,
+}
+
 /// What every handler sees.
 #[derive(Clone, Debug)]
 struct Api {
     node: Arc<Node>,
+    config: Arc<HttpConfig>,
+    rates: Arc<rate::Rates>,
 }
 
-/// Everything on the main port but the WebSocket. `demo`: whether `/` is the demo page.
-pub fn router(node: Arc<Node>, demo: bool) -> Router {
+/// Everything on the main port but the WebSocket.
+pub fn router(node: Arc<Node>, config: HttpConfig) -> Router {
     let mut router = routes::router();
-    if demo || node.auth.is_dev() {
+    if config.demo || node.auth.is_dev() {
         router = router.merge(demo::router());
     }
-    guard::around(router, Api { node })
+    guard::around(
+        router,
+        Api {
+            node,
+            config: Arc::new(config),
+            rates: Arc::default(),
+        },
+    )
 }

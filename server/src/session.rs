@@ -12,7 +12,7 @@ use std::time::{Duration, Instant};
 
 use futures_util::future::LocalBoxFuture;
 use parlor_protocol::codec::CommandError;
-use parlor_protocol::command::{Command, Envelope};
+use parlor_protocol::command::{Command, Envelope, Publish};
 use parlor_protocol::reply::{Pinged, Reply};
 use parlor_protocol::{ChannelName, CloseCode, ErrorCode, WireError, codec};
 
@@ -113,34 +113,23 @@ impl Session {
     }
 
     /// Queues a publish at once and returns its outcome to come, so that a client's publishes keep their order
-    /// and need not wait for each other. Any other command is given back: it must wait for the publishes.
-    pub fn publish(
-        &self,
-        envelope: Envelope,
-        now: Instant,
-    ) -> Result<Option<Publishing>, Envelope> {
-        let Envelope {
-            id,
-            command: Command::Publish(publish),
-        } = envelope
-        else {
-            return Err(envelope);
-        };
+    /// and need not wait for each other. One that is refused at once is answered, and `None` is returned.
+    pub fn publish(&self, id: Option<u32>, publish: Publish, now: Instant) -> Option<Publishing> {
+        self.shard.counters().command("publish");
         let queued = self.admit(now).and_then(|caller| {
             self.take_publish(&publish.channel, now)?;
-            self.shard.counters().command("publish");
             commands::publish::publish(&self.shard.node, &caller, publish)
         });
         match queued {
-            Ok(outcome) => Ok(Some(Box::pin(async move {
-                (id, outcome.await.map(Reply::Publish))
-            }))),
+            Ok(outcome) => Some(Box::pin(
+                async move { (id, outcome.await.map(Reply::Publish)) },
+            )),
             Err(error) => {
                 self.reply(id, &Err(error));
                 if !self.is_connected() {
                     self.outbox.close(CloseCode::ConnectRefused, None);
                 }
-                Ok(None)
+                None
             }
         }
     }

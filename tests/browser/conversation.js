@@ -73,7 +73,7 @@ async function talk(server, seed) {
   await new Promise((resolve) => setTimeout(resolve, random() * BURST_MS));
   // What is sent to a frozen server is certainly unanswered at its death; what was sent before may be in any state:
   // on its way, in the log and not acknowledged, acknowledged.
-  server.freeze();
+  await server.freeze();
   await Promise.all(bursts);
   await Promise.all(people.map((person) => person.sayAtOnce(Array.from({ length: UNANSWERED_MIN / 2 }, () => write(person.name)))));
   await server.kill();

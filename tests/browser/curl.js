@@ -26,6 +26,13 @@ export class Backend {
     }
   }
 
+  /** A token for this user. */
+  async token(user) {
+    const caps = [{ channels: ["*"], allow: ["subscribe", "publish", "signal", "history", "presence"] }];
+    const body = JSON.stringify({ user, caps });
+    return (await curl("-H", "Content-Type: application/json", "-d", body, `${this.#server.url}/v1/tokens`)).token;
+  }
+
   /** The whole log, oldest first, with its epoch. */
   async history(channel) {
     const events = [];

@@ -140,11 +140,19 @@ test("what cannot be sent says so, and a retry sends it once", async () => {
   await ann.page.waitForSelector("[data-offset='1']");
 });
 
-test("a token in the address leaves it at once", async () => {
+test("a token in the address says who one is, and leaves the address at once", async () => {
+  const page = await (await browser.newContext()).newPage();
+  await page.goto(`${server.url}/#token&token=${await backend.token("tom")}`);
+  await until("tom is there", async () => (await page.textContent("#people")).includes("tom"));
+  assert.equal(await page.textContent("#me"), "tom");
+  assert.equal(new URL(page.url()).hash, "#token");
+  assert.deepEqual(await page.evaluate(() => Object.keys(localStorage).filter((key) => key.includes("token"))), []);
+});
+
+test("a refused token is told", async () => {
   const page = await (await browser.newContext()).newPage();
   await page.goto(`${server.url}/#lobby&token=not-a-token`);
-  await until("the banner tells of the refusal", async () => /Disconnected|lost/.test(await page.textContent("#banner")));
-  assert.equal(new URL(page.url()).hash, "#lobby");
+  await until("the banner tells of it", async () => /^Disconnected: .*refused/.test(await page.textContent("#banner")));
 });
 
 test("it names its parts and fits a narrow phone", async () => {

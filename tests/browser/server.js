@@ -2,6 +2,7 @@
 
 import { spawn } from "node:child_process";
 import { once } from "node:events";
+import { readdirSync, readFileSync } from "node:fs";
 import { mkdtemp, rm } from "node:fs/promises";
 import { createServer } from "node:net";
 import { tmpdir } from "node:os";
@@ -46,9 +47,11 @@ export class Server {
     });
   }
 
-  /** Holds it still, so that nothing sent from now on can be answered. */
-  freeze() {
+  /** Holds it still, so that nothing sent once this has resolved can be answered. */
+  async freeze() {
     this.#process.kill("SIGSTOP");
+    // The signal stops threads on other cores a moment later.
+    await until("every thread stands still", () => threadStates(this.#process.pid).every((state) => state === "T"));
   }
 
   /** kill -9 */
@@ -63,6 +66,12 @@ export class Server {
     await this.kill();
     await rm(this.#directory, { recursive: true, force: true });
   }
+}
+
+/** A letter for each thread, as the kernel gives them (Linux). */
+function threadStates(pid) {
+  const tasks = `/proc/${pid}/task`;
+  return readdirSync(tasks).map((thread) => readFileSync(`${tasks}/${thread}/stat`, "utf8").replace(/^.*\) /s, "")[0]);
 }
 
 async function freePort() {

@@ -29,7 +29,7 @@ impl Process {
     pub fn start_with(directory: &Path, shards: usize, change: impl FnOnce(&mut Command)) -> Self {
         let mut command = Command::new(binary());
         command
-            .args(["dev", "0", &shards.to_string()])
+            .args(["dev", "--port", "0", "--shards", &shards.to_string()])
             .env("PARLOR_DATA", directory)
             .stdin(Stdio::null())
             .stdout(Stdio::piped())

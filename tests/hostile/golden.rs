@@ -2,7 +2,7 @@
 
 use parlor_protocol::codec::ServerMessage;
 use parlor_protocol::{CloseCode, ErrorCode, Form};
-use parlor_tests::{At, Client, everywhere};
+use parlor_tests::{Client, everywhere};
 use serde_json::Value;
 
 use crate::bystanders::Bystanders;
@@ -47,7 +47,7 @@ fn every_golden_refusal_is_the_same_over_a_socket() {
                 mallory.expect_close(code).await;
                 mallory = server.join("mallory").await;
             } else {
-                check_answers(at, &mut mallory, answers).await;
+                check_answers(&mut mallory, answers).await;
             }
         }
         bystanders.talk().await;
@@ -55,12 +55,12 @@ fn every_golden_refusal_is_the_same_over_a_socket() {
 }
 
 /// One message for each answer that is one; the connection lives.
-async fn check_answers(_: At, mallory: &mut Client, answers: &[Value]) {
+async fn check_answers(mallory: &mut Client, answers: &[Value]) {
     for answer in answers {
         let id = answer["id"].as_u64();
         let Some(name) = answer["error"].as_str() else {
             // A command among others that was understood: whether it succeeds is not the question here.
-            if id.is_some() {
+            if id.is_some() && answer["command"] != "pong" {
                 assert!(matches!(mallory.message().await, ServerMessage::Reply { .. }));
             }
             continue;

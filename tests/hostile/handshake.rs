@@ -60,7 +60,7 @@ fn refused_handshakes(form: Form) -> Vec<(&'static str, String, u16)> {
         (
             "a name elsewhere that points here",
             with("Host", "Host: evil.example:8000\r\nOrigin: http://evil.example:8000\r\n"),
-            421,
+            403,
         ),
     ]
 }

@@ -227,7 +227,7 @@ export class Client extends Emitter<ClientEvents> {
 }
 
 /** Errors and closes after which the token at hand is worth nothing. */
-const TOKEN_FAULTS = new Set(["token_expired", "bad_token"]);
+const TOKEN_FAULTS = new Set(["token_expired", "bad_token", "bad_key"]);
 const PENDING_MAX = 1_000;
 const ASK_TIMEOUT_MS = 30_000;
 /** Of the dedup window: the rest is for frames that are slow on their way. */

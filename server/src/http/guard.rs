@@ -1,6 +1,5 @@
 //! What surrounds every answer: a request id, security headers, counters, and the walls of development mode.
 
-use std::net::IpAddr;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use axum::Router;
@@ -11,8 +10,9 @@ use axum::response::Response;
 use parlor_protocol::ErrorCode;
 use tracing::debug;
 
-use super::Api;
 use super::problem::Problem;
+use super::{Api, cors};
+use crate::auth;
 use crate::metrics::incr;
 
 /// Names a request in the answer and in the logs.
@@ -28,9 +28,13 @@ pub(super) fn around(router: Router<Api>, api: Api) -> Router {
 async fn guard(State(api): State<Api>, request: Request, next: Next) -> Response {
     let id = next_request_id();
     let (method, path) = (request.method().clone(), request.uri().path().to_owned());
+    let origin = cors::allowed(&api.config, request.headers());
     let mut response = match check_development(&api, &request) {
-        Ok(()) => next.run(request).await,
         Err(problem) => problem.render(&id),
+        Ok(()) if origin.is_some() && cors::is_preflight(&method, request.headers()) => {
+            cors::preflight()
+        }
+        Ok(()) => next.run(request).await,
     };
     if let Some(problem) = response.extensions_mut().remove::<Problem>() {
         response = problem.render(&id);
@@ -38,6 +42,9 @@ async fn guard(State(api): State<Api>, request: Request, next: Next) -> Response
     count(&api, response.status());
     debug!(%id, %method, path, status = response.status().as_u16(), "Answered a request.");
     add_headers(response.headers_mut(), &id);
+    if let Some(origin) = origin {
+        cors::add_headers(response.headers_mut(), origin);
+    }
     response
 }
 
@@ -51,7 +58,7 @@ fn check_development(api: &Api, request: &Request) -> Result<(), Problem> {
         .headers()
         .get(header::HOST)
         .and_then(|host| host.to_str().ok());
-    if !host.is_some_and(is_loopback) {
+    if !host.is_some_and(auth::is_loopback) {
         let text = "in development mode the server answers only to localhost";
         return Err(Problem::from(ErrorCode::NotPermitted.with(text))
             .with_status(StatusCode::MISDIRECTED_REQUEST));
@@ -60,33 +67,12 @@ fn check_development(api: &Api, request: &Request) -> Result<(), Problem> {
         .headers()
         .get(header::ORIGIN)
         .map(|origin| origin.to_str().unwrap_or_default());
-    match origin.map(|origin| {
-        origin
-            .split_once("://")
-            .map_or("", |(_, authority)| authority)
-    }) {
-        Some(authority) if !is_loopback(authority) => Err(ErrorCode::NotPermitted
+    match origin {
+        Some(origin) if !auth::is_loopback_origin(origin) => Err(ErrorCode::NotPermitted
             .with("in development mode other origins are not answered")
             .into()),
         _ => Ok(()),
     }
-}
-
-/// Whether a `Host` names this machine: `localhost`, `127.0.0.1`, `[::1]`, with any port.
-fn is_loopback(authority: &str) -> bool {
-    let is_port = |text: &str| !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit());
-    let host = match authority.rsplit_once(':') {
-        Some((host, port)) if is_port(port) => host,
-        _ => authority,
-    };
-    let address = host
-        .strip_prefix('[')
-        .and_then(|host| host.strip_suffix(']'))
-        .unwrap_or(host);
-    host.eq_ignore_ascii_case("localhost")
-        || address
-            .parse::<IpAddr>()
-            .is_ok_and(|address| address.is_loopback())
 }
 
 fn count(api: &Api, status: StatusCode) {
@@ -140,31 +126,4 @@ fn next_request_id() -> String {
         id => id,
     };
     format!("{id:016x}")
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[track_caller]
-    fn check(authority: &str, expected: bool) {
-        assert_eq!(is_loopback(authority), expected, "{authority}");
-    }
-
-    #[test]
-    fn only_this_machine_is_loopback() {
-        check("localhost", true);
-        check("LOCALHOST:8000", true);
-        check("127.0.0.1:8000", true);
-        check("127.1.2.3", true);
-        check("[::1]:8000", true);
-        check("[::1]", true);
-        check("evil.example:8000", false);
-        check("localhost.evil.example", false);
-        check("127.0.0.1.evil.example:80", false);
-        check("192.168.0.1", false);
-        check("[::2]:80", false);
-        check("", false);
-        check("localhost:80:80", false);
-    }
 }

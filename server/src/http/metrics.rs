@@ -31,7 +31,11 @@ const HEADER_TIMEOUT: Duration = Duration::from_secs(10);
 pub async fn serve_metrics(listener: TcpListener, node: Arc<Node>) -> io::Result<()> {
     listener.set_nonblocking(true)?;
     let listener = tokio::net::TcpListener::from_std(listener)?;
-    let router = router(Api { node });
+    let router = router(Api {
+        node,
+        config: Arc::default(),
+        rates: Arc::default(),
+    });
     let places = Arc::new(Semaphore::new(CONNECTIONS_MAX));
     loop {
         let place = Arc::clone(&places)

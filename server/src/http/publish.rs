@@ -1,5 +1,7 @@
 //! `publish` and its relatives: one, many, one to many channels, and what is never logged.
 
+use std::time::Instant;
+
 use axum::Json;
 use axum::extract::State;
 use axum::http::HeaderMap;
@@ -180,6 +182,8 @@ pub(super) async fn signal(
         payload: payload(body.data, body.data_b64)?,
     };
     signal.check()?;
+    api.rates
+        .take(&caller, &api.node.kinds, &signal.channel, Instant::now())?;
     let signalled = commands::signal::signal(&api.node, &caller, signal)?;
     Ok(Json(SignalledBody {
         time: signalled.time.0.to_string(),
@@ -199,6 +203,8 @@ fn run(
         return Err(WireError::from(ErrorCode::Draining).retry_after_ms(1_000));
     }
     publish.check()?;
+    api.rates
+        .take(caller, &api.node.kinds, &publish.channel, Instant::now())?;
     commands::publish::publish(&api.node, caller, publish)
 }
 

@@ -3,6 +3,7 @@
 //! Invariant: the tail holds consecutive offsets of one epoch and ends at the top.
 
 use std::collections::VecDeque;
+use std::ops::Range;
 use std::sync::Arc;
 
 use parking_lot::Mutex;
@@ -139,6 +140,16 @@ impl Channel {
     /// The number of the next ephemeral: where a new listener starts.
     pub fn ephemeral_next(&self) -> u64 {
         self.state.lock().ephemeral_next
+    }
+
+    /// The ephemerals with these numbers, as far as they are still kept.
+    pub(super) fn ephemerals(&self, numbers: Range<u64>) -> Vec<Arc<Ephemeral>> {
+        let state = self.state.lock();
+        let first_kept = state.ephemeral_next - state.ephemerals.len() as u64;
+        let skip = numbers.start.saturating_sub(first_kept) as usize;
+        let end = numbers.end.saturating_sub(first_kept) as usize;
+        let kept = state.ephemerals.iter().take(end).skip(skip);
+        kept.cloned().collect()
     }
 
     /// Everything after what `shard` has delivered. From now on the shard is told of news again.

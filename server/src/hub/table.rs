@@ -27,6 +27,8 @@ pub struct Subscriber {
     pub outbox: Rc<Outbox>,
     /// The last offset that it has: nothing at or below is sent again.
     pub cursor: u64,
+    /// From [`Table::begin_joining`]: the first ephemeral that it is to have.
+    pub ephemerals_since: u64,
     /// Whether presence diffs are wanted.
     pub presence: bool,
     pub slow: SlowPolicy,
@@ -116,7 +118,8 @@ impl Table {
     }
 
     /// Begins a join: the channel stays on this shard until [`Table::leave_joining`] or [`Table::enter`].
-    pub fn begin_joining(&mut self, channel: &Arc<Channel>) {
+    /// Returns the number of the first ephemeral that the subscriber is to have, for [`Table::enter`].
+    pub fn begin_joining(&mut self, channel: &Arc<Channel>) -> u64 {
         let local = self
             .channels
             .entry(channel.alias())
@@ -129,6 +132,7 @@ impl Table {
                 reading: false,
             });
         local.joining += 1;
+        local.ephemeral_from
     }
 
     /// The join knows the channel's top: the shard's deliveries start there, unless they had started before.
@@ -144,10 +148,15 @@ impl Table {
     }
 
     /// A join that has caught up becomes a live subscription. The caller has seen that the cursor is not behind
-    /// what the shard delivered.
+    /// what the shard delivered. Ephemerals that came since the join began follow now: a presence diff that passed
+    /// by would otherwise be noticed only at the next one.
     pub fn enter(&mut self, alias: Alias, subscriber: Subscriber) -> Option<SubscriberKey> {
         let local = self.channels.get_mut(&alias)?;
         local.joining -= 1;
+        let missed = subscriber.ephemerals_since..local.ephemeral_from;
+        for ephemeral in local.channel.ephemerals(missed) {
+            subscriber.push_ephemeral(&ephemeral, alias, Lane::Near, &mut self.tally);
+        }
         Some(SubscriberKey(local.subscribers.insert(Slot {
             subscriber,
             skipped_to: None,
@@ -190,6 +199,9 @@ impl Table {
             .channel
             .pull(self.shard, delivered, local.ephemeral_from);
         local.ephemeral_from = pull.ephemeral_next;
+        for ephemeral in &pull.ephemerals {
+            local.fan_out_ephemeral(ephemeral, &mut self.tally);
+        }
         if pull.epoch_changed {
             return Advanced::EpochChanged;
         }
@@ -199,9 +211,6 @@ impl Table {
         }
         for entry in &pull.entries {
             local.fan_out(entry, &mut self.tally, &mut self.skipping);
-        }
-        for ephemeral in &pull.ephemerals {
-            local.fan_out_ephemeral(ephemeral, &mut self.tally);
         }
         if pull.more {
             Advanced::More
@@ -289,26 +298,31 @@ impl Local {
     }
 
     fn fan_out_ephemeral(&self, ephemeral: &Ephemeral, tally: &mut Tally) {
-        let alias = self.channel.alias();
         let lane = lane_for(self.subscribers.len());
-        let is_for = |subscriber: &Subscriber| match &ephemeral.body {
-            EphemeralBody::Signal { from, .. } => *from != Some(subscriber.connection),
-            EphemeralBody::Presence(_) => subscriber.presence,
+        for (_, slot) in &self.subscribers {
+            slot.subscriber
+                .push_ephemeral(ephemeral, self.channel.alias(), lane, tally);
+        }
+    }
+}
+
+impl Subscriber {
+    fn push_ephemeral(&self, ephemeral: &Ephemeral, alias: Alias, lane: Lane, tally: &mut Tally) {
+        let is_wanted = match &ephemeral.body {
+            EphemeralBody::Signal { from, .. } => *from != Some(self.connection),
+            EphemeralBody::Presence(_) => self.presence,
         };
-        for (_, Slot { subscriber, .. }) in self
-            .subscribers
-            .iter()
-            .filter(|(_, slot)| is_for(&slot.subscriber))
-        {
-            // What can be lost without harm is dropped first.
-            if subscriber.outbox.is_under_pressure() {
-                tally.ephemerals_dropped += 1;
-                continue;
-            }
-            let frame = ephemeral.frame(alias, subscriber.outbox.form());
-            if subscriber.outbox.push(&frame, alias, lane) == Pushed::Queued {
-                tally.count(&frame);
-            }
+        if !is_wanted {
+            return;
+        }
+        // What can be lost without harm is dropped first.
+        if self.outbox.is_under_pressure() {
+            tally.ephemerals_dropped += 1;
+            return;
+        }
+        let frame = ephemeral.frame(alias, self.outbox.form());
+        if self.outbox.push(&frame, alias, lane) == Pushed::Queued {
+            tally.count(&frame);
         }
     }
 }

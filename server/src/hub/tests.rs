@@ -56,12 +56,13 @@ impl Rig {
         slow: SlowPolicy,
     ) -> (SubscriberKey, Rc<Outbox>) {
         let outbox = Outbox::new(0, Form::Json, bytes_max, Rc::clone(&self.dirty));
-        self.table.begin_joining(&self.channel);
+        let ephemerals_since = self.table.begin_joining(&self.channel);
         let cursor = self.table.delivered(self.channel.alias()).unwrap().offset;
         let subscriber = Subscriber {
             connection: ConnectionId(connection),
             outbox: Rc::clone(&outbox),
             cursor,
+            ephemerals_since,
             presence: false,
             slow,
         };
@@ -360,6 +361,30 @@ fn signals_reach_everybody_but_their_sender_and_are_dropped_first() {
         (0, 1, 0)
     );
     assert_eq!(slow.closing(), None);
+}
+
+#[test]
+fn what_is_pushed_while_a_subscriber_catches_up_is_not_missed() {
+    let mut rig = Rig::new();
+    rig.hub.deliver_ephemeral(&name(), signal(9));
+    rig.advance_fully();
+    let ephemerals_since = rig.table.begin_joining(&rig.channel);
+    (0..2).for_each(|_| rig.hub.deliver_ephemeral(&name(), signal(9)));
+    rig.advance_fully();
+    let outbox = Outbox::new(0, Form::Json, 1 << 20, Rc::clone(&rig.dirty));
+    let subscriber = Subscriber {
+        connection: ConnectionId(1),
+        outbox: Rc::clone(&outbox),
+        cursor: 0,
+        ephemerals_since,
+        presence: false,
+        slow: SlowPolicy::Close,
+    };
+    rig.table.enter(rig.channel.alias(), subscriber).unwrap();
+    assert_eq!(read(&outbox).len(), 2);
+    rig.hub.deliver_ephemeral(&name(), signal(9));
+    rig.advance_fully();
+    assert_eq!(read(&outbox).len(), 1);
 }
 
 #[test]

@@ -104,6 +104,7 @@ impl Session {
             connection: self.connection,
             outbox: Rc::clone(&self.outbox),
             cursor,
+            ephemerals_since: subscription.ephemerals_since,
             presence: subscription.presence,
             slow: subscription.kind.slow,
         };

@@ -26,6 +26,7 @@ use crate::presence;
 pub(super) struct Subscription {
     pub(super) channel: Arc<Channel>,
     pub(super) kind: Arc<ChannelKind>,
+    pub(super) ephemerals_since: u64,
     pub(super) presence: bool,
     pub(super) stage: Cell<Stage>,
     /// What is to be replayed, until the task for it starts.
@@ -120,10 +121,11 @@ impl Session {
                 .with("the connection is subscribed to as many channels as it may"));
         }
         let channel = node.hub.enter(name, self.shard.id);
-        self.shard.table.borrow_mut().begin_joining(&channel);
+        let ephemerals_since = self.shard.table.borrow_mut().begin_joining(&channel);
         let subscription = Rc::new(Subscription {
             channel,
             kind: Arc::clone(kind),
+            ephemerals_since,
             presence,
             stage: Cell::new(Stage::Joining),
             replay: RefCell::default(),

@@ -19,6 +19,8 @@ const EDGES: &[(&str, &[&str])] = &[
             "config/",
             "config.rs",
             "auth/claims.rs",
+            // A client of the HTTP API.
+            "cli/",
             "auth/jwt.rs",
         ],
     ),

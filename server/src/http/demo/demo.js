@@ -227,7 +227,7 @@ var MessageItem = class {
 };
 var GROUP_MS = 5 * 6e4;
 function dayOf(date) {
-	if (date.toDateString() === (/* @__PURE__ */ new Date()).toDateString()) return "Today";
+	if (date.toDateString() === (new Date()).toDateString()) return "Today";
 	return date.toLocaleDateString([], { weekday: "long", day: "numeric", month: "long", year: "numeric" });
 }
 function linked(text) {
@@ -395,13 +395,13 @@ var SEND_TIMEOUT_MS = 3e4;
 var Sending = class {
 	#client;
 	/** By id. They outlive a change of room. */
-	#waiting = /* @__PURE__ */ new Map();
+	#waiting = new Map();
 	constructor(client) {
 		this.#client = client;
 	}
 	send(channel, user, text) {
 		const id = randomId();
-		const item = new MessageItem({ offset: Infinity, id, user, text, isCode: false, date: /* @__PURE__ */ new Date(), isMine: true });
+		const item = new MessageItem({ offset: Infinity, id, user, text, isCode: false, date: new Date(), isMine: true });
 		this.#waiting.set(id, { channel, item });
 		this.#publish(channel, id, item);
 		return item;
@@ -430,7 +430,7 @@ var FORGET_AFTER_MS = 5e3;
 var NAMED_MAX = 3;
 var Typing = class {
 	#element = byId("typing");
-	#timers = /* @__PURE__ */ new Map();
+	#timers = new Map();
 	#toldAt = -Infinity;
 	/** Whether it is time to tell the others that one types. */
 	mayTell() {
@@ -628,7 +628,7 @@ var Rooms = class {
 	}
 	draw(current) {
 		store.visit(current);
-		const channels = [.../* @__PURE__ */ new Set(["room:lobby", ...store.channels.sort()])];
+		const channels = [...new Set(["room:lobby", ...store.channels.sort()])];
 		this.#list.replaceChildren(...channels.map((channel) => roomItem(channel, channel === current)));
 	}
 };

@@ -100,8 +100,8 @@ var Calls = class {
 	#clock;
 	#random;
 	#pendingMax;
-	#pending = /* @__PURE__ */ new Set();
-	#byId = /* @__PURE__ */ new Map();
+	#pending = new Set();
+	#byId = new Map();
 	#send;
 	#nextId = FIRST_CALL_ID;
 	constructor(clock, random, pendingMax) {
@@ -217,7 +217,7 @@ var jsonCodec = {
 		return (Array.isArray(value) ? value : [value]).flatMap(messageFromJson);
 	}
 };
-var PUSH_NAMES = /* @__PURE__ */ new Set([
+var PUSH_NAMES = new Set([
 	"event",
 	"advance",
 	"presence",
@@ -227,7 +227,7 @@ var PUSH_NAMES = /* @__PURE__ */ new Set([
 	"disconnect",
 	"ping"
 ]);
-var REPLY_NAMES = /* @__PURE__ */ new Set([
+var REPLY_NAMES = new Set([
 	"connect",
 	"subscribe",
 	"unsubscribe",
@@ -326,14 +326,15 @@ var CLOSE_CODES = {
 	internal: 4003,
 	connect_timeout: 4004,
 	flooding: 4005,
-	token_expired: 4200,
+	token_expired: 4006,
+	busy: 4007,
 	replaced: 4400,
 	disconnected: 4401,
 	bad_token: 4402,
 	bad_frame: 4403,
 	connect_refused: 4404
 };
-var STAY_AWAY = /* @__PURE__ */ new Set([1002, 1003, 1007, 1009]);
+var STAY_AWAY = new Set([1002, 1003, 1007, 1009]);
 function verdictOf(code) {
 	if (code >= 4200 && code < 4400) return "fresh";
 	if (STAY_AWAY.has(code) || code >= 4400 && code < 4600) return "stay_away";
@@ -517,10 +518,10 @@ function bytesOf(frame) {
 
 // typescript/src/emitter.ts
 var Emitter = class {
-	#listeners = /* @__PURE__ */ new Map();
+	#listeners = new Map();
 	/** Calls `listener` on each event of this type, until the returned function is called. */
 	on(type, listener) {
-		const set = this.#listeners.get(type) ?? /* @__PURE__ */ new Set();
+		const set = this.#listeners.get(type) ?? new Set();
 		this.#listeners.set(type, set.add(listener));
 		return () => set.delete(listener);
 	}
@@ -609,7 +610,7 @@ var Cursor = class {
 // typescript/src/roster.ts
 var Roster = class {
 	#source;
-	#entries = /* @__PURE__ */ new Map();
+	#entries = new Map();
 	#version = 0;
 	#users = 0;
 	#connections = 0;
@@ -930,8 +931,8 @@ async function channelToken(token) {
 
 // typescript/src/subscriptions.ts
 var Subscriptions = class {
-	#byChannel = /* @__PURE__ */ new Map();
-	#byAlias = /* @__PURE__ */ new Map();
+	#byChannel = new Map();
+	#byAlias = new Map();
 	#host;
 	constructor(host) {
 		this.#host = {
@@ -1243,7 +1244,7 @@ var Client = class extends Emitter {
 		};
 	}
 };
-var TOKEN_FAULTS = /* @__PURE__ */ new Set(["token_expired", "bad_token"]);
+var TOKEN_FAULTS = new Set(["token_expired", "bad_token", "bad_key"]);
 var PENDING_MAX = 1e3;
 var ASK_TIMEOUT_MS = 3e4;
 var DEDUP_WINDOW_SHARE = 0.9;

@@ -1,7 +1,5 @@
 //! Who may open a socket from a web page (RFC 6454; OWASP: cross-site WebSocket hijacking).
 
-use std::net::IpAddr;
-
 /// Allowed origins, exact: scheme, host and port. A page of the server itself is always allowed, and so is a
 /// client that sends no `Origin` (it is no browser, and tokens are never taken from cookies).
 #[derive(Clone, Debug, Default)]
@@ -31,23 +29,6 @@ fn is_own(origin: &str, host: Option<&str>) -> bool {
         (Some(authority), Some(host)) => !host.is_empty() && authority.eq_ignore_ascii_case(host),
         _ => false,
     }
-}
-
-/// Whether a `Host` names this machine: `localhost`, `127.0.0.1` or `[::1]`, with any port.
-pub(super) fn is_loopback(host: &str) -> bool {
-    let is_port = |text: &str| !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit());
-    let name = match host.rsplit_once(':') {
-        Some((name, port)) if is_port(port) => name,
-        _ => host,
-    };
-    let address = name
-        .strip_prefix('[')
-        .and_then(|name| name.strip_suffix(']'))
-        .unwrap_or(name);
-    name.eq_ignore_ascii_case("localhost")
-        || address
-            .parse::<IpAddr>()
-            .is_ok_and(|address| address.is_loopback())
 }
 
 #[cfg(test)]

@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use bytes::Bytes;
 use futures_util::StreamExt as _;
 use futures_util::stream::FuturesUnordered;
-use parlor_protocol::{CloseCode, Form, codec};
+use parlor_protocol::{CloseCode, Command, Envelope, Form, codec};
 use socket2::SockRef;
 use tokio_tungstenite::WebSocketStream;
 use tokio_tungstenite::tungstenite::error::{CapacityError, Error, ProtocolError};
@@ -45,7 +45,7 @@ pub(super) async fn run(shard: Rc<Shard>, peer: Rc<Peer>, read_ahead: Bytes) {
         .write_buffer_size(0)
         .max_message_size(Some(shard.config().frame_bytes_max))
         .max_frame_size(Some(shard.config().frame_bytes_max));
-    let io = PeerIo(Rc::clone(&peer));
+    let io = PeerIo::new(Rc::clone(&peer));
     let socket =
         WebSocketStream::from_partially_read(io, read_ahead.to_vec(), Role::Server, Some(config))
             .await;
@@ -154,18 +154,17 @@ async fn take(
 /// effect in the order in which it sent them.
 async fn run_command(
     session: &Rc<Session>,
-    envelope: parlor_protocol::Envelope,
+    envelope: Envelope,
     publishing: &mut FuturesUnordered<Publishing>,
 ) {
     let now = Instant::now();
-    match session.publish(envelope, now) {
-        Ok(Some(outcome)) => publishing.push(outcome),
-        Ok(None) => {}
-        Err(other) => {
-            finish_publishes(session, publishing).await;
-            session.handle(other, now).await;
-        }
+    let Envelope { id, command } = envelope;
+    if let Command::Publish(publish) = command {
+        publishing.extend(session.publish(id, publish, now));
+        return;
     }
+    finish_publishes(session, publishing).await;
+    session.handle(Envelope { id, command }, now).await;
 }
 
 /// The close code for what a client did wrong below our protocol; `None` when the socket is simply gone.

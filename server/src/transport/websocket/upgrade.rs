@@ -14,9 +14,9 @@ use tokio::net::TcpStream;
 use tokio_tungstenite::tungstenite::handshake::derive_accept_key;
 use tracing::debug;
 
-use super::origins;
 use super::peer::Peer;
 use super::read;
+use crate::auth;
 use crate::metrics;
 use crate::transport::shard::{PendingPlace, Shard};
 
@@ -90,24 +90,22 @@ fn check<B>(shard: &Shard, request: &Request<B>) -> Result<(Vec<u8>, Form, bool)
 
 fn check_origin(shard: &Shard, headers: &HeaderMap) -> Result<(), Refusal> {
     let forbidden = (StatusCode::FORBIDDEN, "this origin may not open a socket");
-    let host = headers
-        .get(header::HOST)
-        .and_then(|host| host.to_str().ok());
-    // A page elsewhere can point its own name at this machine (DNS rebinding): its origin and host agree then, and
-    // without keys nothing else would stop it.
-    if shard.state().node.auth.is_dev() && !host.is_some_and(origins::is_loopback) {
-        return Err((
-            StatusCode::MISDIRECTED_REQUEST,
-            "in development mode the server answers only to localhost",
-        ));
-    }
     let mut origins = headers.get_all(header::ORIGIN).iter();
     let origin = origins
         .next()
         .map(HeaderValue::to_str)
         .transpose()
         .map_err(|_| forbidden)?;
-    if origins.next().is_some() || !shard.config().origins.allow(origin, host) {
+    let host = headers
+        .get(header::HOST)
+        .and_then(|host| host.to_str().ok());
+    let is_dev = shard.state().node.auth.is_dev();
+    // Whoever needs no key must at least be this machine, by its own name.
+    if origins.next().is_some() || (is_dev && !host.is_some_and(auth::is_loopback)) {
+        return Err(forbidden);
+    }
+    let is_own_page = is_dev && origin.is_some_and(auth::is_loopback_origin);
+    if !is_own_page && !shard.config().origins.allow(origin, host) {
         return Err(forbidden);
     }
     Ok(())
