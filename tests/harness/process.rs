@@ -19,14 +19,23 @@ impl Process {
     /// # Panics
     /// When it does not start.
     pub fn start(directory: &Path, shards: usize) -> Self {
-        let mut child = Command::new(binary())
+        Self::start_with(directory, shards, |_| {})
+    }
+
+    /// The same with something changed: its environment, or where its log goes.
+    ///
+    /// # Panics
+    /// When it does not start.
+    pub fn start_with(directory: &Path, shards: usize, change: impl FnOnce(&mut Command)) -> Self {
+        let mut command = Command::new(binary());
+        command
             .args(["dev", "--port", "0", "--shards", &shards.to_string()])
             .env("PARLOR_DATA", directory)
             .stdin(Stdio::null())
             .stdout(Stdio::piped())
-            .stderr(Stdio::null())
-            .spawn()
-            .expect("the binary runs");
+            .stderr(Stdio::null());
+        change(&mut command);
+        let mut child = command.spawn().expect("the binary runs");
         let stdout = child.stdout.take().expect("its output is piped");
         let mut lines = BufReader::new(stdout).lines().map_while(Result::ok);
         let address = lines
@@ -39,6 +48,11 @@ impl Process {
 
     pub fn address(&self) -> SocketAddr {
         self.address
+    }
+
+    /// Its process id.
+    pub fn id(&self) -> u32 {
+        self.child.id()
     }
 
     /// `kill -9`: it has no chance to finish anything. Returns when it is gone.

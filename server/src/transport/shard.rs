@@ -3,6 +3,7 @@
 //! Everything here runs on that thread; only the inbox is reached from outside.
 
 use std::cell::{Cell, RefCell};
+use std::collections::BTreeMap;
 use std::fmt;
 use std::net::TcpListener;
 use std::rc::Rc;
@@ -59,17 +60,69 @@ pub struct Shard {
 #[derive(Debug, Default)]
 struct Pending {
     count: Cell<usize>,
+    /// Grows with each place that begins to idle.
+    next: Cell<u64>,
+    /// Those without a request under way, the longest idle first, each with the bell that sends it away.
+    idle: RefCell<BTreeMap<u64, Rc<Notify>>>,
     ended: Notify,
+}
+
+impl Pending {
+    /// Sends the longest idle away. False when nobody idles.
+    fn evict(&self) -> bool {
+        let longest = self.idle.borrow_mut().pop_first();
+        longest.is_some_and(|(_, bell)| {
+            bell.notify_one();
+            true
+        })
+    }
 }
 
 /// A place among the sockets that still speak HTTP. Given back when dropped.
 #[derive(Debug)]
-pub(super) struct PendingPlace(Rc<Pending>);
+pub(super) struct PendingPlace {
+    pending: Rc<Pending>,
+    number: Cell<u64>,
+    bell: Rc<Notify>,
+}
+
+impl PendingPlace {
+    fn take(pending: &Rc<Pending>) -> Self {
+        pending.count.set(pending.count.get() + 1);
+        let place = Self {
+            pending: Rc::clone(pending),
+            number: Cell::default(),
+            bell: Rc::new(Notify::new()),
+        };
+        place.idle();
+        place
+    }
+
+    /// Nothing is asked of it, again or still.
+    pub(super) fn idle(&self) {
+        let number = self.pending.next.get();
+        self.pending.next.set(number + 1);
+        self.number.set(number);
+        let mut idle = self.pending.idle.borrow_mut();
+        idle.insert(number, Rc::clone(&self.bell));
+    }
+
+    /// A whole request came: it keeps its place until that is answered.
+    pub(super) fn busy(&self) {
+        self.pending.idle.borrow_mut().remove(&self.number.get());
+    }
+
+    /// Resolves when somebody else needs the place.
+    pub(super) async fn evicted(&self) {
+        self.bell.notified().await;
+    }
+}
 
 impl Drop for PendingPlace {
     fn drop(&mut self) {
-        self.0.count.set(self.0.count.get() - 1);
-        self.0.ended.notify_one();
+        self.busy();
+        self.pending.count.set(self.pending.count.get() - 1);
+        self.pending.ended.notify_one();
     }
 }
 
@@ -138,12 +191,15 @@ impl Shard {
         }
     }
 
+    /// When all places are taken, the longest idle leaves: an honest client asks for something in far less time than it
+    /// takes to fill all places, so a crowd that says nothing locks nobody out. None when all are being answered.
     pub(super) fn take_pending_place(&self) -> Option<PendingPlace> {
-        if self.pending.count.get() >= self.config.pending_max {
+        let pending = &self.pending;
+        // An evicted place is free once its task has run: within a turn of the runtime.
+        if pending.count.get() >= self.config.pending_max && !pending.evict() {
             return None;
         }
-        self.pending.count.set(self.pending.count.get() + 1);
-        Some(PendingPlace(Rc::clone(&self.pending)))
+        Some(PendingPlace::take(pending))
     }
 
     /// The least loaded shard, if this one owns at least `imbalance` connections more.
