@@ -9,7 +9,7 @@ use parlor_protocol::{CloseCode, EventKind, Push};
 use parlor_tests::{Client, Server, blob, everywhere, in_both_forms, json, publish, said};
 
 /// Far more than all kernel buffers and the outbox together take.
-const FLOOD: usize = 1_200;
+const FLOOD: usize = 600;
 /// Bytes of each event of it.
 const EVENT_BYTES: usize = 16 * 1024;
 

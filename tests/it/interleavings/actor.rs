@@ -291,7 +291,7 @@ impl<'a> Actor<'a> {
                 let channel = self.channel_of(ended.alias);
                 self.view(&channel).ended_by_server(&ended);
             }
-            other => panic!("{}: {other:?}", self.user),
+            ServerMessage::Push(other) => panic!("{}: {other:?}", self.user),
         }
     }
 
