@@ -7,6 +7,7 @@ mod accept;
 pub mod client;
 mod http1;
 mod listen;
+mod pending;
 mod shard;
 pub mod websocket;
 mod wheel;
@@ -21,7 +22,7 @@ use std::time::Duration;
 pub struct TransportConfig {
     /// WebSocket connections of the process.
     pub connections_max: u64,
-    /// Sockets per shard that have not finished their first request.
+    /// Sockets per shard that still speak HTTP. When there is one more, the longest idle of them leaves.
     pub pending_max: usize,
     /// How long a socket may take to send a request's head.
     pub header_timeout: Duration,

@@ -19,17 +19,28 @@ impl Process {
     /// # Panics
     /// When it does not start.
     pub fn start(directory: &Path, shards: usize) -> Self {
-        let mut child = Command::new(binary())
+        Self::start_with(directory, shards, |_| {})
+    }
+
+    /// The same with something changed: its environment, or where its log goes.
+    ///
+    /// # Panics
+    /// When it does not start.
+    pub fn start_with(directory: &Path, shards: usize, change: impl FnOnce(&mut Command)) -> Self {
+        let mut command = Command::new(binary());
+        command
             .args(["dev", "--port", "0", "--shards", &shards.to_string()])
             .env("PARLOR_DATA", directory)
             .stdin(Stdio::null())
             .stdout(Stdio::piped())
-            .stderr(Stdio::null())
-            .spawn()
-            .expect("the binary runs");
+            .stderr(Stdio::null());
+        change(&mut command);
+        let mut child = command.spawn().expect("the binary runs");
         let stdout = child.stdout.take().expect("its output is piped");
         let mut lines = BufReader::new(stdout).lines().map_while(Result::ok);
-        let address = lines.find_map(|line| address_in(&line)).expect("it says where it listens");
+        let address = lines
+            .find_map(|line| address_in(&line))
+            .expect("it says where it listens");
         // Whatever it says later must not fill the pipe.
         std::thread::spawn(move || lines.for_each(drop));
         Self { child, address }
@@ -37,6 +48,11 @@ impl Process {
 
     pub fn address(&self) -> SocketAddr {
         self.address
+    }
+
+    /// Its process id.
+    pub fn id(&self) -> u32 {
+        self.child.id()
     }
 
     /// `kill -9`: it has no chance to finish anything. Returns when it is gone.
@@ -56,7 +72,10 @@ impl Drop for Process {
 /// The address in a line such as `listening on http://127.0.0.1:8000`.
 fn address_in(line: &str) -> Option<SocketAddr> {
     let rest = line.split_once("http://")?.1;
-    rest.split(|c: char| c == '/' || c.is_whitespace()).next()?.parse().ok()
+    rest.split(|c: char| c == '/' || c.is_whitespace())
+        .next()?
+        .parse()
+        .ok()
 }
 
 /// The binary beside the tests, up to date: Cargo builds it for its own package's tests only.
@@ -64,7 +83,10 @@ fn binary() -> &'static Path {
     static BINARY: OnceLock<PathBuf> = OnceLock::new();
     BINARY.get_or_init(|| {
         let tests = std::env::current_exe().expect("the tests' own path");
-        let folder = tests.parent().and_then(Path::parent).expect("it is target/<profile>/deps");
+        let folder = tests
+            .parent()
+            .and_then(Path::parent)
+            .expect("it is target/<profile>/deps");
         let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
         let mut build = Command::new(cargo);
         build.args(["build", "--quiet", "--package", "parlor", "--bin", "parlor"]);
@@ -72,7 +94,10 @@ fn binary() -> &'static Path {
             build.arg("--release");
         }
         let target = folder.parent().expect("the target directory");
-        let built = build.env("CARGO_TARGET_DIR", target).status().expect("cargo runs");
+        let built = build
+            .env("CARGO_TARGET_DIR", target)
+            .status()
+            .expect("cargo runs");
         assert!(built.success(), "unable to build the server");
         folder.join("parlor")
     })

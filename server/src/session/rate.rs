@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 use crate::kind::ChannelKind;
 
-/// Refusals in a row after which the limit is being abused rather than met.
+/// By how many the refusals may outweigh what was granted; then the limit is being abused rather than met.
 const REFUSALS_MAX: u32 = 1_000;
 
 #[derive(Debug)]
@@ -41,7 +41,8 @@ impl Bucket {
         self.filled = now;
         if self.tokens >= 1.0 {
             self.tokens -= 1.0;
-            self.refusals = 0;
+            // Not zero: at a thousand times the limit, too, one in a thousand is granted.
+            self.refusals = self.refusals.saturating_sub(1);
             return Ok(());
         }
         self.refusals += 1;
@@ -94,6 +95,29 @@ mod tests {
         let wait = bucket.take(start).unwrap_err();
         assert_eq!(wait.as_millis(), 100);
         assert!(bucket.take(start + wait).is_ok());
+    }
+
+    #[test]
+    fn what_is_granted_meanwhile_hides_no_flood() {
+        let start = Instant::now();
+        let mut bucket = Bucket::new(500, start);
+        // 5,000 a second, of which every tenth is granted.
+        let flood = |bucket: &mut Bucket, ms| {
+            let now = start + Duration::from_millis(ms);
+            (0..5).for_each(|_| {
+                let _granted = bucket.take(now);
+            });
+        };
+        (0..200).for_each(|ms| flood(&mut bucket, ms));
+        assert!(!bucket.is_abused(), "a burst, and what comes of one");
+        (200..600).for_each(|ms| flood(&mut bucket, ms));
+        assert!(bucket.is_abused());
+        // Who slows down to the limit is forgiven in time.
+        (0..2_000).for_each(|number| {
+            let now = start + Duration::from_secs(10) + Duration::from_millis(4 * number);
+            bucket.take(now).expect("within the limit");
+        });
+        assert!(!bucket.is_abused());
     }
 
     #[test]

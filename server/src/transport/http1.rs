@@ -12,8 +12,10 @@ use tokio::net::TcpStream;
 use tower::ServiceExt as _;
 use tracing::debug;
 
-use super::shard::{PendingPlace, Shard};
+use super::pending::PendingPlace;
+use super::shard::Shard;
 use super::websocket;
+use crate::metrics;
 
 /// Bytes of a request's head.
 const HEAD_BYTES_MAX: usize = 16 * 1024;
@@ -28,7 +30,10 @@ pub(super) async fn serve(shard: Rc<Shard>, socket: TcpStream, place: PendingPla
             if request.uri().path() == websocket::PATH {
                 return Ok(websocket::upgrade(&shard, request, place));
             }
-            route(&shard, request).await
+            place.busy();
+            let answer = route(&shard, request).await;
+            place.idle();
+            answer
         }
     });
     let serving = hyper::server::conn::http1::Builder::new()
@@ -41,6 +46,10 @@ pub(super) async fn serve(shard: Rc<Shard>, socket: TcpStream, place: PendingPla
     tokio::pin!(serving);
     let served = tokio::select! {
         served = &mut serving => served,
+        () = place.evicted() => {
+            metrics::incr(&shard.state().counters().handshakes_refused);
+            return;
+        }
         () = shard.draining() => {
             // Keep-alive ends; the request under way is finished.
             serving.as_mut().graceful_shutdown();

@@ -16,6 +16,7 @@ use tokio::runtime::{Builder, LocalOptions};
 use tokio::sync::Notify;
 use tracing::debug;
 
+use super::pending::{Pending, PendingPlace};
 use super::websocket::{self, Peer};
 use super::wheel::{TICK, Wheel};
 use super::{TransportConfig, accept};
@@ -53,24 +54,6 @@ pub struct Shard {
     pending: Rc<Pending>,
     is_draining: Cell<bool>,
     drain_bell: Notify,
-}
-
-/// The sockets that still speak HTTP, and the bell that tells of each connection or request that ended.
-#[derive(Debug, Default)]
-struct Pending {
-    count: Cell<usize>,
-    ended: Notify,
-}
-
-/// A place among the sockets that still speak HTTP. Given back when dropped.
-#[derive(Debug)]
-pub(super) struct PendingPlace(Rc<Pending>);
-
-impl Drop for PendingPlace {
-    fn drop(&mut self) {
-        self.0.count.set(self.0.count.get() - 1);
-        self.0.ended.notify_one();
-    }
 }
 
 /// Runs a shard on the calling thread until the node has drained.
@@ -138,12 +121,9 @@ impl Shard {
         }
     }
 
+    /// A place among the sockets that still speak HTTP, if one is free or can be freed.
     pub(super) fn take_pending_place(&self) -> Option<PendingPlace> {
-        if self.pending.count.get() >= self.config.pending_max {
-            return None;
-        }
-        self.pending.count.set(self.pending.count.get() + 1);
-        Some(PendingPlace(Rc::clone(&self.pending)))
+        PendingPlace::take(&self.pending, self.config.pending_max)
     }
 
     /// The least loaded shard, if this one owns at least `imbalance` connections more.
@@ -186,7 +166,7 @@ impl Shard {
         self.peers
             .borrow_mut()
             .try_remove(peer.session().outbox().key());
-        self.pending.ended.notify_one();
+        self.pending.tell_of_an_end();
     }
 
     pub(super) fn peer_at(&self, key: usize) -> Option<Rc<Peer>> {
@@ -291,7 +271,7 @@ impl Shard {
             .map(|(_, peer)| Rc::clone(peer))
             .collect();
         debug!(connections = peers.len(), "Draining.");
-        self.pending.ended.notify_one();
+        self.pending.tell_of_an_end();
         let step = self.config.drain_window / u32::try_from(peers.len().max(1)).unwrap_or(u32::MAX);
         tokio::task::spawn_local(async move {
             let mut pace = tokio::time::interval(step.max(Duration::from_micros(1)));
@@ -305,11 +285,9 @@ impl Shard {
 
     /// Resolves once a draining shard has no connection and no request left.
     async fn emptied(&self) {
-        while !self.is_draining.get()
-            || !self.peers.borrow().is_empty()
-            || self.pending.count.get() > 0
+        while !self.is_draining.get() || !self.peers.borrow().is_empty() || !self.pending.is_empty()
         {
-            self.pending.ended.notified().await;
+            self.pending.an_end().await;
         }
     }
 }

@@ -11,17 +11,37 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use super::peer::Peer;
 
 #[derive(Debug)]
-pub(super) struct PeerIo(pub(super) Rc<Peer>);
+pub(super) struct PeerIo {
+    peer: Rc<Peer>,
+    /// Reads since others last had their turn.
+    reads: u32,
+}
+
+/// Reads in a row from one peer; then others of the shard have their turn. tokio's own budget is 128: thousands of
+/// tiny frames, which a flood of pongs or of empty fragments fills with.
+const READS_PER_TURN: u32 = 16;
+
+impl PeerIo {
+    pub(super) fn new(peer: Rc<Peer>) -> Self {
+        Self { peer, reads: 0 }
+    }
+}
 
 impl AsyncRead for PeerIo {
     fn poll_read(
-        self: Pin<&mut Self>,
+        mut self: Pin<&mut Self>,
         context: &mut Context<'_>,
         buffer: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
+        if self.reads == READS_PER_TURN {
+            self.reads = 0;
+            context.waker().wake_by_ref();
+            return Poll::Pending;
+        }
+        self.reads += 1;
         loop {
-            ready!(self.0.socket().poll_read_ready(context))?;
-            match self.0.socket().try_read(buffer.initialize_unfilled()) {
+            ready!(self.peer.socket().poll_read_ready(context))?;
+            match self.peer.socket().try_read(buffer.initialize_unfilled()) {
                 Ok(read) => {
                     buffer.advance(read);
                     return Poll::Ready(Ok(()));
@@ -41,7 +61,7 @@ impl AsyncWrite for PeerIo {
         bytes: &[u8],
     ) -> Poll<io::Result<usize>> {
         // tungstenite hands over whole frames: its write buffer is set to pass each one on at once.
-        self.0.session().outbox().push_control(bytes);
+        self.peer.session().outbox().push_control(bytes);
         Poll::Ready(Ok(bytes.len()))
     }
 

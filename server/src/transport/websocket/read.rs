@@ -45,7 +45,7 @@ pub(super) async fn run(shard: Rc<Shard>, peer: Rc<Peer>, read_ahead: Bytes) {
         .write_buffer_size(0)
         .max_message_size(Some(shard.config().frame_bytes_max))
         .max_frame_size(Some(shard.config().frame_bytes_max));
-    let io = PeerIo(Rc::clone(&peer));
+    let io = PeerIo::new(Rc::clone(&peer));
     let socket =
         WebSocketStream::from_partially_read(io, read_ahead.to_vec(), Role::Server, Some(config))
             .await;
@@ -139,7 +139,7 @@ async fn take(
     for command in commands {
         match command {
             Ok(envelope) => run_command(session, envelope, publishing).await,
-            Err(error) => session.reply_to_bad_command(error),
+            Err(error) => session.reply_to_bad_command(error, Instant::now()),
         }
         if outbox.closing().is_some() {
             return;
@@ -218,6 +218,9 @@ async fn flush(peer: &Peer) -> bool {
 async fn read_to_end(peer: &Peer) {
     let mut scratch = [0; 1024];
     while peer.socket().readable().await.is_ok() {
+        // Neither of the two calls ever pauses while bytes keep coming: without this, a peer that never
+        // stops sending would hold the whole shard.
+        tokio::task::coop::consume_budget().await;
         match peer.socket().try_read(&mut scratch) {
             Ok(0) => return,
             Ok(_) => {}
