@@ -38,7 +38,14 @@ fn messages(form: Form) -> Vec<Vec<u8>> {
         say(&json!({"id": 8, "connect": {"token": "a.b.c"}})),
         say(&Value::Array(vec![json!({"ping": []}); 128])),
         frame(FIN | PING, &[7; 125]),
-        frame(opcode(form), b"").into_iter().chain(frame(CONTINUATION, b"").repeat(100)).chain(frame(FIN | CONTINUATION, &encode(form, &json!({"ping": {}})))).collect(),
+        frame(opcode(form), b"")
+            .into_iter()
+            .chain(frame(CONTINUATION, b"").repeat(100))
+            .chain(frame(
+                FIN | CONTINUATION,
+                &encode(form, &json!({"ping": {}})),
+            ))
+            .collect(),
         // It ends.
         frame(data, &nested),
         frame(data, &vec![b'{'; 60_000]),
@@ -55,7 +62,9 @@ async fn round(server: &Resident, form: Form, messages: &[Vec<u8>]) -> usize {
         mallory.send(message).await;
         match mallory.fate(4_000_000_000).await {
             Fate::Lives => {}
-            Fate::Closed(1002 | 1009 | 4403) => mallory = Raw::joined(server.address(), form, "mallory").await,
+            Fate::Closed(1002 | 1009 | 4403) => {
+                mallory = Raw::joined(server.address(), form, "mallory").await
+            }
             other => panic!("{other:?}"),
         }
     }
@@ -66,7 +75,12 @@ async fn round(server: &Resident, form: Form, messages: &[Vec<u8>]) -> usize {
 async fn ten_thousand_hostile_messages_leave_no_memory_behind_and_no_panic() {
     let server = Resident::start();
     let mut ann = Client::open(server.address(), Form::Json).await;
-    ann.connect(Connect { user: Some("ann".to_owned()), ..Connect::default() }).await.expect("connected");
+    ann.connect(Connect {
+        user: Some("ann".to_owned()),
+        ..Connect::default()
+    })
+    .await
+    .expect("connected");
     ann.subscribe("room:1").await;
     let forms = Form::ALL.map(|form| (form, messages(form)));
     // What the first need stays with the allocator; what counts is what each more costs.
@@ -87,7 +101,10 @@ async fn ten_thousand_hostile_messages_leave_no_memory_behind_and_no_panic() {
         }
     }
     let growth = server.rss_kib() - before;
-    eprintln!("{sent} hostile messages in {:?}: memory grew by {growth} KiB, from {before} KiB", began.elapsed());
+    eprintln!(
+        "{sent} hostile messages in {:?}: memory grew by {growth} KiB, from {before} KiB",
+        began.elapsed()
+    );
     assert!(growth < GROWTH_KIB_MAX, "it grew by {growth} KiB");
     server.assert_calm();
 }
@@ -105,7 +122,9 @@ async fn a_reader_of_nothing_who_asks_without_end_fills_his_outbox_and_no_more()
     let mut stuck = 0;
     for mallory in &mut quiet {
         for _ in 0..60 {
-            let sent = tokio::time::timeout(std::time::Duration::from_millis(50), mallory.send(&pings)).await;
+            let sent =
+                tokio::time::timeout(std::time::Duration::from_millis(50), mallory.send(&pings))
+                    .await;
             if sent.is_err() {
                 stuck += 1;
                 break;
@@ -113,11 +132,19 @@ async fn a_reader_of_nothing_who_asks_without_end_fills_his_outbox_and_no_more()
         }
     }
     let each = (server.rss_kib() - before) as f64 / quiet.len() as f64;
-    eprintln!("{stuck} of {} were not read on; {each:.0} KiB of memory each", quiet.len());
+    eprintln!(
+        "{stuck} of {} were not read on; {each:.0} KiB of memory each",
+        quiet.len()
+    );
     // An outbox of 256 KiB, with the overhead of its many small frames.
     assert!(each < 1_024.0, "{each} KiB each");
     let mut ann = Client::open(server.address(), Form::Json).await;
-    ann.connect(Connect { user: Some("ann".to_owned()), ..Connect::default() }).await.expect("connected");
+    ann.connect(Connect {
+        user: Some("ann".to_owned()),
+        ..Connect::default()
+    })
+    .await
+    .expect("connected");
     ann.subscribe("room:1").await;
     ann.publish("room:1", "still here").await;
     assert_eq!(said(&ann.event().await), "still here");

@@ -25,8 +25,17 @@ fn nested(form: Form, levels: usize) -> Vec<u8> {
 /// A publish of this payload.
 fn publish_of(form: Form, payload: &[u8]) -> Vec<u8> {
     match form {
-        Form::Json => [br#"{"id":7,"publish":{"channel":"memory:a","data":"#, payload, b"}}"].concat(),
-        Form::MsgPack => [&b"\x82\xa2id\x07\xa7publish\x82\xa7channel\xa8memory:a\xa4data"[..], payload].concat(),
+        Form::Json => [
+            br#"{"id":7,"publish":{"channel":"memory:a","data":"#,
+            payload,
+            b"}}",
+        ]
+        .concat(),
+        Form::MsgPack => [
+            &b"\x82\xa2id\x07\xa7publish\x82\xa7channel\xa8memory:a\xa4data"[..],
+            payload,
+        ]
+        .concat(),
     }
 }
 
@@ -36,16 +45,27 @@ fn what_nests_without_end_is_no_frame() {
         let server = at.setup().with(roomy).start().await;
         let mut bystanders = Bystanders::of(&server).await;
         let objects = match at.form {
-            Form::Json => [br#"{"a":"#.repeat(100_000), b"1".to_vec(), b"}".repeat(100_000)].concat(),
+            Form::Json => [
+                br#"{"a":"#.repeat(100_000),
+                b"1".to_vec(),
+                b"}".repeat(100_000),
+            ]
+            .concat(),
             Form::MsgPack => [b"\x81\xa1a".repeat(100_000), vec![0xc0]].concat(),
         };
         let rows = [
             ("200 arrays", nested(at.form, 200)),
             ("100,000 arrays", nested(at.form, 100_000)),
             ("1,000,000 arrays", nested(at.form, 1_000_000)),
-            ("100,000 arrays, cut off", nested(at.form, 100_000)[..100_000].to_vec()),
+            (
+                "100,000 arrays, cut off",
+                nested(at.form, 100_000)[..100_000].to_vec(),
+            ),
             ("100,000 objects", objects),
-            ("a payload of 100,000 arrays", publish_of(at.form, &nested(at.form, 100_000))),
+            (
+                "a payload of 100,000 arrays",
+                publish_of(at.form, &nested(at.form, 100_000)),
+            ),
         ];
         for (what, bytes) in rows {
             let _case = Case(what);
@@ -67,7 +87,10 @@ fn a_payload_that_nests_too_deeply_is_refused_and_the_connection_lives() {
         let payload = match at.form {
             Form::Json => deep.clone().into_bytes(),
             // A payload is JSON in a str: its depth is the payload's, not the frame's.
-            Form::MsgPack => encode(at.form, &Value::String("[".repeat(10_000) + &"]".repeat(10_000))),
+            Form::MsgPack => encode(
+                at.form,
+                &Value::String("[".repeat(10_000) + &"]".repeat(10_000)),
+            ),
         };
         mallory.send_bytes(publish_of(at.form, &payload)).await;
         let error = mallory.reply(7).await.expect_err("too deep");
@@ -82,7 +105,9 @@ fn two_hundred_commands_are_no_frame_and_none_of_them_is_run() {
         let server = at.start().await;
         let mut mallory = server.join("mallory").await;
         let publish = json!({"publish": {"channel": "memory:many", "data": "1"}});
-        mallory.send_bytes(encode(at.form, &Value::Array(vec![publish; 200]))).await;
+        mallory
+            .send_bytes(encode(at.form, &Value::Array(vec![publish; 200])))
+            .await;
         mallory.expect_close(CloseCode::BadFrame).await;
         let mut ann = server.join("ann").await;
         assert!(ann.whole_history("memory:many").await.is_empty());
@@ -101,7 +126,11 @@ fn a_declared_length_is_believed_when_its_bytes_are_there() {
             for behind in [&b""[..], b"\x00", b"\x80\x80\x80"] {
                 let _case = Case((marker, behind));
                 let length = [&[marker][..], &[0xff; 4], behind].concat();
-                for bytes in [length.clone(), publish_of(at.form, &length), [&b"\x91"[..], &length].concat()] {
+                for bytes in [
+                    length.clone(),
+                    publish_of(at.form, &length),
+                    [&b"\x91"[..], &length].concat(),
+                ] {
                     let mut mallory = server.join("mallory").await;
                     mallory.send_bytes(bytes).await;
                     mallory.expect_close(CloseCode::BadFrame).await;
@@ -118,19 +147,41 @@ fn an_id_that_is_no_small_number_is_refused() {
         let server = at.start().await;
         let mut mallory = server.join("mallory").await;
         let frames: Vec<Vec<u8>> = match at.form {
-            Form::Json => ["-1", "9007199254740993", "4294967296", "1e400", "1.5", "1e3", "\"1\"", "null", "true", "[1]", "{}", "-0.0"]
-                .iter()
-                .map(|id| format!(r#"{{"id":{id},"ping":{{}}}}"#).into_bytes())
-                .collect(),
+            Form::Json => [
+                "-1",
+                "9007199254740993",
+                "4294967296",
+                "1e400",
+                "1.5",
+                "1e3",
+                "\"1\"",
+                "null",
+                "true",
+                "[1]",
+                "{}",
+                "-0.0",
+            ]
+            .iter()
+            .map(|id| format!(r#"{{"id":{id},"ping":{{}}}}"#).into_bytes())
+            .collect(),
             Form::MsgPack => {
                 let (infinity, nan) = (f64::INFINITY.to_be_bytes(), f64::NAN.to_be_bytes());
-                let mut ids = vec![vec![0xff], vec![0xc0], vec![0xc3], b"\xa11".to_vec(), vec![0x91, 1], vec![0x80]];
+                let mut ids = vec![
+                    vec![0xff],
+                    vec![0xc0],
+                    vec![0xc3],
+                    b"\xa11".to_vec(),
+                    vec![0x91, 1],
+                    vec![0x80],
+                ];
                 ids.push([&[0xcf][..], &(1_u64 << 53).to_be_bytes()].concat());
                 ids.push([&[0xd3][..], &i64::MIN.to_be_bytes()].concat());
                 ids.push([&[0xcb][..], &infinity].concat());
                 ids.push([&[0xcb][..], &nan].concat());
                 ids.push(b"\xd6\x01abcd".to_vec());
-                ids.iter().map(|id| [&b"\x82\xa2id"[..], id, b"\xa4ping\x80"].concat()).collect()
+                ids.iter()
+                    .map(|id| [&b"\x82\xa2id"[..], id, b"\xa4ping\x80"].concat())
+                    .collect()
             }
         };
         for frame in frames {
@@ -151,7 +202,19 @@ fn what_is_no_number_is_no_frame() {
             return;
         }
         let server = at.start().await;
-        for number in ["NaN", "Infinity", "-Infinity", "01", "0x1", "+1", ".5", "1.", "1e", "--1", "undefined"] {
+        for number in [
+            "NaN",
+            "Infinity",
+            "-Infinity",
+            "01",
+            "0x1",
+            "+1",
+            ".5",
+            "1.",
+            "1e",
+            "--1",
+            "undefined",
+        ] {
             let _case = Case(number);
             for frame in [
                 format!(r#"{{"id":{number},"ping":{{}}}}"#),
@@ -171,11 +234,24 @@ fn numbers_beyond_every_float_pass_as_they_were_written() {
         let server = at.start().await;
         let (mut ann, mut mallory) = (server.join("ann").await, server.join("mallory").await);
         ann.subscribe("memory:a").await;
-        for data in ["1e400", "-1e400", "123456789012345678901234567890", r#""\ud800""#, r#""\udc00\ud800 \u0000""#, r#"{"a":1,"a":2}"#] {
+        for data in [
+            "1e400",
+            "-1e400",
+            "123456789012345678901234567890",
+            r#""\ud800""#,
+            r#""\udc00\ud800 \u0000""#,
+            r#"{"a":1,"a":2}"#,
+        ] {
             let _case = Case(data);
-            mallory.try_publish(parlor_tests::publish("memory:a", parlor_tests::json(data))).await.expect("it is JSON");
+            mallory
+                .try_publish(parlor_tests::publish("memory:a", parlor_tests::json(data)))
+                .await
+                .expect("it is JSON");
             let event = ann.event().await;
-            assert_eq!(&event.payload.expect("a payload").bytes[..], data.as_bytes());
+            assert_eq!(
+                &event.payload.expect("a payload").bytes[..],
+                data.as_bytes()
+            );
         }
     });
 }
@@ -186,8 +262,18 @@ fn what_stands_there_twice_is_refused() {
         let server = at.start().await;
         let mut mallory = server.join("mallory").await;
         let rows: [(&str, &[u8], &[u8], u32); 5] = [
-            ("two ids", br#"{"id":3,"id":4,"ping":{}}"#, b"\x83\xa2id\x03\xa2id\x04\xa4ping\x80", 0),
-            ("one command twice", br#"{"id":3,"ping":{},"ping":{}}"#, b"\x83\xa2id\x03\xa4ping\x80\xa4ping\x80", 3),
+            (
+                "two ids",
+                br#"{"id":3,"id":4,"ping":{}}"#,
+                b"\x83\xa2id\x03\xa2id\x04\xa4ping\x80",
+                0,
+            ),
+            (
+                "one command twice",
+                br#"{"id":3,"ping":{},"ping":{}}"#,
+                b"\x83\xa2id\x03\xa4ping\x80\xa4ping\x80",
+                3,
+            ),
             (
                 "two commands",
                 br#"{"id":3,"ping":{},"unsubscribe":{"channel":"memory:a"}}"#,
@@ -226,7 +312,9 @@ fn a_lone_surrogate_is_no_name() {
         }
         let server = at.start().await;
         let mut mallory = server.join("mallory").await;
-        mallory.send_bytes(br#"{"id":3,"subscribe":{"channel":"memory:\ud800"}}"#.to_vec()).await;
+        mallory
+            .send_bytes(br#"{"id":3,"subscribe":{"channel":"memory:\ud800"}}"#.to_vec())
+            .await;
         let error = mallory.reply(3).await.expect_err("no text");
         assert_eq!(error.kind(), Some(ErrorCode::BadRequest), "{error:?}");
         mallory.ping().await;
@@ -238,23 +326,39 @@ fn unknown_fields_are_passed_over_and_unknown_commands_told() {
     everywhere(async |at| {
         let server = at.setup().with(roomy).start().await;
         let mut mallory = server.join("mallory").await;
-        let many: serde_json::Map<_, _> = (0..10_000).map(|field| (format!("field-{field}"), json!([field]))).collect();
-        mallory.send_bytes(encode(at.form, &json!({"id": 3, "ping": many}))).await;
+        let many: serde_json::Map<_, _> = (0..10_000)
+            .map(|field| (format!("field-{field}"), json!([field])))
+            .collect();
+        mallory
+            .send_bytes(encode(at.form, &json!({"id": 3, "ping": many})))
+            .await;
         mallory.reply(3).await.expect("10,000 unknown fields");
         let mut commands = many;
         commands.insert("id".to_owned(), json!(4));
-        mallory.send_bytes(encode(at.form, &Value::Object(commands))).await;
-        let error = mallory.reply(4).await.expect_err("10,000 commands in one object");
+        mallory
+            .send_bytes(encode(at.form, &Value::Object(commands)))
+            .await;
+        let error = mallory
+            .reply(4)
+            .await
+            .expect_err("10,000 commands in one object");
         assert_eq!(error.kind(), Some(ErrorCode::BadRequest), "{error:?}");
-        mallory.send_bytes(encode(at.form, &json!({"id": 5, "x".repeat(10_000): {}}))).await;
-        let error = mallory.reply(5).await.expect_err("a command of 10,000 letters");
+        mallory
+            .send_bytes(encode(at.form, &json!({"id": 5, "x".repeat(10_000): {}})))
+            .await;
+        let error = mallory
+            .reply(5)
+            .await
+            .expect_err("a command of 10,000 letters");
         assert_eq!(error.kind(), Some(ErrorCode::UnknownCommand));
         assert!(error.text.len() < 300);
     });
 }
 
 fn many_channels(count: usize) -> Vec<Subscribe> {
-    (0..count).map(|number| Subscribe::new(format!("memory:{number}"))).collect()
+    (0..count)
+        .map(|number| Subscribe::new(format!("memory:{number}")))
+        .collect()
 }
 
 #[test]
@@ -262,7 +366,10 @@ fn ten_thousand_channels_in_one_frame_have_a_clear_end() {
     everywhere(async |at| {
         // By the default limits the frame itself is too large.
         let server = at.start().await;
-        let connect = Connect { subscriptions: many_channels(10_000), ..Connect::default() };
+        let connect = Connect {
+            subscriptions: many_channels(10_000),
+            ..Connect::default()
+        };
         let mut mallory = server.open().await;
         mallory.send(Command::Connect(connect.clone())).await;
         mallory.expect_close(CloseCode::FrameTooLarge).await;
@@ -270,14 +377,26 @@ fn ten_thousand_channels_in_one_frame_have_a_clear_end() {
         let server = at.setup().with(roomy).start().await;
         let mut bystanders = Bystanders::of(&server).await;
         let (mut mallory, refused) = server.try_join(connect).await;
-        assert_eq!(refused.expect_err("too many").kind(), Some(ErrorCode::TooMany));
+        assert_eq!(
+            refused.expect_err("too many").kind(),
+            Some(ErrorCode::TooMany)
+        );
         mallory.expect_close(CloseCode::ConnectRefused).await;
         let mut mallory = server.join("mallory").await;
-        mallory.send_together(many_channels(10_000).into_iter().map(Command::Subscribe)).await;
+        mallory
+            .send_together(many_channels(10_000).into_iter().map(Command::Subscribe))
+            .await;
         mallory.expect_close(CloseCode::BadFrame).await;
         let mut mallory = server.join("mallory").await;
-        let names: Vec<_> = (0..10_000).map(|number| format!("memory:{number}")).collect();
-        mallory.send_bytes(encode(at.form, &json!({"id": 3, "subscribe": {"channel": names}}))).await;
+        let names: Vec<_> = (0..10_000)
+            .map(|number| format!("memory:{number}"))
+            .collect();
+        mallory
+            .send_bytes(encode(
+                at.form,
+                &json!({"id": 3, "subscribe": {"channel": names}}),
+            ))
+            .await;
         let error = mallory.reply(3).await.expect_err("not a channel");
         assert!(error.text.contains("channel"), "{error:?}");
         bystanders.talk().await;
@@ -312,19 +431,43 @@ fn what_is_no_channel_name_is_refused_everywhere() {
         let mut mallory = server.join("mallory").await;
         let long = format!("memory:{}", "n".repeat(249));
         let names = [
-            "", "memory:\0", "memory:a\r\nb", "memory:\u{1b}[31m", "memory:*", "memory:{a}", "memory:..\\", "memory:a b",
-            "memory:\u{202e}a", "memory:\u{e9}", "memory:e\u{301}", "$memory", "memory:%2e", "memory:?", "memory:'--", &long,
+            "",
+            "memory:\0",
+            "memory:a\r\nb",
+            "memory:\u{1b}[31m",
+            "memory:*",
+            "memory:{a}",
+            "memory:..\\",
+            "memory:a b",
+            "memory:\u{202e}a",
+            "memory:\u{e9}",
+            "memory:e\u{301}",
+            "$memory",
+            "memory:%2e",
+            "memory:?",
+            "memory:'--",
+            &long,
         ];
         let mut id = 1_000;
         for name in names {
-            for command in ["subscribe", "unsubscribe", "publish", "signal", "history", "presence", "presence_set"] {
+            for command in [
+                "subscribe",
+                "unsubscribe",
+                "publish",
+                "signal",
+                "history",
+                "presence",
+                "presence_set",
+            ] {
                 let _case = Case((command, name));
                 id += 1;
                 let mut body = json!({"channel": name});
                 if matches!(command, "publish" | "signal") {
                     body["data"] = json!("1");
                 }
-                mallory.send_bytes(encode(at.form, &json!({"id": id, command: body}))).await;
+                mallory
+                    .send_bytes(encode(at.form, &json!({"id": id, command: body})))
+                    .await;
                 let error = mallory.reply(id).await.expect_err("no name");
                 assert_eq!(error.kind(), Some(ErrorCode::BadChannel), "{error:?}");
             }
@@ -375,11 +518,26 @@ fn history_beyond_every_bound_is_a_page_at_most() {
         let mut mallory = server.join("mallory").await;
         mallory.publish_many("memory:a", 0..20).await;
         for direction in [Direction::Forward, Direction::Backward] {
-            for offset in [None, Some(0), Some(u64::MAX), Some(i64::MAX as u64 + 1), Some(1 << 53)] {
+            for offset in [
+                None,
+                Some(0),
+                Some(u64::MAX),
+                Some(i64::MAX as u64 + 1),
+                Some(1 << 53),
+            ] {
                 for limit in [Some(0), Some(u32::MAX)] {
                     let _case = Case((direction, offset, limit));
-                    let history = History { channel: "memory:a".to_owned(), direction, offset, time: None, limit };
-                    let page = mallory.try_history(history).await.expect("a page, if an empty one");
+                    let history = History {
+                        channel: "memory:a".to_owned(),
+                        direction,
+                        offset,
+                        time: None,
+                        limit,
+                    };
+                    let page = mallory
+                        .try_history(history)
+                        .await
+                        .expect("a page, if an empty one");
                     assert!(page.events.len() <= 20);
                 }
             }
@@ -395,13 +553,18 @@ fn who_says_anything_before_connect_or_says_connect_twice_is_told() {
             let _case = Case(command);
             let mut stranger: Client = server.open().await;
             let body = json!({"channel": "memory:a", "data": "1"});
-            stranger.send_bytes(encode(at.form, &json!({"id": 3, command: body}))).await;
+            stranger
+                .send_bytes(encode(at.form, &json!({"id": 3, command: body})))
+                .await;
             let error = stranger.reply(3).await.expect_err("who are you?");
             assert_eq!(error.kind(), Some(ErrorCode::NotConnected));
             stranger.expect_close(CloseCode::ConnectRefused).await;
         }
         let mut mallory = server.join("mallory").await;
-        let again = Connect { user: Some("ann".to_owned()), ..Connect::default() };
+        let again = Connect {
+            user: Some("ann".to_owned()),
+            ..Connect::default()
+        };
         let error = mallory.connect(again).await.expect_err("you are mallory");
         assert_eq!(error.kind(), Some(ErrorCode::AlreadyConnected));
         mallory.ping().await;
