@@ -17,11 +17,11 @@ use tracing::{error, info, warn};
 
 use crate::auth::{self, Auth};
 use crate::broker::Embedded;
-use crate::broker::embedded::{EmbeddedConfig, OpenError, Stats};
+use crate::broker::embedded::{COMMIT_SECONDS, Commits, EmbeddedConfig, OpenError, Stats};
 use crate::config::Config;
 use crate::http::{self, HttpConfig};
 use crate::hub::{Control, Hub, ShardId};
-use crate::metrics::{Metrics, NodeMetric};
+use crate::metrics::{Histogram, Metrics, NodeMetric};
 use crate::node::{Lifecycle, Node, Roll};
 use crate::presence::{Presence, PresenceConfig};
 use crate::session::{SessionConfig, SessionKeys};
@@ -161,6 +161,7 @@ fn http_config(config: &Config) -> HttpConfig {
         demo: config.demo,
         origins: config.transport.origins.clone(),
         any_origin: config.transport.any_origin,
+        body_timeout: config.transport.header_timeout,
     }
 }
 
@@ -282,7 +283,24 @@ fn read_broker_figures(metrics: &Metrics, stats: &Arc<Stats>) {
     read(NodeMetric::BrokerBusy, |stats| &stats.busy);
     read(NodeMetric::BrokerFailures, |stats| &stats.failed_batches);
     read(NodeMetric::BrokerWaiting, |stats| &stats.queue_len);
-    let commits = Arc::clone(stats);
-    metrics.read_from(NodeMetric::BrokerCommits, move || commits.commits.count());
+    read(NodeMetric::BrokerWaitingBytes, |stats| &stats.queue_bytes);
+    read(NodeMetric::BrokerPages, |stats| &stats.pages);
     read(NodeMetric::BrokerTrimmed, |stats| &stats.trimmed);
+    read(NodeMetric::BrokerDiskBytes, |stats| &stats.disk_bytes);
+    read(NodeMetric::BrokerMemoryBytes, |stats| &stats.memory_bytes);
+    let commits = Arc::clone(stats);
+    metrics.read_commits_from(move || commit_times(&commits.commits));
+}
+
+fn commit_times(commits: &Commits) -> Histogram {
+    let bounds = COMMIT_SECONDS.into_iter().chain([f64::INFINITY]);
+    let counts = commits
+        .buckets
+        .iter()
+        .map(|bucket| bucket.load(Ordering::Relaxed));
+    let sum_ns = commits.sum_ns.load(Ordering::Relaxed);
+    Histogram {
+        buckets: bounds.zip(counts).collect(),
+        sum: Duration::from_nanos(sum_ns).as_secs_f64(),
+    }
 }

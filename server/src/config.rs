@@ -64,7 +64,7 @@ pub struct TransportSettings {
     pub connections_max: u64,
     /// Sockets per shard that still speak HTTP: when there is one more, the longest idle makes room.
     pub pending_max: usize,
-    /// How long a socket may take to send a request's head.
+    /// How long a socket may take to send a request's head, and then its body.
     pub header_timeout: Duration,
     /// Bytes of one incoming WebSocket message.
     pub frame_bytes_max: usize,

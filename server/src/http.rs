@@ -5,6 +5,7 @@
 //! every answer), then one file per noun.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use axum::Router;
 
@@ -41,6 +42,8 @@ pub struct HttpConfig {
     pub origins: Vec<String>,
     /// Any page may.
     pub any_origin: bool,
+    /// How long a body may take to arrive.
+    pub body_timeout: Duration,
 }
 
 /// What every handler sees.

@@ -168,14 +168,20 @@ node_metrics! {
     BrokerDuplicates = Counter, "broker_duplicates";
     /// Appends refused because too many waited.
     BrokerBusy = Counter, "broker_busy";
-    /// Transactions committed; several appends share one.
-    BrokerCommits = Counter, "broker_commits";
     /// Appends that failed for lack of storage.
     BrokerFailures = Counter, "broker_failures";
     /// Appends waiting to be written.
     BrokerWaiting = Gauge, "broker_waiting";
+    /// Bytes of appends waiting to be written.
+    BrokerWaitingBytes = Gauge, "broker_waiting_bytes";
+    /// Pages of history read from logs.
+    BrokerPages = Counter, "broker_pages";
     /// Events removed because their retention ended.
     BrokerTrimmed = Counter, "broker_trimmed";
+    /// Bytes of the log on disk.
+    BrokerDiskBytes = Gauge, "broker_disk_bytes";
+    /// Bytes of history in memory.
+    BrokerMemoryBytes = Gauge, "broker_memory_bytes";
 }
 
 macro_rules! http_counters {
@@ -200,14 +206,32 @@ http_counters! {
     failed = "http_requests_failed";
 }
 
+/// The one histogram: how long a transaction took until it was as safe as promised, in seconds.
+const COMMIT_ROW: (&str, &str) = (
+    "broker_commit_seconds",
+    "Time until a transaction was on the disk",
+);
+
+/// A histogram as its owner counts it.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Histogram {
+    /// Upper bound of each bucket and what fell into it, not cumulative; the last bound is infinite.
+    pub buckets: Vec<(f64, u64)>,
+    pub sum: f64,
+}
+
 /// Reads one figure from its owner.
 type Reader = Box<dyn Fn() -> u64 + Send + Sync>;
+
+/// Reads the commit times from their owner.
+type HistogramReader = Box<dyn Fn() -> Histogram + Send + Sync>;
 
 /// All counters of a process.
 pub struct Metrics {
     shards: Box<[Arc<ShardCounters>]>,
     pub http: HttpCounters,
     readers: parking_lot::Mutex<Vec<(NodeMetric, Reader)>>,
+    commits: std::sync::OnceLock<HistogramReader>,
 }
 
 impl Metrics {
@@ -216,6 +240,7 @@ impl Metrics {
             shards: (0..shards).map(|_| Arc::default()).collect(),
             http: HttpCounters::default(),
             readers: parking_lot::Mutex::default(),
+            commits: std::sync::OnceLock::new(),
         }
     }
 
@@ -235,6 +260,12 @@ impl Metrics {
     /// Tells where a figure is to be read; a metric without a reader is not shown.
     pub fn read_from(&self, metric: NodeMetric, read: impl Fn() -> u64 + Send + Sync + 'static) {
         self.readers.lock().push((metric, Box::new(read)));
+    }
+
+    /// Tells where the commit times are to be read; only the first word counts.
+    pub fn read_commits_from(&self, read: impl Fn() -> Histogram + Send + Sync + 'static) {
+        // A second owner would be a fault of the composition, and the first is right.
+        let _second = self.commits.set(Box::new(read));
     }
 
     /// All metrics in the OpenMetrics text form.
@@ -297,6 +328,28 @@ mod tests {
         let text = metrics.encode();
         assert!(text.contains("\nparlor_channels 7\n"), "{text}");
         assert!(!text.contains("parlor_broker_waiting"), "{text}");
+    }
+
+    #[test]
+    fn commit_times_are_a_histogram() {
+        let metrics = Arc::new(Metrics::new(1));
+        let buckets = vec![(0.001, 3), (f64::INFINITY, 1)];
+        metrics.read_commits_from(move || Histogram {
+            buckets: buckets.clone(),
+            sum: 2.5,
+        });
+        let text = metrics.encode();
+        for line in [
+            "_count 4",
+            "_sum 2.5",
+            "_bucket{le=\"0.001\"} 3",
+            "_bucket{le=\"+Inf\"} 4",
+        ] {
+            assert!(
+                text.contains(&format!("\nparlor_broker_commit_seconds{line}\n")),
+                "{text}"
+            );
+        }
     }
 
     #[test]

@@ -210,10 +210,20 @@ impl Session {
         }
     }
 
-    /// A command that could not be understood: the connection lives on.
-    pub fn reply_to_bad_command(&self, bad: CommandError) {
+    /// A command that could not be understood. It counts toward the rate like any other: nonsense must not be
+    /// cheaper than sense. The connection lives on, unless this was meant to be its `connect`.
+    pub fn reply_to_bad_command(&self, bad: CommandError, now: Instant) {
         let CommandError { id, error } = bad;
+        let is_connected = self.is_connected();
+        let error = match self.admit(now) {
+            Err(limited) if is_connected => limited,
+            Ok(_) | Err(_) => error,
+        };
+        let closing = refusal(Some(&error));
         self.reply(Some(id.unwrap_or(0)), &Err(error));
+        if !is_connected {
+            self.outbox.close(closing, None);
+        }
     }
 
     /// Who asks, if it may ask anything now.

@@ -41,6 +41,12 @@ impl Backend {
         self.ask(Method::GET, path, String::new()).await
     }
 
+    /// The same, or nothing where nobody answers.
+    pub async fn try_get(&self, path: &str) -> Option<(u16, Value)> {
+        let exchange = self.exchange(Method::GET, path, String::new(), &[]);
+        in_time("an HTTP answer or a refusal", exchange).await.ok()
+    }
+
     /// Status of a WebSocket handshake that is expected to be refused.
     pub async fn get_upgrade(&self, path: &str) -> u16 {
         let headers = [
@@ -49,10 +55,13 @@ impl Backend {
             ("sec-websocket-version", "13"),
             ("sec-websocket-key", "AAAAAAAAAAAAAAAAAAAAAA=="),
         ];
-        in_time("an HTTP answer", self.exchange(Method::GET, path, String::new(), &headers))
-            .await
-            .expect("an HTTP exchange")
-            .0
+        in_time(
+            "an HTTP answer",
+            self.exchange(Method::GET, path, String::new(), &headers),
+        )
+        .await
+        .expect("an HTTP exchange")
+        .0
     }
 
     async fn ask(&self, method: Method, path: &str, body: String) -> (u16, Value) {
@@ -88,6 +97,9 @@ impl Backend {
         let response = sender.send_request(request).await?;
         let status = response.status().as_u16();
         let bytes = response.into_body().collect().await?.to_bytes();
-        Ok((status, serde_json::from_slice(&bytes).unwrap_or(Value::Null)))
+        Ok((
+            status,
+            serde_json::from_slice(&bytes).unwrap_or(Value::Null),
+        ))
     }
 }

@@ -17,10 +17,12 @@ use crate::patience::in_time;
 mod ask;
 mod wire;
 
-use wire::{Frame, Wire};
+pub(crate) use wire::{Frame, Wire};
 
 /// Messages kept for the text of a failure.
 const TOLD_MAX: usize = 12;
+/// Characters kept of each.
+const TOLD_CHARS_MAX: usize = 300;
 
 /// One connection.
 #[derive(Debug)]
@@ -115,11 +117,19 @@ impl Client {
             .into_iter()
             .map(|command| {
                 self.last_id += 1;
-                Envelope { id: Some(self.last_id), command }
+                Envelope {
+                    id: Some(self.last_id),
+                    command,
+                }
             })
             .collect();
-        self.wire.send(codec::encode_commands(self.wire.form(), &envelopes)).await;
-        envelopes.iter().filter_map(|envelope| envelope.id).collect()
+        self.wire
+            .send(codec::encode_commands(self.wire.form(), &envelopes))
+            .await;
+        envelopes
+            .iter()
+            .filter_map(|envelope| envelope.id)
+            .collect()
     }
 
     /// Sends bytes as the subprotocol's own type of frame, whatever they are.
@@ -241,7 +251,10 @@ impl Client {
     /// # Panics
     /// When it does not end.
     pub async fn goodbye(&mut self) -> Goodbye {
-        in_time("the end of the connection", async { while self.read().await {} }).await;
+        in_time("the end of the connection", async {
+            while self.read().await {}
+        })
+        .await;
         self.goodbye.clone().unwrap_or_default()
     }
 
@@ -253,6 +266,20 @@ impl Client {
         let goodbye = self.goodbye().await;
         goodbye.assert(code);
         goodbye
+    }
+
+    /// How much was read and not asked for.
+    pub fn waiting(&self) -> usize {
+        self.waiting.len()
+    }
+
+    /// Reads one frame, and leaves it for later.
+    ///
+    /// # Panics
+    /// When the connection ends, or nothing comes.
+    pub async fn hear_one(&mut self) {
+        let goes_on = in_time("a frame", self.read()).await;
+        assert!(goes_on, "the connection ended: {:?}", self.goodbye);
     }
 
     /// What was read and not asked for.
@@ -284,15 +311,27 @@ impl Client {
             let read = tokio::time::timeout(crate::PATIENCE, self.read()).await;
             match read {
                 Ok(true) => {}
-                Ok(false) => panic!("the connection ended before {what}: {:?}; {}", self.goodbye, self.story()),
-                Err(_) => panic!("waited {:?} in vain for {what}; {}", crate::PATIENCE, self.story()),
+                Ok(false) => panic!(
+                    "the connection ended before {what}: {:?}; {}",
+                    self.goodbye,
+                    self.story()
+                ),
+                Err(_) => panic!(
+                    "waited {:?} in vain for {what}; {}",
+                    crate::PATIENCE,
+                    self.story()
+                ),
             }
         }
     }
 
     /// Reads one frame. False at the end.
     async fn read(&mut self) -> bool {
-        if self.goodbye.as_ref().is_some_and(|goodbye| goodbye.code.is_none()) {
+        if self
+            .goodbye
+            .as_ref()
+            .is_some_and(|goodbye| goodbye.code.is_none())
+        {
             return false;
         }
         match self.wire.read().await {
@@ -306,12 +345,20 @@ impl Client {
             }
             Frame::Control => true,
             Frame::Close(code) => {
-                self.goodbye = Some(Goodbye { code: Some(code), push: self.farewell.take(), error: None });
+                self.goodbye = Some(Goodbye {
+                    code: Some(code),
+                    push: self.farewell.take(),
+                    error: None,
+                });
                 true
             }
             Frame::End(error) => {
                 let push = self.farewell.take();
-                self.goodbye.get_or_insert(Goodbye { code: None, push, error });
+                self.goodbye.get_or_insert(Goodbye {
+                    code: None,
+                    push,
+                    error,
+                });
                 false
             }
         }
@@ -321,7 +368,12 @@ impl Client {
         if self.told.len() == TOLD_MAX {
             self.told.pop_front();
         }
-        self.told.push_back(format!("{message:.200?}"));
+        self.told.push_back(
+            format!("{message:?}")
+                .chars()
+                .take(TOLD_CHARS_MAX)
+                .collect(),
+        );
         match message {
             ServerMessage::Push(Push::Ping) => {
                 self.pings += 1;
@@ -334,7 +386,8 @@ impl Client {
         }
     }
 
-    fn story(&self) -> String {
+    /// The newest messages, for a failure's text.
+    pub fn story(&self) -> String {
         let told: Vec<_> = self.told.iter().map(String::as_str).collect();
         format!("the last it was told:\n  {}", told.join("\n  "))
     }

@@ -1,5 +1,9 @@
 //! The cases in which every promise is shown: both wire forms, one shard and three.
 
+use std::cell::Cell;
+use std::future::poll_fn;
+
+use futures_util::future::join_all;
 use parlor_protocol::Form;
 
 use crate::server::{Server, Setup};
@@ -33,14 +37,18 @@ pub fn in_both_forms(test: impl AsyncFn(At)) {
     run_at(&[1], test);
 }
 
+/// The cases run side by side on one thread: most of a test is waiting.
 fn run_at(shard_counts: &[usize], test: impl AsyncFn(At)) {
-    for shards in shard_counts.iter().copied() {
-        for form in Form::ALL {
-            let at = At { form, shards };
-            let _witness = Witness(at);
-            block_on(test(at));
-        }
-    }
+    let cases = shard_counts.iter().flat_map(|shards| {
+        Form::ALL.map(|form| At {
+            form,
+            shards: *shards,
+        })
+    });
+    let _witness = Witness;
+    block_on(async {
+        join_all(cases.map(|at| marked(at, test(at)))).await;
+    });
 }
 
 fn block_on(future: impl Future<Output = ()>) {
@@ -51,13 +59,29 @@ fn block_on(future: impl Future<Output = ()>) {
         .block_on(future);
 }
 
+thread_local! {
+    /// The case that runs at the moment.
+    static RUNNING: Cell<Option<At>> = const { Cell::new(None) };
+}
+
+/// Notes the case whenever it runs.
+async fn marked(at: At, test: impl Future<Output = ()>) {
+    let mut test = std::pin::pin!(test);
+    poll_fn(|context| {
+        RUNNING.set(Some(at));
+        test.as_mut().poll(context)
+    })
+    .await;
+}
+
 /// Says which case a panic came from.
-struct Witness(At);
+struct Witness;
 
 impl Drop for Witness {
     fn drop(&mut self) {
-        if std::thread::panicking() {
-            let At { form, shards } = self.0;
+        if std::thread::panicking()
+            && let Some(At { form, shards }) = RUNNING.get()
+        {
             eprintln!("It failed in {form:?} with {shards} shard(s).");
         }
     }

@@ -26,7 +26,10 @@ impl Goodbye {
             Some(expected.number()),
             "the close frame should say {expected:?}: {self:?}"
         );
-        let push = self.push.as_ref().expect("a disconnect push comes before the close frame");
+        let push = self
+            .push
+            .as_ref()
+            .expect("a disconnect push comes before the close frame");
         assert_eq!(
             (push.code, push.name.as_str(), push.text.as_str()),
             (expected.number(), expected.name(), expected.text())

@@ -17,17 +17,35 @@ use parlor::pattern::Pattern;
 pub fn kinds() -> ChannelKinds {
     let disk = |name| kind(name, Durability::Disk);
     let memory = |name| kind(name, Durability::Memory);
-    let short = |kind| ChannelKind { history_len_max: 5, ..kind };
+    let short = |kind| ChannelKind {
+        history_len_max: 5,
+        ..kind
+    };
     ChannelKinds::new(vec![
         disk("disk"),
         memory("memory"),
         short(disk("short")),
         short(memory("short-memory")),
-        ChannelKind { history_age_max: Duration::from_secs(1), ..disk("brief") },
-        ChannelKind { slow: SlowPolicy::SkipToLatest, ..memory("skip") },
-        ChannelKind { presence: false, ..memory("quiet") },
-        ChannelKind { publish_rate_max: 1, ..memory("rated") },
-        ChannelKind { allowed: vec![Verb::Subscribe, Verb::Publish], ..memory("open") },
+        ChannelKind {
+            history_age_max: Duration::from_secs(1),
+            ..disk("brief")
+        },
+        ChannelKind {
+            slow: SlowPolicy::SkipToLatest,
+            ..disk("skip")
+        },
+        ChannelKind {
+            presence: false,
+            ..memory("quiet")
+        },
+        ChannelKind {
+            publish_rate_max: 1,
+            ..memory("rated")
+        },
+        ChannelKind {
+            allowed: vec![Verb::Subscribe, Verb::Publish],
+            ..memory("open")
+        },
     ])
     .expect("the patterns begin differently")
 }

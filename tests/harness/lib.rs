@@ -13,6 +13,7 @@
 mod backend;
 mod client;
 mod copy;
+mod driver;
 mod everywhere;
 mod goodbye;
 mod kinds;
@@ -26,6 +27,7 @@ mod token;
 pub use backend::Backend;
 pub use client::Client;
 pub use copy::Copy;
+pub use driver::Driver;
 pub use everywhere::{At, everywhere, in_both_forms};
 pub use goodbye::Goodbye;
 pub use kinds::kinds;

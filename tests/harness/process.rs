@@ -38,7 +38,9 @@ impl Process {
         let mut child = command.spawn().expect("the binary runs");
         let stdout = child.stdout.take().expect("its output is piped");
         let mut lines = BufReader::new(stdout).lines().map_while(Result::ok);
-        let address = lines.find_map(|line| address_in(&line)).expect("it says where it listens");
+        let address = lines
+            .find_map(|line| address_in(&line))
+            .expect("it says where it listens");
         // Whatever it says later must not fill the pipe.
         std::thread::spawn(move || lines.for_each(drop));
         Self { child, address }
@@ -70,7 +72,10 @@ impl Drop for Process {
 /// The address in a line such as `listening on http://127.0.0.1:8000`.
 fn address_in(line: &str) -> Option<SocketAddr> {
     let rest = line.split_once("http://")?.1;
-    rest.split(|c: char| c == '/' || c.is_whitespace()).next()?.parse().ok()
+    rest.split(|c: char| c == '/' || c.is_whitespace())
+        .next()?
+        .parse()
+        .ok()
 }
 
 /// The binary beside the tests, up to date: Cargo builds it for its own package's tests only.
@@ -78,7 +83,10 @@ fn binary() -> &'static Path {
     static BINARY: OnceLock<PathBuf> = OnceLock::new();
     BINARY.get_or_init(|| {
         let tests = std::env::current_exe().expect("the tests' own path");
-        let folder = tests.parent().and_then(Path::parent).expect("it is target/<profile>/deps");
+        let folder = tests
+            .parent()
+            .and_then(Path::parent)
+            .expect("it is target/<profile>/deps");
         let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
         let mut build = Command::new(cargo);
         build.args(["build", "--quiet", "--package", "parlor", "--bin", "parlor"]);
@@ -86,7 +94,10 @@ fn binary() -> &'static Path {
             build.arg("--release");
         }
         let target = folder.parent().expect("the target directory");
-        let built = build.env("CARGO_TARGET_DIR", target).status().expect("cargo runs");
+        let built = build
+            .env("CARGO_TARGET_DIR", target)
+            .status()
+            .expect("cargo runs");
         assert!(built.success(), "unable to build the server");
         folder.join("parlor")
     })

@@ -45,7 +45,11 @@ impl Setup {
         config.storage.data_dir = Some(directory.path().to_owned());
         config.transport.drain_window = Duration::ZERO;
         config.session.commands_per_second_max = 0;
-        Self { config, form, directory }
+        Self {
+            config,
+            form,
+            directory,
+        }
     }
 
     /// The same with something changed.
@@ -90,8 +94,16 @@ impl Setup {
             // Nobody listens after a failed test.
             let _over = tell_end.send(());
         });
-        let address = in_time("the server to start", ready).await.expect("the server starts");
-        Server { setup: self, address, stop: Some(stop), thread: Some(thread), ended: Some(ended) }
+        let address = in_time("the server to start", ready)
+            .await
+            .expect("the server starts");
+        Server {
+            setup: self,
+            address,
+            stop: Some(stop),
+            thread: Some(thread),
+            ended: Some(ended),
+        }
     }
 
     /// Where it keeps its log.
@@ -156,12 +168,22 @@ impl Server {
 
     /// A connected user, in development mode.
     pub async fn join(&self, user: &str) -> Client {
-        self.join_with(Connect { user: Some(user.to_owned()), ..Connect::default() }).await.0
+        self.join_with(Connect {
+            user: Some(user.to_owned()),
+            ..Connect::default()
+        })
+        .await
+        .0
     }
 
     /// A connection with this token.
     pub async fn join_by_token(&self, token: &str) -> Client {
-        self.join_with(Connect { token: Some(token.to_owned()), ..Connect::default() }).await.0
+        self.join_with(Connect {
+            token: Some(token.to_owned()),
+            ..Connect::default()
+        })
+        .await
+        .0
     }
 
     /// A connection by any `connect` that is accepted.
@@ -234,7 +256,9 @@ impl Server {
             .expect("waiting does not panic")
             .expect("the server drains in time")
             .expect("the server does not panic");
-        Stopped { setup: self.setup.clone() }
+        Stopped {
+            setup: self.setup.clone(),
+        }
     }
 }
 
@@ -248,6 +272,14 @@ impl Stopped {
     /// Starts it again on the same directory.
     pub async fn start(self) -> Server {
         self.setup.start().await
+    }
+
+    /// The same on a fixed address: where clients expect it.
+    pub async fn start_at(self, address: SocketAddr) -> Server {
+        self.setup
+            .with(|config| config.listen = address)
+            .start()
+            .await
     }
 
     /// Where it kept its log.

@@ -38,7 +38,10 @@ impl Token {
     #[must_use]
     pub fn may(mut self, verbs: &[&str], channels: &str) -> Self {
         let capability = json!({ "channels": channels, "allow": verbs });
-        self.0["caps"].as_array_mut().expect("a list").push(capability);
+        self.0["caps"]
+            .as_array_mut()
+            .expect("a list")
+            .push(capability);
         self
     }
 

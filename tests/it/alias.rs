@@ -42,18 +42,32 @@ async fn write_until(mut writer: Client, channel: &str, is_over: &Cell<bool>) {
 
 async fn come_and_go(mut reader: Client, channel: &str) {
     for _ in 0..ROUNDS {
-        let subscribe = reader.send(Command::Subscribe(Subscribe::new(channel))).await;
-        let Reply::Subscribe(subscribed) = silently(&mut reader, subscribe).await else { panic!("not subscribed") };
+        let subscribe = reader
+            .send(Command::Subscribe(Subscribe::new(channel)))
+            .await;
+        let Reply::Subscribe(subscribed) = silently(&mut reader, subscribe).await else {
+            panic!("not subscribed")
+        };
         let mut next = subscribed.offset + 1;
         for event in reader.events(3).await {
-            assert_eq!(event.offset, Some(next), "live events start right behind the reply");
+            assert_eq!(
+                event.offset,
+                Some(next),
+                "live events start right behind the reply"
+            );
             next += 1;
         }
-        let command = Unsubscribe { channel: channel.to_owned() };
+        let command = Unsubscribe {
+            channel: channel.to_owned(),
+        };
         let unsubscribe = reader.send(Command::Unsubscribe(command)).await;
         until(&mut reader, unsubscribe, &subscribed, next).await;
         // A ping's round trip gives what was under way the time to come.
-        assert_eq!(reader.pushes_so_far().await, [], "nothing follows the reply");
+        assert_eq!(
+            reader.pushes_so_far().await,
+            [],
+            "nothing follows the reply"
+        );
     }
 }
 
@@ -69,7 +83,10 @@ async fn silently(reader: &mut Client, id: u32) -> Reply {
 async fn until(reader: &mut Client, id: u32, subscribed: &Subscribed, mut next: u64) {
     loop {
         match reader.message().await {
-            ServerMessage::Push(Push::Event { alias, event: Event { offset, .. } }) => {
+            ServerMessage::Push(Push::Event {
+                alias,
+                event: Event { offset, .. },
+            }) => {
                 assert_eq!((alias, offset), (subscribed.alias, Some(next)));
                 next += 1;
             }
@@ -91,7 +108,10 @@ fn one_channel_has_one_alias_for_all_connections() {
         for client in &mut clients {
             aliases.push(client.subscribe("disk:a").await.alias);
         }
-        assert!(aliases.iter().all(|alias| *alias == aliases[0]), "{aliases:?}");
+        assert!(
+            aliases.iter().all(|alias| *alias == aliases[0]),
+            "{aliases:?}"
+        );
         assert_ne!(clients[0].subscribe("disk:b").await.alias, aliases[0]);
     });
 }

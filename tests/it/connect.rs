@@ -1,6 +1,8 @@
 //! `connect`: who one is, what holds on the connection, and everything resumed in one round trip.
 
-use parlor_protocol::command::{Command, Connect, History, Ping, SessionKey, Subscribe, Unsubscribe};
+use parlor_protocol::command::{
+    Command, Connect, History, Ping, SessionKey, Subscribe, Unsubscribe,
+};
 use parlor_protocol::reply::SubscribeOutcome;
 use parlor_protocol::{CloseCode, ErrorCode, limits};
 use parlor_tests::{Token, everywhere, in_both_forms, publish, said, text};
@@ -13,11 +15,26 @@ fn connect_tells_who_one_is_and_what_holds() {
         let hello = ann.hello();
         assert_eq!(hello.user.as_deref(), Some("ann"));
         assert!(hello.server.starts_with("parlor/"), "{}", hello.server);
-        assert_eq!(hello.limits.frame_bytes_max as usize, limits::FRAME_BYTES_MAX);
-        assert_eq!(hello.limits.commands_per_frame_max as usize, limits::COMMANDS_PER_FRAME_MAX);
-        assert_eq!(hello.limits.channels_max as usize, limits::CHANNELS_PER_CONNECTION_MAX);
-        assert_eq!(hello.limits.payload_bytes_max as usize, limits::PAYLOAD_BYTES_MAX);
-        assert_eq!(hello.limits.history_page_max as usize, limits::HISTORY_PAGE_MAX);
+        assert_eq!(
+            hello.limits.frame_bytes_max as usize,
+            limits::FRAME_BYTES_MAX
+        );
+        assert_eq!(
+            hello.limits.commands_per_frame_max as usize,
+            limits::COMMANDS_PER_FRAME_MAX
+        );
+        assert_eq!(
+            hello.limits.channels_max as usize,
+            limits::CHANNELS_PER_CONNECTION_MAX
+        );
+        assert_eq!(
+            hello.limits.payload_bytes_max as usize,
+            limits::PAYLOAD_BYTES_MAX
+        );
+        assert_eq!(
+            hello.limits.history_page_max as usize,
+            limits::HISTORY_PAGE_MAX
+        );
         assert_eq!(hello.limits.dedup_window_ms, limits::DEDUP_WINDOW_MS);
         assert_eq!(hello.ping_interval_ms, limits::PING_INTERVAL_DEFAULT_MS);
         assert_eq!(hello.expires_in_ms, None);
@@ -52,7 +69,10 @@ fn a_token_says_who_one_is_and_until_when() {
 fn without_development_mode_nobody_is_believed_without_a_token() {
     in_both_forms(async |at| {
         let server = at.setup().with_tokens().start().await;
-        let connect = Connect { user: Some("ann".to_owned()), ..Connect::default() };
+        let connect = Connect {
+            user: Some("ann".to_owned()),
+            ..Connect::default()
+        };
         let (mut client, refused) = server.try_join(connect).await;
         assert_eq!(refused.unwrap_err().kind(), Some(ErrorCode::BadToken));
         client.expect_close(CloseCode::BadToken).await;
@@ -68,7 +88,9 @@ fn whatever_comes_before_connect_is_refused_and_ends_the_connection() {
         let early = [
             Command::Publish(publish("disk:a", text("early"))),
             Command::Subscribe(Subscribe::new("disk:a")),
-            Command::Unsubscribe(Unsubscribe { channel: "disk:a".to_owned() }),
+            Command::Unsubscribe(Unsubscribe {
+                channel: "disk:a".to_owned(),
+            }),
             Command::History(history),
             Command::Ping(Ping {}),
         ];
@@ -79,7 +101,10 @@ fn whatever_comes_before_connect_is_refused_and_ends_the_connection() {
             client.expect_close(CloseCode::ConnectRefused).await;
         }
         let mut ann = server.join("ann").await;
-        assert!(ann.whole_history("disk:a").await.is_empty(), "nothing of it was done");
+        assert!(
+            ann.whole_history("disk:a").await.is_empty(),
+            "nothing of it was done"
+        );
     });
 }
 
@@ -96,7 +121,14 @@ fn what_follows_a_refused_connect_in_the_same_frame_is_not_done() {
             .await;
         client.expect_close(CloseCode::BadToken).await;
         let token = Token::of("ann").may(&["history"], "*").sign();
-        assert!(server.join_by_token(&token).await.whole_history("open:a").await.is_empty());
+        assert!(
+            server
+                .join_by_token(&token)
+                .await
+                .whole_history("open:a")
+                .await
+                .is_empty()
+        );
     });
 }
 
@@ -104,7 +136,10 @@ fn what_follows_a_refused_connect_in_the_same_frame_is_not_done() {
 fn a_malformed_connect_is_answered_and_ends_the_connection() {
     everywhere(async |at| {
         let server = at.start().await;
-        let connect = Connect { user: Some("u".repeat(129)), ..Connect::default() };
+        let connect = Connect {
+            user: Some("u".repeat(129)),
+            ..Connect::default()
+        };
         let (mut client, refused) = server.try_join(connect).await;
         assert_eq!(refused.unwrap_err().kind(), Some(ErrorCode::TooLarge));
         client.expect_close(CloseCode::ConnectRefused).await;
@@ -127,17 +162,31 @@ fn one_round_trip_resumes_everything() {
         };
         let connect = Connect {
             user: Some("ann".to_owned()),
-            subscriptions: vec![from("disk:one", one), from("memory:two", two), Subscribe::new("nowhere")],
+            subscriptions: vec![
+                from("disk:one", one),
+                from("memory:two", two),
+                Subscribe::new("nowhere"),
+            ],
             ..Connect::default()
         };
         let (mut ann, hello) = server.join_with(connect).await;
         for (outcome, channel) in hello.subscriptions.iter().zip(["disk:one", "memory:two"]) {
-            let SubscribeOutcome::Subscribed(subscribed) = outcome else { panic!("{outcome:?}") };
+            let SubscribeOutcome::Subscribed(subscribed) = outcome else {
+                panic!("{outcome:?}")
+            };
             assert_eq!(subscribed.channel, channel);
-            assert_eq!((subscribed.recovered, subscribed.from, subscribed.to), (Some(true), Some(1), Some(1)));
+            assert_eq!(
+                (subscribed.recovered, subscribed.from, subscribed.to),
+                (Some(true), Some(1), Some(1))
+            );
         }
-        let SubscribeOutcome::Refused { channel, error } = &hello.subscriptions[2] else { panic!("{hello:?}") };
-        assert_eq!((channel.as_str(), error.kind()), ("nowhere", Some(ErrorCode::UnknownChannelKind)));
+        let SubscribeOutcome::Refused { channel, error } = &hello.subscriptions[2] else {
+            panic!("{hello:?}")
+        };
+        assert_eq!(
+            (channel.as_str(), error.kind()),
+            ("nowhere", Some(ErrorCode::UnknownChannelKind))
+        );
         let events = ann.events(2).await;
         let mut words: Vec<_> = events.iter().map(said).collect();
         words.sort_unstable();
@@ -162,10 +211,16 @@ fn a_session_that_is_not_ones_own_is_replaced_by_a_new_one() {
         let server = at.start().await;
         let ann = server.join("ann").await;
         let of_ann = ann.hello().session.clone();
-        let forged = SessionKey { secret: "guessed".to_owned(), ..of_ann.clone() };
+        let forged = SessionKey {
+            secret: "guessed".to_owned(),
+            ..of_ann.clone()
+        };
         for (user, session) in [("ann", forged), ("eve", of_ann.clone())] {
-            let connect =
-                Connect { user: Some(user.to_owned()), session: Some(session), ..Connect::default() };
+            let connect = Connect {
+                user: Some(user.to_owned()),
+                session: Some(session),
+                ..Connect::default()
+            };
             let (_, hello) = server.join_with(connect).await;
             assert_ne!(hello.session.id, of_ann.id, "{user}");
         }
@@ -185,7 +240,12 @@ fn the_wished_ping_interval_is_clamped_and_told() {
             (Some(u32::MAX), limits::PING_INTERVAL_MAX_MS),
         ];
         for (ping_interval_ms, expected) in wishes {
-            let (_, hello) = server.join_with(Connect { ping_interval_ms, ..Connect::default() }).await;
+            let (_, hello) = server
+                .join_with(Connect {
+                    ping_interval_ms,
+                    ..Connect::default()
+                })
+                .await;
             assert_eq!(hello.ping_interval_ms, expected);
         }
     });
@@ -196,13 +256,22 @@ fn the_forms_of_the_wire_speak_with_each_other() {
     // Also between shards: a JSON publisher and MessagePack readers on every shard, and the other way round.
     everywhere(async |at| {
         let server = at.start().await;
-        let other = parlor_protocol::Form::ALL.into_iter().find(|form| *form != at.form);
-        let mut writer = parlor_tests::Client::open(server.address(), other.expect("there are two")).await;
+        let other = parlor_protocol::Form::ALL
+            .into_iter()
+            .find(|form| *form != at.form);
+        let mut writer =
+            parlor_tests::Client::open(server.address(), other.expect("there are two")).await;
         writer.connect(Connect::default()).await.expect("connected");
         let mut readers = server.audience("ann", "disk:mixed").await;
-        let payloads = [parlor_tests::json(r#"{"a":[1,null]}"#), parlor_tests::binary(&[0, 255, 10])];
+        let payloads = [
+            parlor_tests::json(r#"{"a":[1,null]}"#),
+            parlor_tests::binary(&[0, 255, 10]),
+        ];
         for payload in payloads {
-            writer.try_publish(publish("disk:mixed", payload.clone())).await.expect("published");
+            writer
+                .try_publish(publish("disk:mixed", payload.clone()))
+                .await
+                .expect("published");
             for reader in &mut readers {
                 assert_eq!(reader.event().await.payload.as_ref(), Some(&payload));
             }
@@ -214,7 +283,11 @@ fn the_forms_of_the_wire_speak_with_each_other() {
 fn a_full_server_refuses_the_handshake() {
     // Not a promise of the protocol but of "everything is bounded": the next connection is told, not held.
     in_both_forms(async |at| {
-        let server = at.setup().with(|config| config.transport.connections_max = 1).start().await;
+        let server = at
+            .setup()
+            .with(|config| config.transport.connections_max = 1)
+            .start()
+            .await;
         let _first = server.join("ann").await;
         let status = server.backend().get_upgrade("/v1/socket").await;
         assert_eq!(status, 503);

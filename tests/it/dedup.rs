@@ -11,10 +11,21 @@ fn a_retry_on_another_connection_gets_the_first_ones_place() {
         for channel in ["disk:a", "memory:a"] {
             let mut audience = server.audience("ann", channel).await;
             let mut ann = server.join("ann").await;
-            let first = ann.publish_as("m-1", channel, "once").await.expect("published");
+            let first = ann
+                .publish_as("m-1", channel, "once")
+                .await
+                .expect("published");
             assert!(!first.duplicate);
-            for other in server.join_every_shard("ann").await.iter_mut().chain([&mut ann]) {
-                let again = other.publish_as("m-1", channel, "once").await.expect("answered");
+            for other in server
+                .join_every_shard("ann")
+                .await
+                .iter_mut()
+                .chain([&mut ann])
+            {
+                let again = other
+                    .publish_as("m-1", channel, "once")
+                    .await
+                    .expect("answered");
                 assert!(again.duplicate);
                 assert_eq!((again.offset, again.time), (first.offset, first.time));
                 assert_eq!(again.position, first.position);
@@ -22,7 +33,10 @@ fn a_retry_on_another_connection_gets_the_first_ones_place() {
             ann.publish(channel, "next").await;
             for subscriber in &mut audience {
                 let events = subscriber.events(2).await;
-                assert_eq!(events.iter().map(said).collect::<Vec<_>>(), ["once", "next"]);
+                assert_eq!(
+                    events.iter().map(said).collect::<Vec<_>>(),
+                    ["once", "next"]
+                );
             }
         }
     });
@@ -33,13 +47,22 @@ fn a_retry_after_a_restart_gets_the_first_ones_place() {
     everywhere(async |at| {
         let server = at.start().await;
         let mut ann = server.join("ann").await;
-        let first = ann.publish_as("m-1", "disk:a", "once").await.expect("published");
+        let first = ann
+            .publish_as("m-1", "disk:a", "once")
+            .await
+            .expect("published");
         ann.leave().await;
         let server = server.stop().await.start().await;
         let mut ann = server.join("ann").await;
-        let again = ann.publish_as("m-1", "disk:a", "once").await.expect("answered");
+        let again = ann
+            .publish_as("m-1", "disk:a", "once")
+            .await
+            .expect("answered");
         assert!(again.duplicate);
-        assert_eq!((again.offset, again.position), (first.offset, first.position));
+        assert_eq!(
+            (again.offset, again.position),
+            (first.offset, first.position)
+        );
     });
 }
 
@@ -49,18 +72,34 @@ fn the_same_id_with_other_content_is_refused() {
         let server = at.start().await;
         let mut ann = server.join("ann").await;
         for channel in ["disk:a", "memory:a"] {
-            let first = Publish { id: Some("m-1".to_owned()), ..publish(channel, json("\"aQ==\"")) };
+            let first = Publish {
+                id: Some("m-1".to_owned()),
+                ..publish(channel, json("\"aQ==\""))
+            };
             ann.try_publish(first.clone()).await.expect("published");
             let others = [
-                Publish { payload: text("other"), ..first.clone() },
-                Publish { payload: binary(b"\"aQ==\""), ..first.clone() },
-                Publish { tags: [("a".to_owned(), "b".to_owned())].into(), ..first.clone() },
+                Publish {
+                    payload: text("other"),
+                    ..first.clone()
+                },
+                Publish {
+                    payload: binary(b"\"aQ==\""),
+                    ..first.clone()
+                },
+                Publish {
+                    tags: [("a".to_owned(), "b".to_owned())].into(),
+                    ..first.clone()
+                },
             ];
             for other in others {
                 let refused = ann.try_publish(other).await.unwrap_err();
                 assert_eq!(refused.kind(), Some(ErrorCode::IdReused));
             }
-            assert_eq!(ann.publish(channel, "next").await.offset, 2, "nothing of it was logged");
+            assert_eq!(
+                ann.publish(channel, "next").await.offset,
+                2,
+                "nothing of it was logged"
+            );
         }
     });
 }
@@ -72,7 +111,10 @@ fn an_id_is_its_senders_and_its_channels_own() {
         let (mut ann, mut bob) = (server.join("ann").await, server.join("bob").await);
         for channel in ["disk:a", "disk:b", "memory:a"] {
             for client in [&mut ann, &mut bob] {
-                let published = client.publish_as("m-1", channel, channel).await.expect("published");
+                let published = client
+                    .publish_as("m-1", channel, channel)
+                    .await
+                    .expect("published");
                 assert!(!published.duplicate, "{channel}");
             }
         }
@@ -98,11 +140,20 @@ fn retries_at_the_same_time_are_one_message() {
         for channel in ["disk:a", "memory:a"] {
             let mut clients = server.join_every_shard("ann").await;
             clients.push(server.join("ann").await);
-            let tries = clients.iter_mut().map(|client| client.publish_as("m-1", channel, "once"));
+            let tries = clients
+                .iter_mut()
+                .map(|client| client.publish_as("m-1", channel, "once"));
             let answers = futures_util::future::join_all(tries).await;
-            let answers: Vec<_> = answers.into_iter().map(|answer| answer.expect("answered")).collect();
+            let answers: Vec<_> = answers
+                .into_iter()
+                .map(|answer| answer.expect("answered"))
+                .collect();
             assert_eq!(answers.iter().filter(|answer| !answer.duplicate).count(), 1);
-            assert!(answers.iter().all(|answer| answer.position == answers[0].position));
+            assert!(
+                answers
+                    .iter()
+                    .all(|answer| answer.position == answers[0].position)
+            );
             assert_eq!(clients[0].whole_history(channel).await.len(), 1);
         }
     });

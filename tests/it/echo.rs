@@ -24,9 +24,18 @@ fn without_echo_the_own_copy_comes_in_its_place_without_data() {
             let events = ann.events(3).await;
             assert_eq!((said(&events[0]), said(&events[2])), ("before", "after"));
             let own = &events[1];
-            assert!(own.own && own.payload.is_none() && own.tags.is_empty(), "{own:?}");
-            assert_eq!((own.offset, own.position.as_ref()), (Some(2), Some(&published.position)));
-            assert_eq!((own.id.as_deref(), own.user.as_deref()), (Some("m"), Some("ann")));
+            assert!(
+                own.own && own.payload.is_none() && own.tags.is_empty(),
+                "{own:?}"
+            );
+            assert_eq!(
+                (own.offset, own.position.as_ref()),
+                (Some(2), Some(&published.position))
+            );
+            assert_eq!(
+                (own.id.as_deref(), own.user.as_deref()),
+                (Some("m"), Some("ann"))
+            );
             for bob in &mut audience {
                 let events = bob.events(3).await;
                 assert!(!events[1].own);
@@ -43,7 +52,10 @@ fn the_users_other_connections_have_the_data() {
         let mut others = server.audience("ann", "disk:a").await;
         let mut ann = server.join("ann").await;
         ann.subscribe("disk:a").await;
-        let quiet = Publish { echo: false, ..publish("disk:a", text("mine")) };
+        let quiet = Publish {
+            echo: false,
+            ..publish("disk:a", text("mine"))
+        };
         ann.try_publish(quiet).await.expect("published");
         assert!(ann.event().await.own);
         for other in &mut others {

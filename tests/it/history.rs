@@ -8,11 +8,20 @@ use parlor_tests::{Client, Token, everywhere, in_both_forms, said};
 const KINDS: [&str; 2] = ["disk:a", "memory:a"];
 
 fn history(channel: &str, direction: Direction) -> History {
-    History { channel: channel.to_owned(), direction, offset: None, time: None, limit: None }
+    History {
+        channel: channel.to_owned(),
+        direction,
+        offset: None,
+        time: None,
+        limit: None,
+    }
 }
 
 fn offsets(page: &Page) -> Vec<u64> {
-    page.events.iter().filter_map(|event| event.offset).collect()
+    page.events
+        .iter()
+        .filter_map(|event| event.offset)
+        .collect()
 }
 
 async fn page(client: &mut Client, command: History) -> Page {
@@ -27,7 +36,10 @@ fn pages_follow_each_other_in_both_directions_without_a_hole() {
         for channel in KINDS {
             let last = ann.publish_many(channel, 0..25).await;
             for direction in [Direction::Forward, Direction::Backward] {
-                let mut command = History { limit: Some(10), ..history(channel, direction) };
+                let mut command = History {
+                    limit: Some(10),
+                    ..history(channel, direction)
+                };
                 let mut found = Vec::new();
                 loop {
                     let page = page(&mut ann, command.clone()).await;
@@ -59,9 +71,15 @@ fn time_is_an_address_like_the_offset() {
                 times.push(ann.publish(channel, word).await.time);
             }
             let at_third = Some(times[2]);
-            let after = History { time: at_third, ..history(channel, Direction::Forward) };
+            let after = History {
+                time: at_third,
+                ..history(channel, Direction::Forward)
+            };
             assert_eq!(offsets(&page(&mut ann, after).await), [4, 5], "exclusive");
-            let before = History { time: at_third, ..history(channel, Direction::Backward) };
+            let before = History {
+                time: at_third,
+                ..history(channel, Direction::Backward)
+            };
             assert_eq!(offsets(&page(&mut ann, before).await), [2, 1], "exclusive");
         }
     });
@@ -75,7 +93,11 @@ fn without_a_start_it_begins_at_the_end_that_it_comes_from() {
         for channel in KINDS {
             ann.publish_many(channel, 0..60).await;
             let newest = page(&mut ann, history(channel, Direction::Backward)).await;
-            assert_eq!(offsets(&newest), (11..=60).rev().collect::<Vec<_>>(), "fifty by default");
+            assert_eq!(
+                offsets(&newest),
+                (11..=60).rev().collect::<Vec<_>>(),
+                "fifty by default"
+            );
             assert!(newest.more);
             let oldest = page(&mut ann, history(channel, Direction::Forward)).await;
             assert_eq!(offsets(&oldest), (1..=50).collect::<Vec<_>>());
@@ -90,7 +112,10 @@ fn a_limit_of_none_tells_the_top_alone() {
         let mut ann = server.join("ann").await;
         for channel in KINDS {
             let published = ann.publish(channel, 1).await;
-            let none = History { limit: Some(0), ..history(channel, Direction::Backward) };
+            let none = History {
+                limit: Some(0),
+                ..history(channel, Direction::Backward)
+            };
             let page = page(&mut ann, none).await;
             assert!(page.events.is_empty());
             assert_eq!((page.offset, page.position), (1, published.position));
@@ -117,7 +142,11 @@ fn an_offset_and_a_time_at_once_are_refused() {
         let server = at.start().await;
         let mut ann = server.join("ann").await;
         let time = Some(ann.hello().time);
-        let both = History { offset: Some(1), time, ..history("disk:a", Direction::Forward) };
+        let both = History {
+            offset: Some(1),
+            time,
+            ..history("disk:a", Direction::Forward)
+        };
         let refused = ann.try_history(both).await.unwrap_err();
         assert_eq!(refused.kind(), Some(ErrorCode::BadRequest));
     });
@@ -131,9 +160,17 @@ fn retention_keeps_the_newest_and_the_offsets() {
         for channel in ["short:a", "short-memory:a"] {
             ann.publish_many(channel, 0..12).await;
             let kept = ann.whole_history(channel).await;
-            let kept: Vec<_> = kept.iter().map(|event| (event.offset, said(event))).collect();
-            let expected: Vec<_> = (8..=12).map(|offset| (Some(offset), (offset - 1).to_string())).collect();
-            let expected: Vec<_> = expected.iter().map(|(offset, words)| (*offset, words.as_str())).collect();
+            let kept: Vec<_> = kept
+                .iter()
+                .map(|event| (event.offset, said(event)))
+                .collect();
+            let expected: Vec<_> = (8..=12)
+                .map(|offset| (Some(offset), (offset - 1).to_string()))
+                .collect();
+            let expected: Vec<_> = expected
+                .iter()
+                .map(|(offset, words)| (*offset, words.as_str()))
+                .collect();
             assert_eq!(kept, expected, "{channel}");
         }
     });
@@ -163,7 +200,10 @@ fn who_may_not_read_history_is_told() {
         let token = Token::of("ann").may(&["subscribe", "publish"], "*").sign();
         let mut ann = server.join_by_token(&token).await;
         ann.publish("disk:a", 1).await;
-        let refused = ann.try_history(history("disk:a", Direction::Forward)).await.unwrap_err();
+        let refused = ann
+            .try_history(history("disk:a", Direction::Forward))
+            .await
+            .unwrap_err();
         assert_eq!(refused.kind(), Some(ErrorCode::NotPermitted));
     });
 }

@@ -73,12 +73,22 @@ fn any_frame_is_as_good_as_a_pong() {
 #[test]
 fn who_never_says_connect_is_closed() {
     everywhere(async |at| {
-        let setup = at.setup().with(|config| config.session.connect_timeout = Duration::from_millis(300));
+        let setup = at
+            .setup()
+            .with(|config| config.session.connect_timeout = Duration::from_millis(300));
         let server = setup.start().await;
-        server.open().await.expect_close(CloseCode::ConnectTimeout).await;
+        server
+            .open()
+            .await
+            .expect_close(CloseCode::ConnectTimeout)
+            .await;
         // Who said it in time is left alone.
         let mut ann = server.join("ann").await;
-        server.open().await.expect_close(CloseCode::ConnectTimeout).await;
+        server
+            .open()
+            .await
+            .expect_close(CloseCode::ConnectTimeout)
+            .await;
         ann.ping().await;
     });
 }
@@ -88,10 +98,23 @@ fn the_documented_times_are_the_configured_ones() {
     let config = Config::defaults().expect("the defaults");
     let ms = |ms: u32| Duration::from_millis(ms.into());
     assert_eq!(config.session.pong_timeout, ms(limits::PONG_TIMEOUT_MS));
-    assert_eq!(config.session.ping_interval, ms(limits::PING_INTERVAL_DEFAULT_MS));
-    assert_eq!(config.session.ping_interval_min, ms(limits::PING_INTERVAL_MIN_MS));
-    assert_eq!(config.session.ping_interval_max, ms(limits::PING_INTERVAL_MAX_MS));
-    assert_eq!(config.session.connect_timeout, Duration::from_secs(10), "as SPEC.md says");
+    assert_eq!(
+        config.session.ping_interval,
+        ms(limits::PING_INTERVAL_DEFAULT_MS)
+    );
+    assert_eq!(
+        config.session.ping_interval_min,
+        ms(limits::PING_INTERVAL_MIN_MS)
+    );
+    assert_eq!(
+        config.session.ping_interval_max,
+        ms(limits::PING_INTERVAL_MAX_MS)
+    );
+    assert_eq!(
+        config.session.connect_timeout,
+        Duration::from_secs(10),
+        "as SPEC.md says"
+    );
 }
 
 #[test]
@@ -102,7 +125,10 @@ fn a_ping_interval_of_ones_own_is_kept() {
             config.session.pong_timeout = Duration::from_millis(300);
         });
         let server = setup.start().await;
-        let connect = Connect { ping_interval_ms: Some(300), ..Connect::default() };
+        let connect = Connect {
+            ping_interval_ms: Some(300),
+            ..Connect::default()
+        };
         let (mut ann, hello) = server.join_with(connect).await;
         assert_eq!(hello.ping_interval_ms, 300);
         ann.ignore_pings();

@@ -9,13 +9,27 @@
 )]
 
 mod alias;
+mod backend;
+mod codes;
 mod connect;
+mod crash;
 mod dedup;
+mod drain;
 mod echo;
+mod forward;
 mod history;
+mod http_hostile;
+mod http_strangers;
+mod interleavings;
+mod limits;
 mod liveness;
-mod order;
+mod presence;
+mod promises;
 mod publish;
+mod raw_http;
 mod recovery;
+mod refresh;
+mod session;
 mod signal;
+mod slow;
 mod subscribe;

@@ -1,8 +1,8 @@
 //! `publish`: what an answer means, and what is carried from publisher to reader.
 
 use parlor_protocol::command::{Command, Publish};
-use parlor_protocol::{ErrorCode, EventKind, Reply};
 use parlor_protocol::limits::PAYLOAD_BYTES_MAX;
+use parlor_protocol::{ErrorCode, EventKind, Reply};
 use parlor_tests::{binary, blob, everywhere, json, publish, said, text};
 
 #[test]
@@ -38,14 +38,21 @@ fn everything_but_the_payloads_blanks_arrives_as_it_was_sent() {
         for (index, payload) in payloads.into_iter().enumerate() {
             let sent = Publish {
                 id: Some(format!("m-{index}")),
-                tags: [("lang".to_owned(), "en".to_owned()), (String::new(), String::new())].into(),
+                tags: [
+                    ("lang".to_owned(), "en".to_owned()),
+                    (String::new(), String::new()),
+                ]
+                .into(),
                 ..publish("disk:a", payload)
             };
             ann.try_publish(sent.clone()).await.expect("published");
             for bob in &mut audience {
                 let event = bob.event().await;
                 assert_eq!(event.kind, EventKind::Message);
-                assert_eq!((event.offset, event.seq), (Some(index as u64 + 1), Some(index as u64 + 1)));
+                assert_eq!(
+                    (event.offset, event.seq),
+                    (Some(index as u64 + 1), Some(index as u64 + 1))
+                );
                 assert_eq!((&event.id, &event.tags), (&sent.id, &sent.tags));
                 assert_eq!((event.user.as_deref(), event.own), (Some("ann"), false));
                 assert_eq!(event.payload, Some(sent.payload.clone()));
@@ -62,7 +69,9 @@ fn what_is_pushed_is_what_history_tells() {
         for channel in ["disk:a", "memory:a"] {
             ann.subscribe(channel).await;
             for word in 0..5 {
-                ann.publish_as(&format!("m-{word}"), channel, word).await.expect("published");
+                ann.publish_as(&format!("m-{word}"), channel, word)
+                    .await
+                    .expect("published");
             }
             let pushed = ann.events(5).await;
             assert_eq!(pushed, ann.whole_history(channel).await);
@@ -79,11 +88,16 @@ fn a_frame_of_many_publishes_keeps_their_order() {
             let commands = (0..100).map(|word| Command::Publish(publish(channel, text(word))));
             let ids = ann.send_together(commands).await;
             for (offset, id) in (1..).zip(ids) {
-                let Ok(Reply::Publish(published)) = ann.reply(id).await else { panic!("not published") };
+                let Ok(Reply::Publish(published)) = ann.reply(id).await else {
+                    panic!("not published")
+                };
                 assert_eq!(published.offset, offset);
             }
             let history = ann.whole_history(channel).await;
-            assert_eq!(history.iter().map(said).collect::<Vec<_>>(), (0..100).map(|word| word.to_string()).collect::<Vec<_>>());
+            assert_eq!(
+                history.iter().map(said).collect::<Vec<_>>(),
+                (0..100).map(|word| word.to_string()).collect::<Vec<_>>()
+            );
         }
     });
 }
@@ -93,7 +107,8 @@ fn a_command_without_an_id_is_done_without_a_reply() {
     everywhere(async |at| {
         let server = at.start().await;
         let mut ann = server.join("ann").await;
-        ann.send_without_id(Command::Publish(publish("disk:a", text("quietly")))).await;
+        ann.send_without_id(Command::Publish(publish("disk:a", text("quietly"))))
+            .await;
         ann.ping().await;
         assert_eq!(ann.take_waiting(), []);
         assert_eq!(ann.whole_history("disk:a").await.len(), 1);

@@ -6,13 +6,27 @@ use parlor_tests::{Client, Token, everywhere, in_both_forms, said};
 
 const KINDS: [&str; 2] = ["disk:a", "memory:a"];
 
-async fn from(client: &mut Client, channel: &str, position: &str) -> parlor_protocol::reply::Subscribed {
-    client.resume(channel, Recover::From(position.to_owned())).await
+async fn from(
+    client: &mut Client,
+    channel: &str,
+    position: &str,
+) -> parlor_protocol::reply::Subscribed {
+    client
+        .resume(channel, Recover::From(position.to_owned()))
+        .await
 }
 
-async fn assert_not_recovered(client: &mut Client, channel: &str, position: &str, reason: NotRecovered) {
+async fn assert_not_recovered(
+    client: &mut Client,
+    channel: &str,
+    position: &str,
+    reason: NotRecovered,
+) {
     let subscribed = from(client, channel, position).await;
-    assert_eq!((subscribed.recovered, subscribed.reason), (Some(false), Some(reason)));
+    assert_eq!(
+        (subscribed.recovered, subscribed.reason),
+        (Some(false), Some(reason))
+    );
     assert_eq!((subscribed.from, subscribed.to), (None, None));
     // None of what was missed follows; what comes next does.
     let published = client.publish(channel, "next").await;
@@ -35,7 +49,10 @@ fn late_subscriber_recovers_exactly_the_missed_messages() {
             bob.publish_many(channel, 0..7).await;
             for mut ann in server.join_every_shard("ann").await {
                 let subscribed = from(&mut ann, channel, &position).await;
-                assert_eq!((subscribed.recovered, subscribed.from, subscribed.to), (Some(true), Some(2), Some(8)));
+                assert_eq!(
+                    (subscribed.recovered, subscribed.from, subscribed.to),
+                    (Some(true), Some(2), Some(8))
+                );
                 let events = ann.events(7).await;
                 assert_eq!(events, ann.whole_history(channel).await[1..]);
                 assert_eq!(ann.pushes_so_far().await, []);
@@ -53,12 +70,19 @@ fn who_missed_nothing_is_told_so() {
             let fresh = ann.subscribe(channel).await.position;
             ann.unsubscribe(channel).await;
             let again = from(&mut ann, channel, &fresh).await;
-            assert_eq!((again.recovered, again.from, again.to), (Some(true), None, None), "before the first event");
+            assert_eq!(
+                (again.recovered, again.from, again.to),
+                (Some(true), None, None),
+                "before the first event"
+            );
             let position = ann.publish(channel, 1).await.position;
             ann.event().await;
             ann.unsubscribe(channel).await;
             let again = from(&mut ann, channel, &position).await;
-            assert_eq!((again.recovered, again.from, again.to), (Some(true), None, None));
+            assert_eq!(
+                (again.recovered, again.from, again.to),
+                (Some(true), None, None)
+            );
             ann.publish(channel, 2).await;
             assert_eq!(ann.event().await.offset, Some(2));
         }
@@ -75,7 +99,10 @@ fn a_position_from_before_the_first_event_recovers_from_the_first() {
             ann.unsubscribe(channel).await;
             ann.publish_many(channel, 0..3).await;
             let subscribed = from(&mut ann, channel, &position).await;
-            assert_eq!((subscribed.recovered, subscribed.from, subscribed.to), (Some(true), Some(1), Some(3)));
+            assert_eq!(
+                (subscribed.recovered, subscribed.from, subscribed.to),
+                (Some(true), Some(1), Some(3))
+            );
             assert_eq!(ann.events(3).await.len(), 3);
         }
     });
@@ -103,6 +130,30 @@ fn the_latest_come_first_as_many_as_there_are() {
 }
 
 #[test]
+fn what_is_replayed_comes_under_the_alias_of_its_own_subscription() {
+    everywhere(async |at| {
+        let server = at.start().await;
+        for channel in KINDS {
+            let mut ann = server.join("ann").await;
+            let start = ann.subscribe(channel).await.position;
+            ann.publish_many(channel, 0..3).await;
+            ann.events(3).await;
+            // Nobody is left: the channel's next alias is another one.
+            ann.unsubscribe(channel).await;
+            ann.subscribe("disk:other").await;
+            ann.subscribe("memory:other").await;
+            let alias = from(&mut ann, channel, &start).await.alias;
+            for offset in 1..=3 {
+                let (heard, event) = ann.aliased_event().await;
+                assert_eq!((heard, event.offset), (alias, Some(offset)));
+            }
+            ann.unsubscribe("disk:other").await;
+            ann.unsubscribe("memory:other").await;
+        }
+    });
+}
+
+#[test]
 fn a_long_absence_is_replayed_while_others_go_on() {
     everywhere(async |at| {
         let server = at.start().await;
@@ -115,7 +166,10 @@ fn a_long_absence_is_replayed_while_others_go_on() {
             for (reader, ann) in readers.iter_mut().enumerate() {
                 let subscribed = from(ann, channel, &position).await;
                 let to = Some(900 + reader as u64);
-                assert_eq!((subscribed.recovered, subscribed.from, subscribed.to), (Some(true), Some(1), to));
+                assert_eq!(
+                    (subscribed.recovered, subscribed.from, subscribed.to),
+                    (Some(true), Some(1), to)
+                );
                 bob.publish_many(channel, 900..901).await;
             }
             let all = 900 + at.shards;
@@ -142,7 +196,10 @@ fn what_retention_took_is_not_recovered_in_part() {
             }
             // Five are kept: 8 to 12. Behind 7 nothing is missing, behind 6 one is.
             let subscribed = from(&mut ann, channel, &positions[6]).await;
-            assert_eq!((subscribed.recovered, subscribed.from, subscribed.to), (Some(true), Some(8), Some(12)));
+            assert_eq!(
+                (subscribed.recovered, subscribed.from, subscribed.to),
+                (Some(true), Some(8), Some(12))
+            );
             ann.events(5).await;
             ann.unsubscribe(channel).await;
             assert_not_recovered(&mut ann, channel, &positions[5], NotRecovered::Expired).await;
@@ -179,10 +236,17 @@ fn a_disk_channel_goes_on_after_a_restart() {
         let server = server.stop().await.start().await;
         let mut ann = server.join("ann").await;
         let subscribed = from(&mut ann, "disk:a", &first).await;
-        assert_eq!((subscribed.recovered, subscribed.from, subscribed.to), (Some(true), Some(2), Some(2)));
+        assert_eq!(
+            (subscribed.recovered, subscribed.from, subscribed.to),
+            (Some(true), Some(2), Some(2))
+        );
         assert_eq!(said(&ann.event().await), "2");
         ann.publish("disk:empty", 1).await;
-        assert_eq!(from(&mut ann, "disk:empty", &empty).await.recovered, Some(true), "the store's epoch stays");
+        assert_eq!(
+            from(&mut ann, "disk:empty", &empty).await.recovered,
+            Some(true),
+            "the store's epoch stays"
+        );
         assert_eq!(said(&ann.event().await), "1");
     });
 }
@@ -229,7 +293,11 @@ fn a_restored_backup_is_recognised() {
             ann.unsubscribe("disk:a").await;
         }
         let subscribed = from(&mut ann, "disk:a", &kept).await;
-        assert_eq!(subscribed.recovered, Some(true), "what both logs share is still a place");
+        assert_eq!(
+            subscribed.recovered,
+            Some(true),
+            "what both logs share is still a place"
+        );
         let events = ann.events(3).await;
         assert!(events.iter().all(|event| said(event) == "next"));
     });
@@ -246,7 +314,10 @@ fn who_may_not_read_history_does_not_recover() {
         assert_not_recovered(&mut ann, "disk:a", &position, NotRecovered::NotPermitted).await;
         ann.unsubscribe("disk:a").await;
         let latest = ann.resume("disk:a", Recover::Latest(10)).await;
-        assert_eq!((latest.recovered, latest.reason), (Some(false), Some(NotRecovered::NotPermitted)));
+        assert_eq!(
+            (latest.recovered, latest.reason),
+            (Some(false), Some(NotRecovered::NotPermitted))
+        );
     });
 }
 
@@ -256,7 +327,14 @@ fn a_string_that_is_no_position_is_told() {
         let server = at.start().await;
         let mut ann = server.join("ann").await;
         let real = ann.publish("disk:a", 1).await.position;
-        for nonsense in ["", "nonsense", "1.2.3", &real[1..], &format!("{real}.1"), &"x".repeat(128)] {
+        for nonsense in [
+            "",
+            "nonsense",
+            "1.2.3",
+            &real[1..],
+            &format!("{real}.1"),
+            &"x".repeat(128),
+        ] {
             assert_not_recovered(&mut ann, "disk:a", nonsense, NotRecovered::BadPosition).await;
             ann.unsubscribe("disk:a").await;
         }
@@ -272,11 +350,20 @@ fn more_than_the_server_replays_is_told() {
         let start = ann.subscribe("memory:a").await.position;
         ann.unsubscribe("memory:a").await;
         let first = ann.publish("memory:a", "first").await.position;
-        ann.publish_many("memory:a", 1..RECOVER_EVENTS_MAX + 1).await;
+        ann.publish_many("memory:a", 1..RECOVER_EVENTS_MAX + 1)
+            .await;
         let subscribed = from(&mut ann, "memory:a", &first).await;
-        assert_eq!((subscribed.recovered, subscribed.from), (Some(true), Some(2)));
+        assert_eq!(
+            (subscribed.recovered, subscribed.from),
+            (Some(true), Some(2))
+        );
         let events = ann.events(RECOVER_EVENTS_MAX).await;
-        assert!(events.iter().filter_map(|event| event.offset).eq(2..=RECOVER_EVENTS_MAX as u64 + 1));
+        assert!(
+            events
+                .iter()
+                .filter_map(|event| event.offset)
+                .eq(2..=RECOVER_EVENTS_MAX as u64 + 1)
+        );
         ann.unsubscribe("memory:a").await;
         assert_not_recovered(&mut ann, "memory:a", &start, NotRecovered::TooMany).await;
     });

@@ -14,15 +14,25 @@ fn a_signal_is_heard_by_the_others_and_kept_nowhere() {
             let signalled = bob.signal(channel, json(r#"{"typing":true}"#)).await;
             for ann in &mut audience {
                 let event = ann.event().await;
-                assert_eq!((event.kind.clone(), event.time), (EventKind::Signal, signalled.time));
-                assert_eq!((event.offset, event.seq, event.position.clone()), (None, None, None));
+                assert_eq!(
+                    (event.kind.clone(), event.time),
+                    (EventKind::Signal, signalled.time)
+                );
+                assert_eq!(
+                    (event.offset, event.seq, event.position.clone()),
+                    (None, None, None)
+                );
                 assert_eq!(event.user.as_deref(), Some("bob"));
                 assert_eq!(event.payload, Some(json(r#"{"typing":true}"#)));
             }
             // The message behind it shows that the signal would have come by now.
             bob.publish(channel, "after").await;
             let heard = bob.event().await;
-            assert_eq!((said(&heard), heard.offset), ("after", Some(1)), "the sender does not hear itself");
+            assert_eq!(
+                (said(&heard), heard.offset),
+                ("after", Some(1)),
+                "the sender does not hear itself"
+            );
             assert_eq!(bob.whole_history(channel).await.len(), 1);
         }
     });

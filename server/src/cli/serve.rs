@@ -3,7 +3,6 @@
 use std::future::Future;
 use std::io::IsTerminal as _;
 
-use anyhow::Context as _;
 use parlor::app::{self, Addresses};
 use parlor::auth::Auth;
 use parlor::config::{Config, Layers, LogConfig, LogFormat};
@@ -45,7 +44,10 @@ pub(super) fn run(config: Config, ready: impl FnOnce(Addresses)) -> anyhow::Resu
         .build()?;
     runtime.block_on(async {
         let stop = until_told()?;
-        app::run(config, stop, ready).await.context("unable to run")
+        // Its errors name their causes in their own words: a chain would say them twice.
+        app::run(config, stop, ready)
+            .await
+            .map_err(|error| anyhow::anyhow!("{error}"))
     })
 }
 

@@ -10,13 +10,11 @@ use http_body_util::{BodyExt as _, LengthLimitError, Limited};
 use parlor_protocol::ErrorCode;
 use serde::de::DeserializeOwned;
 
+use super::Api;
 use super::problem::Problem;
 
 /// Bytes of a body. A payload of the largest size may be in base64, and lists hold many.
 pub(super) const BODY_BYTES_MAX: usize = 1 << 20;
-
-/// How long a body may take to arrive.
-const BODY_TIME_MAX: Duration = Duration::from_secs(10);
 
 /// A JSON body.
 #[derive(Debug)]
@@ -26,12 +24,12 @@ pub(super) struct Body<T>(pub(super) T);
 #[derive(Debug)]
 pub(super) struct Params<T>(pub(super) T);
 
-impl<S: Send + Sync, T: DeserializeOwned> FromRequest<S> for Body<T> {
+impl<T: DeserializeOwned> FromRequest<Api> for Body<T> {
     type Rejection = Problem;
 
-    async fn from_request(request: Request, _: &S) -> Result<Self, Problem> {
+    async fn from_request(request: Request, api: &Api) -> Result<Self, Problem> {
         check_headers(request.headers())?;
-        let bytes = collect(request).await?;
+        let bytes = collect(request, api.config.body_timeout).await?;
         parse(&bytes).map(Self)
     }
 }
@@ -71,9 +69,9 @@ fn check_headers(headers: &HeaderMap) -> Result<(), Problem> {
     }
 }
 
-async fn collect(request: Request) -> Result<Bytes, Problem> {
+async fn collect(request: Request, timeout: Duration) -> Result<Bytes, Problem> {
     let body = Limited::new(request.into_body(), BODY_BYTES_MAX);
-    match tokio::time::timeout(BODY_TIME_MAX, body.collect()).await {
+    match tokio::time::timeout(timeout, body.collect()).await {
         Ok(Ok(collected)) => Ok(collected.to_bytes()),
         Ok(Err(error)) if error.is::<LengthLimitError>() => Err(ErrorCode::TooLarge
             .with(format!("the body has more than {BODY_BYTES_MAX} bytes"))
@@ -82,7 +80,7 @@ async fn collect(request: Request) -> Result<Bytes, Problem> {
             .with("the body did not arrive whole")
             .into()),
         Err(_) => Err(Problem::from(
-            ErrorCode::BadRequest.with("the body took more than 10 s to arrive"),
+            ErrorCode::BadRequest.with("the body took too long to arrive"),
         )
         .with_status(StatusCode::REQUEST_TIMEOUT)),
     }

@@ -137,7 +137,7 @@ impl LogEntry {
 
     /// The live push of this entry: one frame per wire form, whoever asks.
     pub fn frame(&self, alias: Alias, form: Form) -> Frame {
-        self.frames.of(form, || Push::Event {
+        self.frames.of(alias, form, || Push::Event {
             alias,
             event: self.to_event(),
         })
@@ -181,7 +181,7 @@ impl Ephemeral {
     }
 
     pub fn frame(&self, alias: Alias, form: Form) -> Frame {
-        self.frames.of(form, || match &self.body {
+        self.frames.of(alias, form, || match &self.body {
             EphemeralBody::Signal { event, .. } => Push::Event {
                 alias,
                 event: event.clone(),
@@ -194,17 +194,23 @@ impl Ephemeral {
     }
 }
 
-/// One frame per wire form, made when first asked for.
+/// One frame per wire form, made when first asked for, with the alias that it carries.
 #[derive(Debug, Default)]
-struct Frames([OnceLock<Frame>; 2]);
+struct Frames([OnceLock<(Alias, Frame)>; 2]);
 
 impl Frames {
-    fn of(&self, form: Form, push: impl FnOnce() -> Push) -> Frame {
+    fn of(&self, alias: Alias, form: Form, push: impl Fn() -> Push) -> Frame {
         let slot = match form {
             Form::Json => &self.0[0],
             Form::MsgPack => &self.0[1],
         };
-        slot.get_or_init(|| Frame::of_push(form, &push())).clone()
+        let make = || Frame::of_push(form, &push());
+        let (made_for, frame) = slot.get_or_init(|| (alias, make()));
+        if *made_for == alias {
+            return frame.clone();
+        }
+        // A memory log outlives the channel's stay in the hub: its entries were sent under an earlier alias.
+        make()
     }
 }
 

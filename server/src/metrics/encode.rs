@@ -10,7 +10,7 @@ use prometheus_client::encoding::{DescriptorEncoder, MetricEncoder, NoLabelSet};
 use prometheus_client::metrics::MetricType;
 use prometheus_client::registry::Registry;
 
-use super::{HTTP_ROWS, Kind, Metrics, NODE_ROWS, Row, SHARD_ROWS, process};
+use super::{COMMIT_ROW, HTTP_ROWS, Histogram, Kind, Metrics, NODE_ROWS, Row, SHARD_ROWS, process};
 
 /// Everything `metrics` counts, in the OpenMetrics text form.
 pub(super) fn encode(metrics: &Arc<Metrics>) -> String {
@@ -54,6 +54,14 @@ impl Collector for Table {
         }
         for (metric, read) in &*self.0.readers.lock() {
             encode_row(&mut encoder, &NODE_ROWS[*metric as usize], &[("", read())])?;
+        }
+        if let Some(read) = self.0.commits.get() {
+            let (name, help) = COMMIT_ROW;
+            let Histogram { buckets, sum } = read();
+            let count = buckets.iter().map(|(_, count)| count).sum();
+            encoder
+                .encode_descriptor(name, help, None, MetricType::Histogram)?
+                .encode_histogram::<NoLabelSet>(sum, count, &buckets, None)?;
         }
         Ok(())
     }

@@ -42,11 +42,15 @@ impl Session {
             .filter(|subscription| subscription.replay.borrow().is_some())
             .cloned()
             .collect();
-        for subscription in waiting {
-            let Some(catch_up) = subscription.replay.take() else {
-                continue;
-            };
-            self.start_one(subscription, catch_up);
+        waiting
+            .iter()
+            .for_each(|subscription| self.start_catching_up_in(subscription));
+    }
+
+    /// Starts one subscription's replay, if it waits for it.
+    pub(super) fn start_catching_up_in(self: &Rc<Self>, subscription: &Rc<Subscription>) {
+        if let Some(catch_up) = subscription.replay.take() {
+            self.start_one(Rc::clone(subscription), catch_up);
         }
     }
 

@@ -104,7 +104,9 @@ mod tests {
         // 5,000 a second, of which every tenth is granted.
         let flood = |bucket: &mut Bucket, ms| {
             let now = start + Duration::from_millis(ms);
-            (0..5).for_each(|_| drop(bucket.take(now)));
+            (0..5).for_each(|_| {
+                let _granted = bucket.take(now);
+            });
         };
         (0..200).for_each(|ms| flood(&mut bucket, ms));
         assert!(!bucket.is_abused(), "a burst, and what comes of one");

@@ -113,6 +113,10 @@ impl Session {
     ) -> Result<Rc<Subscription>, WireError> {
         let node = &self.shard.node;
         let mut state = self.state.borrow_mut();
+        if state.connected.is_none() {
+            // A backend's order may come to a connection that has just ended: nobody would take it out again.
+            return Err(ErrorCode::NotConnected.into());
+        }
         if state.subscriptions.contains_key(name) {
             return Err(ErrorCode::AlreadySubscribed.into());
         }
@@ -310,7 +314,8 @@ impl Session {
                 if let Ok(reply) = self.started(&subscription, start) {
                     self.outbox
                         .push_reply(Frame::of_push(self.outbox.form(), &Push::Subscribed(reply)));
-                    self.start_catching_up();
+                    // Not the others: a `connect` under way has not told its subscriptions yet.
+                    self.start_catching_up_in(&subscription);
                 }
             }
             Err(_) => {

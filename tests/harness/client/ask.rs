@@ -48,7 +48,9 @@ impl Client {
     /// # Panics
     /// When it is refused.
     pub async fn subscribe(&mut self, channel: &str) -> Subscribed {
-        self.try_subscribe(Subscribe::new(channel)).await.expect("subscribed")
+        self.try_subscribe(Subscribe::new(channel))
+            .await
+            .expect("subscribed")
     }
 
     /// From a position, or with the latest.
@@ -63,7 +65,9 @@ impl Client {
     /// # Panics
     /// When it is refused.
     pub async fn unsubscribe(&mut self, channel: &str) -> Unsubscribed {
-        let command = Unsubscribe { channel: channel.to_owned() };
+        let command = Unsubscribe {
+            channel: channel.to_owned(),
+        };
         self.try_unsubscribe(command).await.expect("unsubscribed")
     }
 
@@ -72,7 +76,9 @@ impl Client {
     /// # Panics
     /// When it is refused.
     pub async fn publish(&mut self, channel: &str, words: impl std::fmt::Display) -> Published {
-        self.try_publish(say::publish(channel, say::text(words))).await.expect("published")
+        self.try_publish(say::publish(channel, say::text(words)))
+            .await
+            .expect("published")
     }
 
     /// Publishes a string under an id.
@@ -82,7 +88,10 @@ impl Client {
         channel: &str,
         words: impl std::fmt::Display,
     ) -> Result<Published, WireError> {
-        let command = Publish { id: Some(id.to_owned()), ..say::publish(channel, say::text(words)) };
+        let command = Publish {
+            id: Some(id.to_owned()),
+            ..say::publish(channel, say::text(words))
+        };
         self.try_publish(command).await
     }
 
@@ -90,11 +99,16 @@ impl Client {
     ///
     /// # Panics
     /// When one is refused, or there is none.
-    pub async fn publish_many(&mut self, channel: &str, words: std::ops::Range<usize>) -> Published {
+    pub async fn publish_many(
+        &mut self,
+        channel: &str,
+        words: std::ops::Range<usize>,
+    ) -> Published {
         let mut last = None;
         for start in words.clone().step_by(100) {
             let part = start..words.end.min(start + 100);
-            let commands = part.map(|word| Command::Publish(say::publish(channel, say::text(word))));
+            let commands =
+                part.map(|word| Command::Publish(say::publish(channel, say::text(word))));
             for id in self.send_together(commands).await {
                 last = Some(self.reply(id).await);
             }
@@ -108,7 +122,10 @@ impl Client {
     /// # Panics
     /// When it is refused.
     pub async fn signal(&mut self, channel: &str, payload: Payload) -> Signalled {
-        let command = Signal { channel: channel.to_owned(), payload };
+        let command = Signal {
+            channel: channel.to_owned(),
+            payload,
+        };
         self.try_signal(command).await.expect("signalled")
     }
 
@@ -139,7 +156,11 @@ impl Client {
     /// # Panics
     /// When it is refused.
     pub async fn members(&mut self, channel: &str) -> Members {
-        let command = Presence { channel: channel.to_owned(), limit: None, cursor: None };
+        let command = Presence {
+            channel: channel.to_owned(),
+            limit: None,
+            cursor: None,
+        };
         self.try_presence(command).await.expect("a page of members")
     }
 

@@ -7,23 +7,23 @@ use parlor_protocol::Form;
 use tokio::io::AsyncWriteExt as _;
 use tokio::net::{TcpSocket, TcpStream};
 use tokio_tungstenite::WebSocketStream;
-use tokio_tungstenite::tungstenite::Message;
 use tokio_tungstenite::tungstenite::client::IntoClientRequest as _;
 use tokio_tungstenite::tungstenite::http::HeaderValue;
 use tokio_tungstenite::tungstenite::http::header::SEC_WEBSOCKET_PROTOCOL;
+use tokio_tungstenite::tungstenite::{self, Message};
 
 use crate::patience::in_time;
 
 /// A WebSocket in one of the two forms.
 #[derive(Debug)]
-pub(super) struct Wire {
+pub(crate) struct Wire {
     form: Form,
     socket: WebSocketStream<TcpStream>,
 }
 
 /// What comes in.
 #[derive(Debug)]
-pub(super) enum Frame {
+pub(crate) enum Frame {
     Data(Vec<u8>),
     /// A ping or a pong of the WebSocket protocol.
     Control,
@@ -33,7 +33,7 @@ pub(super) enum Frame {
 
 impl Wire {
     /// `receive_bytes` bounds what the kernel takes in for a client that does not read.
-    pub(super) async fn open(address: SocketAddr, form: Form, receive_bytes: Option<u32>) -> Self {
+    pub(crate) async fn open(address: SocketAddr, form: Form, receive_bytes: Option<u32>) -> Self {
         let socket = in_time("the handshake", async {
             let socket = TcpSocket::new_v4().expect("a socket");
             if let Some(bytes) = receive_bytes {
@@ -41,17 +41,30 @@ impl Wire {
             }
             let stream = socket.connect(address).await.expect("the server accepts");
             stream.set_nodelay(true).expect("frames leave at once");
-            handshake(address, form, stream).await
+            handshake(address, form, stream)
+                .await
+                .expect("the server answers the handshake")
         });
-        Self { form, socket: socket.await }
+        Self {
+            form,
+            socket: socket.await,
+        }
     }
 
-    pub(super) fn form(&self) -> Form {
+    /// Nothing when nobody answers there.
+    pub(crate) async fn try_open(address: SocketAddr, form: Form) -> Option<Self> {
+        let stream = TcpStream::connect(address).await.ok()?;
+        stream.set_nodelay(true).ok()?;
+        let socket = handshake(address, form, stream).await.ok()?;
+        Some(Self { form, socket })
+    }
+
+    pub(crate) fn form(&self) -> Form {
         self.form
     }
 
     /// Sends a frame of the form's type.
-    pub(super) async fn send(&mut self, bytes: Vec<u8>) {
+    pub(crate) async fn send(&mut self, bytes: Vec<u8>) {
         let message = match self.form {
             Form::Json => Message::text(String::from_utf8(bytes).expect("JSON is UTF-8")),
             Form::MsgPack => Message::binary(bytes),
@@ -59,11 +72,11 @@ impl Wire {
         self.send_message(message).await;
     }
 
-    pub(super) async fn send_text(&mut self, text: &str) {
+    pub(crate) async fn send_text(&mut self, text: &str) {
         self.send_message(Message::text(text)).await;
     }
 
-    pub(super) async fn send_binary(&mut self, bytes: &[u8]) {
+    pub(crate) async fn send_binary(&mut self, bytes: &[u8]) {
         self.send_message(Message::binary(bytes.to_vec())).await;
     }
 
@@ -72,16 +85,16 @@ impl Wire {
         let _closed = in_time("a frame to leave", self.socket.send(message)).await;
     }
 
-    pub(super) async fn send_raw(&mut self, bytes: &[u8]) {
+    pub(crate) async fn send_raw(&mut self, bytes: &[u8]) {
         let stream = self.socket.get_mut();
         let _closed = in_time("bytes to leave", stream.write_all(bytes)).await;
     }
 
-    pub(super) async fn close(&mut self) {
+    pub(crate) async fn close(&mut self) {
         let _closed = in_time("a close frame to leave", self.socket.close(None)).await;
     }
 
-    pub(super) async fn read(&mut self) -> Frame {
+    pub(crate) async fn read(&mut self) -> Frame {
         match self.socket.next().await {
             Some(Ok(Message::Text(text))) => Frame::Data(text.as_bytes().to_vec()),
             Some(Ok(Message::Binary(bytes))) => Frame::Data(bytes.to_vec()),
@@ -95,13 +108,16 @@ impl Wire {
     }
 }
 
-async fn handshake(address: SocketAddr, form: Form, stream: TcpStream) -> WebSocketStream<TcpStream> {
-    let mut request =
-        format!("ws://{address}/v1/socket").into_client_request().expect("a request");
+async fn handshake(
+    address: SocketAddr,
+    form: Form,
+    stream: TcpStream,
+) -> Result<WebSocketStream<TcpStream>, tungstenite::Error> {
+    let mut request = format!("ws://{address}/v1/socket").into_client_request()?;
     let subprotocol = HeaderValue::from_static(form.subprotocol());
-    request.headers_mut().insert(SEC_WEBSOCKET_PROTOCOL, subprotocol);
-    let (socket, _) = tokio_tungstenite::client_async(request, stream)
-        .await
-        .expect("the server answers the handshake");
-    socket
+    request
+        .headers_mut()
+        .insert(SEC_WEBSOCKET_PROTOCOL, subprotocol);
+    let (socket, _) = tokio_tungstenite::client_async(request, stream).await?;
+    Ok(socket)
 }

@@ -139,7 +139,7 @@ async fn take(
     for command in commands {
         match command {
             Ok(envelope) => run_command(session, envelope, publishing).await,
-            Err(error) => session.reply_to_bad_command(error),
+            Err(error) => session.reply_to_bad_command(error, Instant::now()),
         }
         if outbox.closing().is_some() {
             return;
