@@ -59,7 +59,11 @@ impl Messages {
             declaring(data, u64::MAX, b""),
             frame(data | 0x70, &[0; 1_000]),
         ];
-        Self { form, answered, fatal }
+        Self {
+            form,
+            answered,
+            fatal,
+        }
     }
 
     /// All of them once. Returns how many were sent.
@@ -83,7 +87,12 @@ impl Messages {
 async fn ten_thousand_hostile_messages_leave_no_memory_behind_and_no_panic() {
     let server = Resident::start();
     let mut ann = Client::open(server.address(), Form::Json).await;
-    ann.connect(Connect { user: Some("ann".to_owned()), ..Connect::default() }).await.expect("connected");
+    ann.connect(Connect {
+        user: Some("ann".to_owned()),
+        ..Connect::default()
+    })
+    .await
+    .expect("connected");
     ann.subscribe("room:1").await;
     let forms = Form::ALL.map(Messages::of);
     // What the first need stays with the allocator; what counts is what each more costs.
@@ -104,7 +113,10 @@ async fn ten_thousand_hostile_messages_leave_no_memory_behind_and_no_panic() {
         }
     }
     let growth = server.rss_kib() - before;
-    eprintln!("{sent} hostile messages in {:?}: memory grew by {growth} KiB, from {before} KiB", began.elapsed());
+    eprintln!(
+        "{sent} hostile messages in {:?}: memory grew by {growth} KiB, from {before} KiB",
+        began.elapsed()
+    );
     assert!(growth < GROWTH_KIB_MAX, "it grew by {growth} KiB");
     server.assert_calm();
 }
@@ -122,7 +134,9 @@ async fn a_reader_of_nothing_who_asks_without_end_fills_his_outbox_and_no_more()
     let mut stuck = 0;
     for mallory in &mut quiet {
         for _ in 0..60 {
-            let sent = tokio::time::timeout(std::time::Duration::from_millis(50), mallory.send(&pings)).await;
+            let sent =
+                tokio::time::timeout(std::time::Duration::from_millis(50), mallory.send(&pings))
+                    .await;
             if sent.is_err() {
                 stuck += 1;
                 break;
@@ -130,11 +144,19 @@ async fn a_reader_of_nothing_who_asks_without_end_fills_his_outbox_and_no_more()
         }
     }
     let each = (server.rss_kib() - before) as f64 / quiet.len() as f64;
-    eprintln!("{stuck} of {} were not read on; {each:.0} KiB of memory each", quiet.len());
+    eprintln!(
+        "{stuck} of {} were not read on; {each:.0} KiB of memory each",
+        quiet.len()
+    );
     // An outbox of 256 KiB, with the overhead of its many small frames.
     assert!(each < 1_024.0, "{each} KiB each");
     let mut ann = Client::open(server.address(), Form::Json).await;
-    ann.connect(Connect { user: Some("ann".to_owned()), ..Connect::default() }).await.expect("connected");
+    ann.connect(Connect {
+        user: Some("ann".to_owned()),
+        ..Connect::default()
+    })
+    .await
+    .expect("connected");
     ann.subscribe("room:1").await;
     ann.publish("room:1", "still here").await;
     assert_eq!(said(&ann.event().await), "still here");

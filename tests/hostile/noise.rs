@@ -35,14 +35,22 @@ struct Seeds {
 
 impl Seeds {
     fn of(form: Form) -> Self {
-        let files = [COMMANDS, REFUSED].map(|file| serde_json::from_str::<Vec<Value>>(file).expect("a vector file"));
+        let files = [COMMANDS, REFUSED]
+            .map(|file| serde_json::from_str::<Vec<Value>>(file).expect("a vector file"));
         let bytes = |vector: &Value| match form {
             Form::Json => vector["json"].as_str().map(|text| text.as_bytes().to_vec()),
             Form::MsgPack => vector["msgpack"].as_str().map(unhex),
         };
         let frames = files.iter().flatten().filter_map(bytes).collect();
-        let values = files[0].iter().map(|vector| vector["value"].clone()).collect();
-        Self { form, frames, values }
+        let values = files[0]
+            .iter()
+            .map(|vector| vector["value"].clone())
+            .collect();
+        Self {
+            form,
+            frames,
+            values,
+        }
     }
 
     /// A command with a few wrong values, a golden frame with a few wrong bytes, or nothing but random bytes.
@@ -113,7 +121,11 @@ fn damage(rng: &mut StdRng, bytes: &mut Vec<u8>, seeds: &[Vec<u8>]) {
         0 => bytes.truncate(at),
         1 => bytes.insert(at, rng.random()),
         2 if at < bytes.len() => bytes[at] ^= 1 << rng.random_range(0..8),
-        3 if at < bytes.len() => bytes[at] = *b"\x00\xff{}[]\",:\\9-"[rng.random_range(0..12)..].first().expect("one of them"),
+        3 if at < bytes.len() => {
+            bytes[at] = *b"\x00\xff{}[]\",:\\9-"[rng.random_range(0..12)..]
+                .first()
+                .expect("one of them")
+        }
         4 => {
             let other = &seeds[rng.random_range(0..seeds.len())];
             bytes.extend(&other[rng.random_range(0..=other.len())..]);
@@ -178,10 +190,17 @@ fn no_bytes_below_the_protocol_kill_the_server() {
             let mut bytes: Vec<u8> = (0..len).map(|_| rng.random()).collect();
             if number % 2 == 0 {
                 // Likely headers reach further than random ones.
-                let whole = frame(opcode(at.form) | if rng.random() { 0x80 } else { 0 }, &bytes);
+                let whole = frame(
+                    opcode(at.form) | if rng.random() { 0x80 } else { 0 },
+                    &bytes,
+                );
                 bytes = whole[..rng.random_range(0..=whole.len())].to_vec();
                 for _ in 0..rng.random_range(0..2) {
-                    damage(&mut rng, &mut bytes, &[vec![0x88, 0x80, 0, 0, 0, 0], vec![0x89, 0x80, 0, 0, 0, 0]]);
+                    damage(
+                        &mut rng,
+                        &mut bytes,
+                        &[vec![0x88, 0x80, 0, 0, 0, 0], vec![0x89, 0x80, 0, 0, 0, 0]],
+                    );
                 }
             }
             let _case = Case(bytes.clone());
@@ -189,7 +208,11 @@ fn no_bytes_below_the_protocol_kill_the_server() {
             mallory.finish().await;
             if number % 3 == 0 {
                 let said = mallory.rest().await;
-                assert!(said.is_empty() || said.starts_with(b"HTTP/1.1 4"), "{}", String::from_utf8_lossy(&said));
+                assert!(
+                    said.is_empty() || said.starts_with(b"HTTP/1.1 4"),
+                    "{}",
+                    String::from_utf8_lossy(&said)
+                );
             } else if let Fate::Closed(code) = mallory.end().await {
                 assert!(CODES.contains(&code), "{code}");
             }
