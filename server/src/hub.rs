@@ -12,12 +12,14 @@ use parlor_protocol::{Alias, ChannelName};
 
 mod channel;
 mod entry;
+mod ids;
 mod inbox;
 mod table;
 
 pub use channel::{Channel, PULL_MAX, Pull};
-pub use entry::{ConnectionId, EntryParts, Ephemeral, EphemeralBody, LogEntry};
-pub use inbox::{Control, Inbox, InboxFull, Letters, ShardId};
+pub use entry::{Ephemeral, EphemeralBody, Frames, LogEntry};
+pub use ids::{ConnectionId, ShardId};
+pub use inbox::{Control, Inbox, InboxFull, Letters};
 pub use table::{Advanced, Subscriber, SubscriberKey, Table, Tally};
 
 /// The process-wide directory of channels that have at least one subscriber, joining or joined.

@@ -7,6 +7,7 @@ mod accept;
 pub mod client;
 mod http1;
 mod listen;
+mod pending;
 mod shard;
 pub mod websocket;
 mod wheel;

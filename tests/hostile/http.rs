@@ -185,7 +185,7 @@ fn a_request_that_is_not_for_us_is_refused() {
                 "GET /%2e%2e/%2e%2e/etc/passwd HTTP/1.1\r\nHost: localhost\r\n\r\n".to_owned(),
             ),
             ("100,000 levels", json(&deep)),
-            ("2 MiB", publish("Content-Length: 2097152\r\n", "")),
+            ("2 MiB", json(&" ".repeat(2 << 20))),
             (
                 "gzip",
                 publish("Content-Encoding: gzip\r\nContent-Length: 2\r\n", "{}"),
@@ -204,7 +204,6 @@ fn a_request_that_is_not_for_us_is_refused() {
             let _case = Case(what);
             let mut raw = Raw::dial(server.address(), Form::Json).await;
             raw.send(request.as_bytes()).await;
-            raw.finish().await;
             let answer = raw.answer().await.expect("an answer");
             assert!((400..500).contains(&answer.status), "{answer:?}");
         }

@@ -10,7 +10,7 @@ use parking_lot::Mutex;
 use parlor_protocol::{Alias, ChannelName, Position};
 
 use super::entry::{Ephemeral, EphemeralBody, LogEntry};
-use super::inbox::ShardId;
+use super::ids::ShardId;
 
 /// Events that a tail keeps; a shard that lags further reads the log.
 const TAIL_LEN_MAX: usize = 256;

@@ -5,25 +5,8 @@ use std::sync::{Arc, OnceLock};
 use parlor_protocol::push::{PresenceDiff, Push};
 use parlor_protocol::{Alias, Epoch, Event, EventKind, Form, Payload, Position, Tag, Tags, Time};
 
-use super::inbox::ShardId;
+use super::ids::ConnectionId;
 use crate::outbox::Frame;
-
-/// Names a connection within this process.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub struct ConnectionId(pub u64);
-
-impl ConnectionId {
-    /// Shard (8 bits), slab key (24 bits), serial number (32 bits): finds the connection without a map, and
-    /// is not mistaken for a later one with the same key.
-    pub fn new(shard: ShardId, key: usize, serial: u32) -> Self {
-        Self((shard.0 as u64) << 56 | (key as u64 & 0xFF_FFFF) << 32 | u64::from(serial))
-    }
-
-    /// The slab key on its shard.
-    pub fn key(self) -> usize {
-        (self.0 >> 32 & 0xFF_FFFF) as usize
-    }
-}
 
 /// One entry of a channel's log, with its frames once somebody needed them.
 #[derive(Debug)]
@@ -45,59 +28,11 @@ pub struct LogEntry {
     pub payload: Payload,
     /// Receives the event without data. Known only to the live copy: the log does not keep it.
     pub no_echo_to: Option<ConnectionId>,
-    frames: Frames,
-}
-
-/// The parts of a [`LogEntry`] that its maker chooses.
-#[derive(Clone, Debug)]
-pub struct EntryParts {
-    pub epoch: Epoch,
-    pub offset: u64,
-    pub seq: u64,
-    pub tag: Tag,
-    pub prev: Tag,
-    pub time: Time,
-    pub kind: EventKind,
-    pub id: Option<Arc<str>>,
-    pub user: Option<Arc<str>>,
-    pub tags: Tags,
-    pub payload: Payload,
-    pub no_echo_to: Option<ConnectionId>,
+    /// Starts empty: `Frames::default()`.
+    pub frames: Frames,
 }
 
 impl LogEntry {
-    pub fn new(parts: EntryParts) -> Self {
-        let EntryParts {
-            epoch,
-            offset,
-            seq,
-            tag,
-            prev,
-            time,
-            kind,
-            id,
-            user,
-            tags,
-            payload,
-            no_echo_to,
-        } = parts;
-        Self {
-            epoch,
-            offset,
-            seq,
-            tag,
-            prev,
-            time,
-            kind,
-            id,
-            user,
-            tags,
-            payload,
-            no_echo_to,
-            frames: Frames::default(),
-        }
-    }
-
     /// The place just behind this entry.
     pub fn position(&self) -> Position {
         Position {
@@ -196,7 +131,7 @@ impl Ephemeral {
 
 /// One frame per wire form, made when first asked for, with the alias that it carries.
 #[derive(Debug, Default)]
-struct Frames([OnceLock<(Alias, Frame)>; 2]);
+pub struct Frames([OnceLock<(Alias, Frame)>; 2]);
 
 impl Frames {
     fn of(&self, alias: Alias, form: Form, push: impl Fn() -> Push) -> Frame {
@@ -211,11 +146,5 @@ impl Frames {
         }
         // A memory log outlives the channel's stay in the hub: its entries were sent under an earlier alias.
         make()
-    }
-}
-
-impl std::fmt::Display for ConnectionId {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "{:016x}", self.0)
     }
 }

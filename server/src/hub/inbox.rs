@@ -6,20 +6,10 @@ use parking_lot::Mutex;
 use parlor_protocol::{Alias, ChannelName, CloseCode};
 use tokio::sync::Notify;
 
-use super::entry::ConnectionId;
+use super::ids::{ConnectionId, ShardId};
 
 /// Orders that may wait at one shard; more are refused, and their sender answers `busy`.
 const CONTROLS_MAX: usize = 65_536;
-
-/// Names a shard, from 0.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub struct ShardId(pub usize);
-
-impl ShardId {
-    pub(super) fn bit(self) -> u64 {
-        1 << self.0
-    }
-}
 
 /// An order to a shard about one of its connections. The one list of everything that reaches a shard from outside.
 #[derive(Debug)]

@@ -12,8 +12,8 @@ use parlor_protocol::{Alias, CloseCode, Position};
 use slab::Slab;
 
 use super::channel::Channel;
-use super::entry::{ConnectionId, Ephemeral, EphemeralBody, LogEntry};
-use super::inbox::ShardId;
+use super::entry::{Ephemeral, EphemeralBody, LogEntry};
+use super::ids::{ConnectionId, ShardId};
 use crate::kind::SlowPolicy;
 use crate::outbox::{Frame, Lane, Outbox, Pushed};
 

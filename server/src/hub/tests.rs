@@ -11,7 +11,7 @@ use parlor_protocol::{
 };
 
 use super::{
-    Advanced, Channel, ConnectionId, EntryParts, EphemeralBody, Hub, Letters, LogEntry, ShardId,
+    Advanced, Channel, ConnectionId, EphemeralBody, Frames, Hub, Letters, LogEntry, ShardId,
     Subscriber, SubscriberKey, Table,
 };
 use crate::kind::SlowPolicy;
@@ -92,7 +92,7 @@ fn name() -> ChannelName {
 }
 
 fn entry(offset: u64, no_echo_to: Option<ConnectionId>) -> LogEntry {
-    LogEntry::new(EntryParts {
+    LogEntry {
         epoch: EPOCH,
         offset,
         seq: offset,
@@ -105,7 +105,8 @@ fn entry(offset: u64, no_echo_to: Option<ConnectionId>) -> LogEntry {
         tags: Tags::new(),
         payload: payload(),
         no_echo_to,
-    })
+        frames: Frames::default(),
+    }
 }
 
 fn payload() -> Payload {
@@ -236,7 +237,7 @@ fn a_log_that_no_longer_holds_what_comes_next_is_not_delivered() {
 fn a_new_life_of_the_log_is_noticed() {
     let mut rig = Rig::new();
     rig.subscribe(1, 1 << 20, SlowPolicy::Close);
-    let parts = EntryParts {
+    let first = LogEntry {
         epoch: Epoch(6),
         offset: 1,
         seq: 1,
@@ -249,8 +250,9 @@ fn a_new_life_of_the_log_is_noticed() {
         tags: Tags::new(),
         payload: payload(),
         no_echo_to: None,
+        frames: Frames::default(),
     };
-    rig.hub.deliver(&name(), Arc::new(LogEntry::new(parts)));
+    rig.hub.deliver(&name(), Arc::new(first));
     assert_eq!(rig.advance(), Advanced::EpochChanged);
     assert_eq!(
         rig.table.connections(rig.channel.alias()),

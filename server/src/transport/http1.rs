@@ -12,7 +12,8 @@ use tokio::net::TcpStream;
 use tower::ServiceExt as _;
 use tracing::debug;
 
-use super::shard::{PendingPlace, Shard};
+use super::pending::PendingPlace;
+use super::shard::Shard;
 use super::websocket;
 use crate::metrics;
 

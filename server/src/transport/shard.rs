@@ -3,7 +3,6 @@
 //! Everything here runs on that thread; only the inbox is reached from outside.
 
 use std::cell::{Cell, RefCell};
-use std::collections::BTreeMap;
 use std::fmt;
 use std::net::TcpListener;
 use std::rc::Rc;
@@ -17,6 +16,7 @@ use tokio::runtime::{Builder, LocalOptions};
 use tokio::sync::Notify;
 use tracing::debug;
 
+use super::pending::{Pending, PendingPlace};
 use super::websocket::{self, Peer};
 use super::wheel::{TICK, Wheel};
 use super::{TransportConfig, accept};
@@ -54,76 +54,6 @@ pub struct Shard {
     pending: Rc<Pending>,
     is_draining: Cell<bool>,
     drain_bell: Notify,
-}
-
-/// The sockets that still speak HTTP, and the bell that tells of each connection or request that ended.
-#[derive(Debug, Default)]
-struct Pending {
-    count: Cell<usize>,
-    /// Grows with each place that begins to idle.
-    next: Cell<u64>,
-    /// Those without a request under way, the longest idle first, each with the bell that sends it away.
-    idle: RefCell<BTreeMap<u64, Rc<Notify>>>,
-    ended: Notify,
-}
-
-impl Pending {
-    /// Sends the longest idle away. False when nobody idles.
-    fn evict(&self) -> bool {
-        let longest = self.idle.borrow_mut().pop_first();
-        longest.is_some_and(|(_, bell)| {
-            bell.notify_one();
-            true
-        })
-    }
-}
-
-/// A place among the sockets that still speak HTTP. Given back when dropped.
-#[derive(Debug)]
-pub(super) struct PendingPlace {
-    pending: Rc<Pending>,
-    number: Cell<u64>,
-    bell: Rc<Notify>,
-}
-
-impl PendingPlace {
-    fn take(pending: &Rc<Pending>) -> Self {
-        pending.count.set(pending.count.get() + 1);
-        let place = Self {
-            pending: Rc::clone(pending),
-            number: Cell::default(),
-            bell: Rc::new(Notify::new()),
-        };
-        place.idle();
-        place
-    }
-
-    /// Nothing is asked of it, again or still.
-    pub(super) fn idle(&self) {
-        let number = self.pending.next.get();
-        self.pending.next.set(number + 1);
-        self.number.set(number);
-        let mut idle = self.pending.idle.borrow_mut();
-        idle.insert(number, Rc::clone(&self.bell));
-    }
-
-    /// A whole request came: it keeps its place until that is answered.
-    pub(super) fn busy(&self) {
-        self.pending.idle.borrow_mut().remove(&self.number.get());
-    }
-
-    /// Resolves when somebody else needs the place.
-    pub(super) async fn evicted(&self) {
-        self.bell.notified().await;
-    }
-}
-
-impl Drop for PendingPlace {
-    fn drop(&mut self) {
-        self.busy();
-        self.pending.count.set(self.pending.count.get() - 1);
-        self.pending.ended.notify_one();
-    }
 }
 
 /// Runs a shard on the calling thread until the node has drained.
@@ -191,15 +121,9 @@ impl Shard {
         }
     }
 
-    /// When all places are taken, the longest idle leaves: an honest client asks for something in far less time than it
-    /// takes to fill all places, so a crowd that says nothing locks nobody out. None when all are being answered.
+    /// A place among the sockets that still speak HTTP, if one is free or can be freed.
     pub(super) fn take_pending_place(&self) -> Option<PendingPlace> {
-        let pending = &self.pending;
-        // An evicted place is free once its task has run: within a turn of the runtime.
-        if pending.count.get() >= self.config.pending_max && !pending.evict() {
-            return None;
-        }
-        Some(PendingPlace::take(pending))
+        PendingPlace::take(&self.pending, self.config.pending_max)
     }
 
     /// The least loaded shard, if this one owns at least `imbalance` connections more.
@@ -242,7 +166,7 @@ impl Shard {
         self.peers
             .borrow_mut()
             .try_remove(peer.session().outbox().key());
-        self.pending.ended.notify_one();
+        self.pending.tell_of_an_end();
     }
 
     pub(super) fn peer_at(&self, key: usize) -> Option<Rc<Peer>> {
@@ -347,7 +271,7 @@ impl Shard {
             .map(|(_, peer)| Rc::clone(peer))
             .collect();
         debug!(connections = peers.len(), "Draining.");
-        self.pending.ended.notify_one();
+        self.pending.tell_of_an_end();
         let step = self.config.drain_window / u32::try_from(peers.len().max(1)).unwrap_or(u32::MAX);
         tokio::task::spawn_local(async move {
             let mut pace = tokio::time::interval(step.max(Duration::from_micros(1)));
@@ -361,11 +285,9 @@ impl Shard {
 
     /// Resolves once a draining shard has no connection and no request left.
     async fn emptied(&self) {
-        while !self.is_draining.get()
-            || !self.peers.borrow().is_empty()
-            || self.pending.count.get() > 0
+        while !self.is_draining.get() || !self.peers.borrow().is_empty() || !self.pending.is_empty()
         {
-            self.pending.ended.notified().await;
+            self.pending.an_end().await;
         }
     }
 }

@@ -18,7 +18,8 @@ use super::peer::Peer;
 use super::read;
 use crate::auth;
 use crate::metrics;
-use crate::transport::shard::{PendingPlace, Shard};
+use crate::transport::pending::PendingPlace;
+use crate::transport::shard::Shard;
 
 /// Subprotocols looked at; a list longer than this is no client's.
 const SUBPROTOCOLS_MAX: usize = 32;

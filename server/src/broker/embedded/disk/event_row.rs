@@ -7,7 +7,7 @@ use parlor_protocol::{Epoch, EventKind, Format, Payload, Tag, Tags, Time};
 use rusqlite::types::{FromSqlError, ToSqlOutput, ValueRef};
 use rusqlite::{Connection, Row, params};
 
-use crate::hub::{EntryParts, LogEntry};
+use crate::hub::{Frames, LogEntry};
 
 pub(super) fn insert(
     connection: &Connection,
@@ -53,7 +53,7 @@ pub(super) fn read(row: &Row<'_>, epoch: Epoch) -> rusqlite::Result<LogEntry> {
         "binary" => Format::Binary,
         _ => return Err(FromSqlError::InvalidType.into()),
     };
-    Ok(LogEntry::new(EntryParts {
+    Ok(LogEntry {
         epoch,
         offset: unsigned(0)?,
         time: Time(unsigned(1)?),
@@ -73,7 +73,8 @@ pub(super) fn read(row: &Row<'_>, epoch: Epoch) -> rusqlite::Result<LogEntry> {
             bytes: Bytes::copy_from_slice(bytes),
         },
         no_echo_to: None,
-    }))
+        frames: Frames::default(),
+    })
 }
 
 fn text(row: &Row<'_>, index: usize) -> rusqlite::Result<Option<Arc<str>>> {

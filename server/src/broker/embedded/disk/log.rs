@@ -18,7 +18,7 @@ use crate::broker::embedded::content::ContentHash;
 use crate::broker::embedded::random;
 use crate::broker::{Append, Appended};
 use crate::clock;
-use crate::hub::{EntryParts, LogEntry};
+use crate::hub::{Frames, LogEntry};
 use crate::kind::Durability;
 
 /// The log, open for writing. Used by one thread.
@@ -233,7 +233,7 @@ fn place(row: &mut ChannelRow, append: &Append) -> LogEntry {
     row.time = clock::next_after(row.time);
     row.tag = random::tag();
     row.retain_by(&append.kind);
-    LogEntry::new(EntryParts {
+    LogEntry {
         epoch: row.epoch,
         offset: row.offset,
         seq: row.seq,
@@ -246,7 +246,8 @@ fn place(row: &mut ChannelRow, append: &Append) -> LogEntry {
         tags: append.tags.clone(),
         payload: append.payload.clone(),
         no_echo_to: append.no_echo_to,
-    })
+        frames: Frames::default(),
+    }
 }
 
 /// The publisher's answer for an event that was logged now.

@@ -11,7 +11,7 @@ use crate::broker::embedded::content::ContentHash;
 use crate::broker::embedded::random;
 use crate::broker::{Append, LogPage, Range};
 use crate::clock;
-use crate::hub::{EntryParts, LogEntry};
+use crate::hub::{Frames, LogEntry};
 use crate::kind::ChannelKind;
 
 /// Entries of one page at most.
@@ -125,7 +125,7 @@ impl Ring {
         self.seq += u64::from(append.event == EventKind::Message);
         self.time = clock::next_after(self.time);
         (self.len_max, self.age_max) = (append.kind.history_len_max, append.kind.history_age_max);
-        LogEntry::new(EntryParts {
+        LogEntry {
             epoch: self.top.epoch,
             offset: self.top.offset,
             seq: self.seq,
@@ -138,7 +138,8 @@ impl Ring {
             tags: append.tags.clone(),
             payload: append.payload.clone(),
             no_echo_to: append.no_echo_to,
-        })
+            frames: Frames::default(),
+        }
     }
 
     /// Forgets publish ids whose window ended, and `more` of the oldest others.
