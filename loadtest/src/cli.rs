@@ -37,7 +37,7 @@ pub(crate) struct Arguments {
 #[derive(Clone, Debug, Default, Args, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default, rename_all = "kebab-case")]
 pub(crate) struct Options {
-    /// The server's socket [ws://127.0.0.1:8000/v1/socket].
+    /// The server's socket (default ws://127.0.0.1:8000/v1/socket).
     #[arg(long)]
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) url: Option<String>,
@@ -45,7 +45,7 @@ pub(crate) struct Options {
     #[arg(long)]
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     pub(crate) allow_remote: bool,
-    /// rooms=1000x10, channel=1x10000, idle=10000 (without a channel), idle=1000x10, bystander=10+10000 [rooms=100x10].
+    /// rooms=1000x10, channel=1x10000, idle=10000 (without a channel), idle=1000x10, bystander=10+10000 (default rooms=100x10).
     #[arg(long)]
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) shape: Option<String>,
@@ -53,51 +53,51 @@ pub(crate) struct Options {
     #[arg(long)]
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) connections: Option<u32>,
-    /// Publishes per second of the whole load [100].
+    /// Publishes per second of the whole load (default 100).
     #[arg(long)]
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) rate: Option<f64>,
-    /// Publishes per second in the bystanders' room [20].
+    /// Publishes per second in the bystanders' room (default 20).
     #[arg(long)]
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) room_rate: Option<f64>,
-    /// Bytes of each payload, at least 57 [128].
+    /// Bytes of each payload, at least 57 (default 128).
     #[arg(long)]
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) payload_bytes: Option<usize>,
-    /// How long each measured stage lasts, such as 500ms, 30s, 2m [30s].
+    /// How long each measured stage lasts, such as 500ms, 30s, 2m (default 30s).
     #[arg(long)]
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) duration: Option<Length>,
-    /// Load before each measured stage, checked but not reported [3s].
+    /// Load before each measured stage, checked but not reported (default 3s).
     #[arg(long)]
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) warmup: Option<Length>,
-    /// The wire form: json or msgpack [json].
+    /// The wire form: json or msgpack (default json).
     #[arg(long)]
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) form: Option<String>,
-    /// IPv4 addresses to connect from [127.0.0.1-127.0.0.8 on loopback].
+    /// IPv4 addresses to connect from (default 127.0.0.1-127.0.0.8 on loopback).
     #[arg(long)]
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) sources: Option<String>,
-    /// New connections per second [2000].
+    /// New connections per second (default 2000).
     #[arg(long)]
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) connect_rate: Option<f64>,
-    /// Publishing connections of each group [4, or one for each 50 publishes per second].
+    /// Publishing connections of each group (default 4, or one for each 50 publishes per second).
     #[arg(long)]
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) publishers: Option<u32>,
-    /// Threads that read for the subscribers of each group [1].
+    /// Threads that read for the subscribers of each group (default 1).
     #[arg(long)]
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) threads: Option<u32>,
-    /// Whether publishes carry an id that makes a retry safe, as the SDKs' do [true].
+    /// Whether publishes carry an id that makes a retry safe, as the SDKs' do (default true).
     #[arg(long)]
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) publish_ids: Option<bool>,
-    /// The start of all channel names, which decides their kind [load].
+    /// The start of all channel names, which decides their kind (default load).
     #[arg(long)]
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) prefix: Option<String>,
@@ -105,7 +105,7 @@ pub(crate) struct Options {
     #[arg(long, env = "PARLOR_TOKEN", hide_env_values = true)]
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) token: Option<String>,
-    /// The server's process id [the one that listens on the port].
+    /// The server's process id (default the one that listens on the port).
     #[arg(long)]
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) server_pid: Option<u32>,
@@ -117,7 +117,7 @@ pub(crate) struct Options {
     #[arg(long)]
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) json: Option<PathBuf>,
-    /// Where to write the summary as Markdown [stdout].
+    /// Where to write the summary as Markdown (default stdout).
     #[arg(long)]
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) markdown: Option<PathBuf>,
@@ -137,23 +137,23 @@ pub(crate) struct Thresholds {
     #[arg(long)]
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) max_p99_9_ms: Option<f64>,
-    /// Events that never came [0].
+    /// Events that never came (default 0).
     #[arg(long)]
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) max_gaps: Option<u64>,
-    /// [0]
+    /// (default 0)
     #[arg(long)]
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) max_duplicates: Option<u64>,
-    /// [0]
+    /// (default 0)
     #[arg(long)]
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) max_reordered: Option<u64>,
-    /// Publishes that the server refused, did not answer or did not take in time [0].
+    /// Publishes that the server refused, did not answer or did not take in time (default 0).
     #[arg(long)]
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) max_refused: Option<u64>,
-    /// Connections that failed or ended early [0].
+    /// Connections that failed or ended early (default 0).
     #[arg(long)]
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) max_closed: Option<u64>,

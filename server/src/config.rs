@@ -62,7 +62,7 @@ pub enum LogFormat {
 pub struct TransportSettings {
     /// WebSocket connections of the process.
     pub connections_max: u64,
-    /// Sockets per shard that have not finished their first request.
+    /// Sockets per shard that still speak HTTP: when there is one more, the longest idle makes room.
     pub pending_max: usize,
     /// How long a socket may take to send a request's head, and then its body.
     pub header_timeout: Duration,

@@ -9,6 +9,7 @@ use parlor::pattern::Pattern;
 ///
 /// - `disk:*`, `memory:*`: long history, presence, slow readers are closed.
 /// - `short:*`, `short-memory:*`: the newest five events. `brief:*`: events of the last second.
+/// - `medium:*`: the newest three hundred events.
 /// - `skip:*`: slow readers skip to the latest. `quiet:*`: no presence. `rated:*`: one publish a second.
 /// - `open:*`: everybody may subscribe and publish without a claim.
 ///
@@ -26,6 +27,10 @@ pub fn kinds() -> ChannelKinds {
         memory("memory"),
         short(disk("short")),
         short(memory("short-memory")),
+        ChannelKind {
+            history_len_max: 300,
+            ..disk("medium")
+        },
         ChannelKind {
             history_age_max: Duration::from_secs(1),
             ..disk("brief")

@@ -6,6 +6,8 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::sync::OnceLock;
 
+use crate::patience::in_time;
+
 /// A `parlor` process. Killed when dropped.
 #[derive(Debug)]
 pub struct Process {
@@ -53,6 +55,25 @@ impl Process {
     /// Its process id.
     pub fn id(&self) -> u32 {
         self.child.id()
+    }
+
+    /// SIGTERM: it drains. Returns its exit code once it is gone.
+    ///
+    /// # Panics
+    /// When it does not end in time.
+    pub async fn terminate(mut self) -> Option<i32> {
+        let pid = self.child.id().to_string();
+        let sent = Command::new("kill").args(["-TERM", &pid]).status();
+        assert!(
+            sent.is_ok_and(|status| status.success()),
+            "unable to send SIGTERM"
+        );
+        let ended = tokio::task::spawn_blocking(move || self.child.wait());
+        let status = in_time("the process to end", ended).await;
+        status
+            .expect("waiting does not panic")
+            .expect("its status")
+            .code()
     }
 
     /// `kill -9`: it has no chance to finish anything. Returns when it is gone.

@@ -15,7 +15,10 @@ pub(crate) struct Bystanders {
 
 impl Bystanders {
     pub(crate) async fn of(server: &Server) -> Self {
-        Self { clients: server.audience("bystander", CHANNEL).await, said: 0 }
+        Self {
+            clients: server.audience("bystander", CHANNEL).await,
+            said: 0,
+        }
     }
 
     /// Each says something and all hear it, in order. Returns how long the slowest word took.

@@ -54,7 +54,12 @@ const COMMANDS: &[(&str, &[(&str, Holds)])] = &[
     ("unsubscribe", &[("channel", Holds::Text)]),
     (
         "publish",
-        &[("channel", Holds::Text), ("id", Holds::OptionalText), ("echo", Holds::Switch), ("tags", Holds::Tags)],
+        &[
+            ("channel", Holds::Text),
+            ("id", Holds::OptionalText),
+            ("echo", Holds::Switch),
+            ("tags", Holds::Tags),
+        ],
     ),
     ("signal", &[("channel", Holds::Text)]),
     (
@@ -69,7 +74,11 @@ const COMMANDS: &[(&str, &[(&str, Holds)])] = &[
     ),
     (
         "presence",
-        &[("channel", Holds::Text), ("limit", Holds::OptionalNumber), ("cursor", Holds::OptionalText)],
+        &[
+            ("channel", Holds::Text),
+            ("limit", Holds::OptionalNumber),
+            ("cursor", Holds::OptionalText),
+        ],
     ),
     ("presence_set", &[("channel", Holds::Text)]),
     ("refresh", &[("token", Holds::Text)]),
@@ -91,7 +100,9 @@ impl Holds {
             json!({}),
             json!({"x": 7}),
         ];
-        all.into_iter().filter(|value| !self.takes(value, form)).collect()
+        all.into_iter()
+            .filter(|value| !self.takes(value, form))
+            .collect()
     }
 
     fn takes(self, value: &Value, form: Form) -> bool {
@@ -133,7 +144,9 @@ fn a_field_of_the_wrong_type_is_named() {
                     let mut body = body(command);
                     body[*field] = wrong;
                     id += 1;
-                    mallory.send_bytes(encode(at.form, &json!({"id": id, (*command): body}))).await;
+                    mallory
+                        .send_bytes(encode(at.form, &json!({"id": id, (*command): body})))
+                        .await;
                     let error = mallory.reply(id).await.expect_err("a wrong type");
                     assert_eq!(error.kind(), Some(ErrorCode::BadRequest), "{error:?}");
                     assert!(error.text.contains(field), "{error:?}");
@@ -153,11 +166,25 @@ fn a_body_that_is_no_object_is_refused() {
         let server = at.start().await;
         let mut mallory = server.join("mallory").await;
         let mut id = 1_000;
-        for command in COMMANDS.iter().map(|(command, _)| *command).chain(["ping", "pong"]) {
-            for body in [json!(null), json!(true), json!(7), json!("x"), json!([]), json!([{}]), json!([["memory:a"]])] {
+        for command in COMMANDS
+            .iter()
+            .map(|(command, _)| *command)
+            .chain(["ping", "pong"])
+        {
+            for body in [
+                json!(null),
+                json!(true),
+                json!(7),
+                json!("x"),
+                json!([]),
+                json!([{}]),
+                json!([["memory:a"]]),
+            ] {
                 let _case = Case((command, body.clone()));
                 id += 1;
-                mallory.send_bytes(encode(at.form, &json!({"id": id, command: body}))).await;
+                mallory
+                    .send_bytes(encode(at.form, &json!({"id": id, command: body})))
+                    .await;
                 let error = mallory.reply(id).await.expect_err("no object");
                 assert_eq!(error.kind(), Some(ErrorCode::BadRequest), "{error:?}");
             }

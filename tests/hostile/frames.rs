@@ -7,7 +7,8 @@ use parlor_tests::{At, Client, Server, everywhere, publish, text};
 use crate::bystanders::Bystanders;
 use crate::case::Case;
 use crate::raw::{
-    BINARY, CLOSE, CONTINUATION, FIN, Fate, Heard, PING, Raw, TEXT, command, declaring, frame, in_16_bits, opcode,
+    BINARY, CLOSE, CONTINUATION, FIN, Fate, Heard, PING, Raw, TEXT, command, declaring, frame,
+    in_16_bits, opcode,
 };
 
 /// Each row to a stranger's and to a user's connection, which ends with this code.
@@ -40,11 +41,21 @@ fn what_breaks_the_websocket_protocol_is_closed_as_that() {
             ("half a close", frame(CLOSE, &[])),
             ("the end of nothing", frame(FIN | CONTINUATION, b"{}")),
             ("the middle of nothing", frame(CONTINUATION, b"{}")),
-            ("a message inside a message", [frame(opcode(at.form), b"{"), frame(data, b"}")].concat()),
+            (
+                "a message inside a message",
+                [frame(opcode(at.form), b"{"), frame(data, b"}")].concat(),
+            ),
             ("a close with half a code", frame(FIN | CLOSE, &[3])),
-            ("a second request", b"GET /v1/history HTTP/1.1\r\nHost: localhost\r\n\r\n".to_vec()),
+            (
+                "a second request",
+                b"GET /v1/history HTTP/1.1\r\nHost: localhost\r\n\r\n".to_vec(),
+            ),
         ];
-        rows.extend((3..8).chain(11..16).map(|reserved| ("a reserved opcode", frame(FIN | reserved, b""))));
+        rows.extend(
+            (3..8)
+                .chain(11..16)
+                .map(|reserved| ("a reserved opcode", frame(FIN | reserved, b""))),
+        );
         check(at, rows, CloseCode::ProtocolError).await;
     });
 }
@@ -59,8 +70,14 @@ fn a_declared_length_costs_nothing_and_ends_at_the_limit() {
             ("2^64-1 bytes", declaring(data, u64::MAX, b"")),
             ("2^63 bytes of ping", declaring(FIN | PING, 1 << 63, b"")),
             ("4 GiB", declaring(data, 1 << 32, b"{}")),
-            ("one above the limit, and not one of them there", declaring(data, above, b"")),
-            ("one above the limit, in the first part", declaring(opcode(at.form), above, b"")),
+            (
+                "one above the limit, and not one of them there",
+                declaring(data, above, b""),
+            ),
+            (
+                "one above the limit, in the first part",
+                declaring(opcode(at.form), above, b""),
+            ),
         ];
         check(at, rows, CloseCode::FrameTooLarge).await;
     });
@@ -88,7 +105,11 @@ fn in_parts(form: Form, payload: &[u8], parts: usize) -> Vec<u8> {
     let size = payload.len().div_ceil(parts);
     let mut bytes = Vec::new();
     for (number, part) in payload.chunks(size).enumerate() {
-        let first = if number == 0 { opcode(form) } else { CONTINUATION };
+        let first = if number == 0 {
+            opcode(form)
+        } else {
+            CONTINUATION
+        };
         let last = (number + 1) * size >= payload.len();
         bytes.extend(frame(first | if last { FIN } else { 0 }, part));
     }
@@ -104,14 +125,20 @@ fn a_message_may_be_as_large_as_the_limit_and_no_larger() {
         for parts in [1, 2, 5, 64] {
             let _case = Case(parts);
             let mut mallory = server.join("mallory").await;
-            mallory.send_raw(&in_parts(at.form, &padded_ping(at.form, limit), parts)).await;
+            mallory
+                .send_raw(&in_parts(at.form, &padded_ping(at.form, limit), parts))
+                .await;
             mallory.reply(77).await.expect("at the limit");
-            mallory.send_raw(&in_parts(at.form, &padded_ping(at.form, above), parts)).await;
+            mallory
+                .send_raw(&in_parts(at.form, &padded_ping(at.form, above), parts))
+                .await;
             mallory.expect_close(CloseCode::FrameTooLarge).await;
         }
         // The byte that is too many is enough: the rest is not waited for.
         let mut mallory = server.join("mallory").await;
-        mallory.send_raw(&frame(opcode(at.form), &padded_ping(at.form, limit))).await;
+        mallory
+            .send_raw(&frame(opcode(at.form), &padded_ping(at.form, limit)))
+            .await;
         mallory.send_raw(&frame(CONTINUATION, b" ")).await;
         mallory.expect_close(CloseCode::FrameTooLarge).await;
         bystanders.talk().await;
@@ -127,7 +154,9 @@ fn parts_of_a_message_cost_nothing() {
         mallory.send_raw(&in_parts(at.form, &ping, 200)).await;
         mallory.reply(77).await.expect("200 parts of a byte");
         mallory.send_raw(&frame(opcode(at.form), &ping)).await;
-        mallory.send_raw(&frame(CONTINUATION, b"").repeat(100_000)).await;
+        mallory
+            .send_raw(&frame(CONTINUATION, b"").repeat(100_000))
+            .await;
         mallory.send_raw(&frame(FIN | CONTINUATION, b"")).await;
         mallory.reply(77).await.expect("100,000 empty parts");
     });
@@ -149,13 +178,23 @@ fn a_length_in_more_bytes_than_it_needs_is_taken_for_what_it_says() {
 #[test]
 fn text_that_is_not_utf8_is_closed_as_that() {
     everywhere(async |at| {
-        let split = [frame(TEXT, b"{\"a\":\"\xc3"), frame(FIN | CONTINUATION, b"(\"}")].concat();
+        let split = [
+            frame(TEXT, b"{\"a\":\"\xc3"),
+            frame(FIN | CONTINUATION, b"(\"}"),
+        ]
+        .concat();
         let rows = vec![
             ("overlong", frame(FIN | TEXT, b"\"\xc0\xaf\"")),
             ("a surrogate", frame(FIN | TEXT, b"\"\xed\xa0\x80\"")),
-            ("above the last character", frame(FIN | TEXT, b"\"\xf4\x90\x80\x80\"")),
+            (
+                "above the last character",
+                frame(FIN | TEXT, b"\"\xf4\x90\x80\x80\""),
+            ),
             ("cut off", frame(FIN | TEXT, b"\"\xe2\x82")),
-            ("a byte that never occurs", frame(FIN | TEXT, b"{\"ping\":{\"\xff\":1}}")),
+            (
+                "a byte that never occurs",
+                frame(FIN | TEXT, b"{\"ping\":{\"\xff\":1}}"),
+            ),
             ("wrong across two parts", split),
             ("wrong in a part, and no end", frame(TEXT, b"\xff")),
             ("in a close reason", frame(FIN | CLOSE, b"\x03\xe8\xff")),
@@ -172,7 +211,12 @@ fn the_subprotocol_fixes_the_type_of_frames() {
             Form::Json => frame(FIN | BINARY, &ping),
             Form::MsgPack => frame(FIN | TEXT, br#"{"id":1,"ping":{}}"#),
         };
-        check(at, vec![("the other type", other)], CloseCode::WrongFrameType).await;
+        check(
+            at,
+            vec![("the other type", other)],
+            CloseCode::WrongFrameType,
+        )
+        .await;
     });
 }
 
@@ -181,14 +225,39 @@ fn any_close_ends_the_connection_and_nothing_behind_it_counts() {
     everywhere(async |at| {
         let server = at.start().await;
         let mut bystanders = Bystanders::of(&server).await;
-        let late = command(at.form, 5, Command::Publish(publish("memory:late", text("late"))));
+        let late = command(
+            at.form,
+            5,
+            Command::Publish(publish("memory:late", text("late"))),
+        );
         let late = frame(FIN | opcode(at.form), &late);
-        for code in [0, 999, 1000, 1001, 1004, 1005, 1006, 1012, 1015, 1016, 2999, 3000, 4999, 5000, u16::MAX] {
+        for code in [
+            0,
+            999,
+            1000,
+            1001,
+            1004,
+            1005,
+            1006,
+            1012,
+            1015,
+            1016,
+            2999,
+            3000,
+            4999,
+            5000,
+            u16::MAX,
+        ] {
             let _case = Case(code);
             let mut mallory = Raw::joined(server.address(), at.form, "mallory").await;
             let close = frame(FIN | CLOSE, &code.to_be_bytes());
-            mallory.send(&[close, late.clone(), late.clone()].concat()).await;
-            assert!(matches!(mallory.end().await, Fate::Closed(_)), "a close is answered by a close");
+            mallory
+                .send(&[close, late.clone(), late.clone()].concat())
+                .await;
+            assert!(
+                matches!(mallory.end().await, Fate::Closed(_)),
+                "a close is answered by a close"
+            );
         }
         let mut mallory = Raw::joined(server.address(), at.form, "mallory").await;
         mallory.send(&frame(FIN | CLOSE, b"")).await;

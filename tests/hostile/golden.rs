@@ -39,11 +39,21 @@ fn every_golden_refusal_is_the_same_over_a_socket() {
             }
             let _case = Case(vector["name"].clone());
             let is_text = form == Form::MsgPack || str::from_utf8(&bytes).is_ok();
-            let first = if form == Form::Json { crate::raw::TEXT } else { crate::raw::BINARY };
-            mallory.send_raw(&crate::raw::frame(crate::raw::FIN | first, &bytes)).await;
+            let first = if form == Form::Json {
+                crate::raw::TEXT
+            } else {
+                crate::raw::BINARY
+            };
+            mallory
+                .send_raw(&crate::raw::frame(crate::raw::FIN | first, &bytes))
+                .await;
             let answers = vector["answers"].as_array().expect("answers");
             if answers.iter().any(Value::is_null) {
-                let code = if is_text { CloseCode::BadFrame } else { CloseCode::BadUtf8 };
+                let code = if is_text {
+                    CloseCode::BadFrame
+                } else {
+                    CloseCode::BadUtf8
+                };
                 mallory.expect_close(code).await;
                 mallory = server.join("mallory").await;
             } else {
@@ -61,13 +71,22 @@ async fn check_answers(mallory: &mut Client, answers: &[Value]) {
         let Some(name) = answer["error"].as_str() else {
             // A command among others that was understood: whether it succeeds is not the question here.
             if id.is_some() && answer["command"] != "pong" {
-                assert!(matches!(mallory.message().await, ServerMessage::Reply { .. }));
+                assert!(matches!(
+                    mallory.message().await,
+                    ServerMessage::Reply { .. }
+                ));
             }
             continue;
         };
-        let expected = ErrorCode::ALL.iter().find(|code| code.name() == name).expect("a code of the table");
+        let expected = ErrorCode::ALL
+            .iter()
+            .find(|code| code.name() == name)
+            .expect("a code of the table");
         match mallory.message().await {
-            ServerMessage::Reply { id: told, result: Err(error) } => {
+            ServerMessage::Reply {
+                id: told,
+                result: Err(error),
+            } => {
                 assert_eq!(error.kind(), Some(*expected), "{error:?}");
                 assert_eq!(u64::from(told), id.unwrap_or(0));
             }

@@ -31,35 +31,94 @@ async fn answer(server: &Server, request: &str) -> Answer {
 fn refused_handshakes(form: Form) -> Vec<(&'static str, String, u16)> {
     let without = |name| replaced(form, name, "");
     let with = |name, by: &str| replaced(form, name, by);
-    let key = |key: &str| with("Sec-WebSocket-Key", &format!("Sec-WebSocket-Key: {key}\r\n"));
+    let key = |key: &str| {
+        with(
+            "Sec-WebSocket-Key",
+            &format!("Sec-WebSocket-Key: {key}\r\n"),
+        )
+    };
     let same = "Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n";
     vec![
         ("no Upgrade", without("Upgrade"), 426),
         ("another Upgrade", with("Upgrade", "Upgrade: h2c\r\n"), 426),
         ("no Connection", without("Connection"), 426),
-        ("Connection: close", with("Connection", "Connection: close\r\n"), 426),
+        (
+            "Connection: close",
+            with("Connection", "Connection: close\r\n"),
+            426,
+        ),
         ("HTTP/1.0", with("GET", "GET /v1/socket HTTP/1.0\r\n"), 400),
-        ("POST", with("GET", "POST /v1/socket HTTP/1.1\r\nContent-Length: 0\r\n"), 400),
+        (
+            "POST",
+            with("GET", "POST /v1/socket HTTP/1.1\r\nContent-Length: 0\r\n"),
+            400,
+        ),
         ("no version", without("Sec-WebSocket-Version"), 426),
-        ("version 8", with("Sec-WebSocket-Version", "Sec-WebSocket-Version: 8\r\n"), 426),
-        ("version 130", with("Sec-WebSocket-Version", "Sec-WebSocket-Version: 130\r\n"), 426),
-        ("two versions", handshake(form, "Sec-WebSocket-Version: 13\r\n"), 426),
+        (
+            "version 8",
+            with("Sec-WebSocket-Version", "Sec-WebSocket-Version: 8\r\n"),
+            426,
+        ),
+        (
+            "version 130",
+            with("Sec-WebSocket-Version", "Sec-WebSocket-Version: 130\r\n"),
+            426,
+        ),
+        (
+            "two versions",
+            handshake(form, "Sec-WebSocket-Version: 13\r\n"),
+            426,
+        ),
         ("no key", without("Sec-WebSocket-Key"), 400),
         ("an empty key", key(""), 400),
         ("a key of 15 bytes", key("AAAAAAAAAAAAAAAAAAAA"), 400),
         ("a key of 17 bytes", key("AAAAAAAAAAAAAAAAAAAAAAA="), 400),
-        ("a key that is no base64", key("!!!!!!!!!!!!!!!!!!!!!!=="), 400),
+        (
+            "a key that is no base64",
+            key("!!!!!!!!!!!!!!!!!!!!!!=="),
+            400,
+        ),
         ("two keys", handshake(form, same), 400),
-        ("an unknown subprotocol", with("Sec-WebSocket-Protocol", "Sec-WebSocket-Protocol: mqtt\r\n"), 400),
-        ("an empty subprotocol", with("Sec-WebSocket-Protocol", "Sec-WebSocket-Protocol:\r\n"), 400),
-        ("an origin elsewhere", handshake(form, "Origin: https://evil.example\r\n"), 403),
-        ("an origin that begins like ours", handshake(form, "Origin: http://127.0.0.1.evil.example\r\n"), 403),
+        (
+            "an unknown subprotocol",
+            with("Sec-WebSocket-Protocol", "Sec-WebSocket-Protocol: mqtt\r\n"),
+            400,
+        ),
+        (
+            "an empty subprotocol",
+            with("Sec-WebSocket-Protocol", "Sec-WebSocket-Protocol:\r\n"),
+            400,
+        ),
+        (
+            "an origin elsewhere",
+            handshake(form, "Origin: https://evil.example\r\n"),
+            403,
+        ),
+        (
+            "an origin that begins like ours",
+            handshake(form, "Origin: http://127.0.0.1.evil.example\r\n"),
+            403,
+        ),
         ("the origin null", handshake(form, "Origin: null\r\n"), 403),
-        ("two origins", handshake(form, "Origin: http://127.0.0.1\r\nOrigin: https://evil.example\r\n"), 403),
-        ("an origin that is no text", handshake(form, "Origin: http://\u{e9}vil\r\n"), 403),
+        (
+            "two origins",
+            handshake(
+                form,
+                "Origin: http://127.0.0.1\r\nOrigin: https://evil.example\r\n",
+            ),
+            403,
+        ),
+        (
+            "an origin that is no text",
+            handshake(form, "Origin: http://\u{e9}vil\r\n"),
+            403,
+        ),
         (
             "a name elsewhere that points here",
-            with("Host", "Host: evil.example:8000\r\nOrigin: http://evil.example:8000\r\n"),
+            with(
+                "Host",
+                "Host: evil.example:8000\r\nOrigin: http://evil.example:8000\r\n",
+            ),
             403,
         ),
     ]
@@ -74,8 +133,15 @@ fn what_is_no_handshake_is_told_so() {
             let _case = Case(what);
             let answer = answer(&server, &request).await;
             assert_eq!(answer.status, status, "{answer:?}");
-            let names_version = answer.head.to_lowercase().contains("sec-websocket-version: 13");
-            assert_eq!(names_version, status == 426, "the version that is spoken: {answer:?}");
+            let names_version = answer
+                .head
+                .to_lowercase()
+                .contains("sec-websocket-version: 13");
+            assert_eq!(
+                names_version,
+                status == 426,
+                "the version that is spoken: {answer:?}"
+            );
         }
         bystanders.talk().await;
     });
@@ -91,21 +157,57 @@ fn an_unusual_handshake_is_a_handshake() {
         };
         let known = at.form.subprotocol();
         for (what, request) in [
-            ("our own origin", handshake(at.form, "Origin: http://127.0.0.1\r\n")),
-            ("an offer to compress", handshake(at.form, "Sec-WebSocket-Extensions: permessage-deflate; client_max_window_bits=99\r\n")),
-            ("lists and cases", replaced(at.form, "Connection", "connection: keep-alive, UPGRADE\r\n")),
-            ("1,000 subprotocols, ours first", replaced(at.form, "Sec-WebSocket-Protocol", &offered(&format!("{known},")))),
-            ("64 header lines", handshake(at.form, &"a: b\r\n".repeat(58))),
+            (
+                "our own origin",
+                handshake(at.form, "Origin: http://127.0.0.1\r\n"),
+            ),
+            (
+                "an offer to compress",
+                handshake(
+                    at.form,
+                    "Sec-WebSocket-Extensions: permessage-deflate; client_max_window_bits=99\r\n",
+                ),
+            ),
+            (
+                "lists and cases",
+                replaced(at.form, "Connection", "connection: keep-alive, UPGRADE\r\n"),
+            ),
+            (
+                "1,000 subprotocols, ours first",
+                replaced(
+                    at.form,
+                    "Sec-WebSocket-Protocol",
+                    &offered(&format!("{known},")),
+                ),
+            ),
+            (
+                "64 header lines",
+                handshake(at.form, &"a: b\r\n".repeat(58)),
+            ),
         ] {
             let _case = Case(what);
             let answer = answer(&server, &request).await;
             assert_eq!(answer.status, 101, "{answer:?}");
             let head = answer.head.to_lowercase();
-            assert!(head.contains(&format!("sec-websocket-protocol: {known}")), "{answer:?}");
-            assert!(!head.contains("sec-websocket-extensions"), "nothing is compressed: {answer:?}");
+            assert!(
+                head.contains(&format!("sec-websocket-protocol: {known}")),
+                "{answer:?}"
+            );
+            assert!(
+                !head.contains("sec-websocket-extensions"),
+                "nothing is compressed: {answer:?}"
+            );
         }
-        let last = replaced(at.form, "Sec-WebSocket-Protocol", &offered("").replace("p999", known));
-        assert_eq!(answer(&server, &last).await.status, 400, "nobody reads 1,000 names");
+        let last = replaced(
+            at.form,
+            "Sec-WebSocket-Protocol",
+            &offered("").replace("p999", known),
+        );
+        assert_eq!(
+            answer(&server, &last).await.status,
+            400,
+            "nobody reads 1,000 names"
+        );
     });
 }
 
@@ -115,12 +217,33 @@ fn a_head_has_a_size() {
         let server = at.start().await;
         let mut bystanders = Bystanders::of(&server).await;
         for (what, request) in [
-            ("65 header lines", handshake(at.form, &"a: b\r\n".repeat(59))),
-            ("2,000 header lines", handshake(at.form, &"a:\r\n".repeat(2_000))),
-            ("one line of 17 KiB", handshake(at.form, &format!("a: {}\r\n", "x".repeat(17 * 1024)))),
-            ("17 KiB of blanks", handshake(at.form, &format!("Sec-WebSocket-Protocol: a{}b\r\n", " ".repeat(17 * 1024)))),
-            ("a path of 20 KiB", format!("GET /{} HTTP/1.1\r\nHost: a\r\n\r\n", "x".repeat(20 * 1024))),
-            ("a head without an end", format!("GET / HTTP/1.1\r\nHost: {}", "x".repeat(100 * 1024))),
+            (
+                "65 header lines",
+                handshake(at.form, &"a: b\r\n".repeat(59)),
+            ),
+            (
+                "2,000 header lines",
+                handshake(at.form, &"a:\r\n".repeat(2_000)),
+            ),
+            (
+                "one line of 17 KiB",
+                handshake(at.form, &format!("a: {}\r\n", "x".repeat(17 * 1024))),
+            ),
+            (
+                "17 KiB of blanks",
+                handshake(
+                    at.form,
+                    &format!("Sec-WebSocket-Protocol: a{}b\r\n", " ".repeat(17 * 1024)),
+                ),
+            ),
+            (
+                "a path of 20 KiB",
+                format!("GET /{} HTTP/1.1\r\nHost: a\r\n\r\n", "x".repeat(20 * 1024)),
+            ),
+            (
+                "a head without an end",
+                format!("GET / HTTP/1.1\r\nHost: {}", "x".repeat(100 * 1024)),
+            ),
         ] {
             let _case = Case(what);
             let began = Instant::now();
@@ -153,7 +276,11 @@ fn a_head_has_a_time_however_it_trickles() {
             }
         };
         let end = async {
-            assert_eq!(silent.end().await, Fate::Lost, "nothing was asked, nothing is answered");
+            assert_eq!(
+                silent.end().await,
+                Fate::Lost,
+                "nothing was asked, nothing is answered"
+            );
             began.elapsed()
         };
         let ended = tokio::select! {
@@ -163,7 +290,11 @@ fn a_head_has_a_time_however_it_trickles() {
         eprintln!("a silent socket ended after {ended:?}");
         drop(slow.rest().await);
         eprintln!("a trickling one after {:?}", began.elapsed());
-        assert!(began.elapsed() < Duration::from_secs(6), "{:?}", began.elapsed());
+        assert!(
+            began.elapsed() < Duration::from_secs(6),
+            "{:?}",
+            began.elapsed()
+        );
     });
 }
 
@@ -173,10 +304,17 @@ fn a_socket_that_never_says_connect_is_closed_as_that() {
         let server = at.setup().with(hasty).start().await;
         let mut silent = server.open().await;
         let mut pinging = Raw::upgraded(server.address(), at.form).await;
-        pinging.send(&crate::raw::frame(crate::raw::FIN | crate::raw::PING, b"still here")).await;
+        pinging
+            .send(&crate::raw::frame(
+                crate::raw::FIN | crate::raw::PING,
+                b"still here",
+            ))
+            .await;
         let mut half = Raw::upgraded(server.address(), at.form).await;
         half.send(&[0x81]).await;
-        silent.expect_close(parlor_protocol::CloseCode::ConnectTimeout).await;
+        silent
+            .expect_close(parlor_protocol::CloseCode::ConnectTimeout)
+            .await;
         for raw in [&mut pinging, &mut half] {
             assert_eq!(raw.end().await, Fate::Closed(4004));
         }
@@ -190,15 +328,30 @@ fn noise_before_any_handshake_is_refused() {
         let mut bystanders = Bystanders::of(&server).await;
         let tls = b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03".to_vec();
         let http2 = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n".to_vec();
-        for bytes in [tls, http2, vec![0; 1_024], vec![0xff; 1_024], b"\r\n\r\n\r\n".to_vec(), b"\n".repeat(20_000)] {
+        for bytes in [
+            tls,
+            http2,
+            vec![0; 1_024],
+            vec![0xff; 1_024],
+            b"\r\n\r\n\r\n".to_vec(),
+            b"\n".repeat(20_000),
+        ] {
             let _case = Case(bytes[..4.min(bytes.len())].to_vec());
             let mut raw = Raw::dial(server.address(), at.form).await;
             raw.send(&bytes).await;
             raw.finish().await;
             let said = raw.rest().await;
-            assert!(said.is_empty() || said.starts_with(b"HTTP/1.1 4"), "{}", String::from_utf8_lossy(&said));
+            assert!(
+                said.is_empty() || said.starts_with(b"HTTP/1.1 4"),
+                "{}",
+                String::from_utf8_lossy(&said)
+            );
         }
-        let (answer, _) = exchange(server.address(), b"GET /healthz HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n").await;
+        let (answer, _) = exchange(
+            server.address(),
+            b"GET /healthz HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n",
+        )
+        .await;
         assert_eq!(answer.expect("an answer").status, 200);
         bystanders.talk().await;
     });

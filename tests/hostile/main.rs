@@ -24,6 +24,8 @@ mod strangers;
 mod frames;
 mod noise;
 
+mod ambiguous;
+mod channels;
 mod fields;
 mod golden;
 mod messages;

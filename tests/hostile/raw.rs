@@ -38,7 +38,10 @@ const MASK: [u8; 4] = [0x37, 0xfa, 0x21, 0x3d];
 pub(crate) fn frame(first: u8, payload: &[u8]) -> Vec<u8> {
     match payload.len() {
         len @ 0..=125 => with_header(vec![first, 0x80 | len as u8], payload),
-        len @ 126..=0xffff => with_header([&[first, 0xfe][..], &(len as u16).to_be_bytes()].concat(), payload),
+        len @ 126..=0xffff => with_header(
+            [&[first, 0xfe][..], &(len as u16).to_be_bytes()].concat(),
+            payload,
+        ),
         len => declaring(first, len as u64, payload),
     }
 }
@@ -56,7 +59,12 @@ pub(crate) fn in_16_bits(first: u8, payload: &[u8]) -> Vec<u8> {
 
 fn with_header(mut frame: Vec<u8>, payload: &[u8]) -> Vec<u8> {
     frame.extend(MASK);
-    frame.extend(payload.iter().zip(MASK.iter().cycle()).map(|(byte, mask)| byte ^ mask));
+    frame.extend(
+        payload
+            .iter()
+            .zip(MASK.iter().cycle())
+            .map(|(byte, mask)| byte ^ mask),
+    );
     frame
 }
 
@@ -72,7 +80,13 @@ pub(crate) fn handshake(form: Form, more: &str) -> String {
 
 /// A command with an id, as a frame's payload.
 pub(crate) fn command(form: Form, id: u32, command: Command) -> Vec<u8> {
-    codec::encode_command(form, &Envelope { id: Some(id), command })
+    codec::encode_command(
+        form,
+        &Envelope {
+            id: Some(id),
+            command,
+        },
+    )
 }
 
 /// The head of an HTTP answer.
@@ -111,9 +125,15 @@ pub(crate) struct Raw {
 
 impl Raw {
     pub(crate) async fn dial(address: SocketAddr, form: Form) -> Self {
-        let stream = in_time("a socket", TcpStream::connect(address)).await.expect("the server accepts");
+        let stream = in_time("a socket", TcpStream::connect(address))
+            .await
+            .expect("the server accepts");
         stream.set_nodelay(true).expect("bytes leave at once");
-        Self { stream, unread: Vec::new(), form }
+        Self {
+            stream,
+            unread: Vec::new(),
+            form,
+        }
     }
 
     /// A socket that has become a WebSocket.
@@ -128,9 +148,15 @@ impl Raw {
     /// A connected user.
     pub(crate) async fn joined(address: SocketAddr, form: Form, user: &str) -> Self {
         let mut raw = Self::upgraded(address, form).await;
-        let connect = Connect { user: Some(user.to_owned()), ..Connect::default() };
+        let connect = Connect {
+            user: Some(user.to_owned()),
+            ..Connect::default()
+        };
         raw.say(&command(form, 1, Command::Connect(connect))).await;
-        assert!(matches!(raw.hear().await, Heard::Data(_)), "connect is answered");
+        assert!(
+            matches!(raw.hear().await, Heard::Data(_)),
+            "connect is answered"
+        );
         raw
     }
 
@@ -152,10 +178,17 @@ impl Raw {
     /// The head of the next HTTP answer; none when the socket ends before.
     pub(crate) async fn answer(&mut self) -> Option<Answer> {
         loop {
-            if let Some(end) = self.unread.windows(4).position(|window| window == b"\r\n\r\n") {
+            if let Some(end) = self
+                .unread
+                .windows(4)
+                .position(|window| window == b"\r\n\r\n")
+            {
                 let head: Vec<u8> = self.unread.drain(..end + 4).collect();
                 let head = String::from_utf8_lossy(&head).into_owned();
-                let status = head.get(9..12).and_then(|status| status.parse().ok()).expect("a status line");
+                let status = head
+                    .get(9..12)
+                    .and_then(|status| status.parse().ok())
+                    .expect("a status line");
                 return Some(Answer { status, head });
             }
             if !self.fill().await {
@@ -175,7 +208,11 @@ impl Raw {
         loop {
             if let Some((first, payload)) = self.take_frame() {
                 return match first & 0x0f {
-                    CLOSE => Heard::Close(payload.get(..2).map_or(1005, |code| u16::from(code[0]) << 8 | u16::from(code[1]))),
+                    CLOSE => Heard::Close(
+                        payload
+                            .get(..2)
+                            .map_or(1005, |code| u16::from(code[0]) << 8 | u16::from(code[1])),
+                    ),
                     PONG => Heard::Pong(payload),
                     PING => continue,
                     _ => Heard::Data(payload),
@@ -202,7 +239,8 @@ impl Raw {
     /// Asks for a sign of life under this id, and says what came first: the sign or the end. All that the server
     /// says meanwhile must be of its documented form.
     pub(crate) async fn fate(&mut self, id: u32) -> Fate {
-        self.say(&command(self.form, id, Command::Ping(Ping {}))).await;
+        self.say(&command(self.form, id, Command::Ping(Ping {})))
+            .await;
         loop {
             match self.hear().await {
                 Heard::Data(bytes) => {
@@ -246,8 +284,14 @@ impl Raw {
         let (first, second) = (*self.unread.first()?, *self.unread.get(1)?);
         assert_eq!(second & 0x80, 0, "a server does not mask");
         let (start, len) = match second {
-            126 => (4, u64::from(u16::from_be_bytes(self.unread.get(2..4)?.try_into().ok()?))),
-            127 => (10, u64::from_be_bytes(self.unread.get(2..10)?.try_into().ok()?)),
+            126 => (
+                4,
+                u64::from(u16::from_be_bytes(self.unread.get(2..4)?.try_into().ok()?)),
+            ),
+            127 => (
+                10,
+                u64::from_be_bytes(self.unread.get(2..10)?.try_into().ok()?),
+            ),
             len => (2, u64::from(len)),
         };
         let end = start + usize::try_from(len).expect("a frame that fits");

@@ -3,8 +3,8 @@
 use std::net::{SocketAddr, TcpListener};
 use std::time::{Duration, Instant};
 
-use parlor_protocol::command::Connect;
 use parlor_protocol::codec::ServerMessage;
+use parlor_protocol::command::Connect;
 use parlor_protocol::{CloseCode, Push};
 use parlor_tests::{Client, blob, everywhere, in_time, publish};
 
@@ -30,7 +30,9 @@ async fn metric(address: SocketAddr, name: &str) -> u64 {
     let (answer, text) = exchange(address, request).await;
     assert_eq!(answer.expect("a scrape").status, 200);
     let text = String::from_utf8(text).expect("text");
-    let line = text.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(' '));
+    let line = text
+        .lines()
+        .find_map(|line| line.strip_prefix(name)?.strip_prefix(' '));
     line.map_or(0, |value| value.trim().parse().expect("a number"))
 }
 
@@ -48,7 +50,13 @@ fn a_reader_that_never_reads_is_closed_at_its_bound_and_nobody_else_notices() {
         let server = setup.start().await;
         let mut bystanders = Bystanders::of(&server).await;
         let mut sleeper = Client::open_narrow(server.address(), at.form).await;
-        sleeper.connect(Connect { user: Some("sleeper".to_owned()), ..Connect::default() }).await.expect("connected");
+        sleeper
+            .connect(Connect {
+                user: Some("sleeper".to_owned()),
+                ..Connect::default()
+            })
+            .await
+            .expect("connected");
         sleeper.subscribe("memory:a").await;
         let mut ann = server.join("ann").await;
         ann.subscribe("memory:a").await;
@@ -59,11 +67,18 @@ fn a_reader_that_never_reads_is_closed_at_its_bound_and_nobody_else_notices() {
             assert!(events < EVENTS_MAX, "the outbox has no bound");
             for _ in 0..10 {
                 let began = Instant::now();
-                let published = writer.try_publish(publish("memory:a", blob(EVENT_BYTES))).await.expect("published");
+                let published = writer
+                    .try_publish(publish("memory:a", blob(EVENT_BYTES)))
+                    .await
+                    .expect("published");
                 slowest = slowest.max(began.elapsed());
                 events += 1;
                 assert_eq!(published.offset, events as u64);
-                assert_eq!(ann.event().await.offset, Some(events as u64), "another reader misses nothing");
+                assert_eq!(
+                    ann.event().await.offset,
+                    Some(events as u64),
+                    "another reader misses nothing"
+                );
             }
         }
         slowest = slowest.max(bystanders.talk().await);
@@ -72,12 +87,17 @@ fn a_reader_that_never_reads_is_closed_at_its_bound_and_nobody_else_notices() {
         let heard = sleeper.take_waiting();
         for (number, message) in heard.iter().enumerate() {
             match message {
-                ServerMessage::Push(Push::Event { event, .. }) => assert_eq!(event.offset, Some(number as u64 + 1)),
+                ServerMessage::Push(Push::Event { event, .. }) => {
+                    assert_eq!(event.offset, Some(number as u64 + 1))
+                }
                 other => panic!("not an event: {other:?}"),
             }
         }
         let missed = (events - heard.len()) * EVENT_BYTES;
-        assert!(missed >= OUTBOX_BYTES, "what waited was dropped: {missed} bytes");
+        assert!(
+            missed >= OUTBOX_BYTES,
+            "what waited was dropped: {missed} bytes"
+        );
         assert_eq!(metric(metrics, "parlor_outbox_overflows_total").await, 1);
         // Counted when the socket is gone, a moment after its goodbye.
         in_time("the end to be counted", async {
@@ -86,7 +106,10 @@ fn a_reader_that_never_reads_is_closed_at_its_bound_and_nobody_else_notices() {
         .await;
         eprintln!(
             "{:?} with {} shard(s): closed as slow after {events} events ({} KiB), read {} of them; the slowest answer took {slowest:?}",
-            at.form, at.shards, events * EVENT_BYTES / 1024, heard.len(),
+            at.form,
+            at.shards,
+            events * EVENT_BYTES / 1024,
+            heard.len(),
         );
         writer.publish("memory:a", "after").await;
         assert_eq!(ann.event().await.offset, Some(events as u64 + 1));

@@ -39,7 +39,8 @@ impl Way {
         if matches!(self, Self::NoConnect | Self::HalfFrame) {
             let mut raw = Raw::upgraded(address, Form::MsgPack).await;
             if self == Self::HalfFrame {
-                raw.send(&[0x82, 0xff, 0, 0, 0, 0, 0, 1, 0, 0, 1, 2, 3, 4]).await;
+                raw.send(&[0x82, 0xff, 0, 0, 0, 0, 0, 1, 0, 0, 1, 2, 3, 4])
+                    .await;
             }
             return raw;
         }
@@ -66,7 +67,13 @@ async fn talk(client: &mut Client, words: usize) -> Duration {
 
 async fn join(server: &Resident, user: &str) -> Client {
     let mut client = Client::open(server.address(), Form::Json).await;
-    client.connect(Connect { user: Some(user.to_owned()), ..Connect::default() }).await.expect("connected");
+    client
+        .connect(Connect {
+            user: Some(user.to_owned()),
+            ..Connect::default()
+        })
+        .await
+        .expect("connected");
     client.subscribe("room:1").await;
     client
 }
@@ -75,7 +82,10 @@ async fn join(server: &Resident, user: &str) -> Client {
 async fn two_thousand_strangers_cost_little_and_lock_nobody_out() {
     // Both this process and the server, which inherits the limit, hold them all.
     let files = rlimit::increase_nofile_limit(8_192).expect("the limit of open files is known");
-    assert!(files >= 2_500, "2,000 sockets need more than {files} open files: raise the hard limit");
+    assert!(
+        files >= 2_500,
+        "2,000 sockets need more than {files} open files: raise the hard limit"
+    );
     let server = Resident::start();
     let mut ann = join(&server, "ann").await;
     talk(&mut ann, 20).await;
@@ -106,16 +116,26 @@ async fn two_thousand_strangers_cost_little_and_lock_nobody_out() {
         };
         assert_eq!(fate, expected, "{way:?}");
     }
-    eprintln!("the last of them was closed {:?} after the first came", began.elapsed() + opened);
+    eprintln!(
+        "the last of them was closed {:?} after the first came",
+        began.elapsed() + opened
+    );
     talk(&mut bob, 20).await;
-    eprintln!("memory: {before} KiB before, {} KiB after", server.rss_kib());
+    eprintln!(
+        "memory: {before} KiB before, {} KiB after",
+        server.rss_kib()
+    );
     server.assert_calm();
 }
 
 #[test]
 fn who_says_nothing_makes_room_for_who_does() {
     in_both_forms(async |at| {
-        let server = at.setup().with(|config| config.transport.pending_max = 16).start().await;
+        let server = at
+            .setup()
+            .with(|config| config.transport.pending_max = 16)
+            .start()
+            .await;
         let ask = b"HEAD /healthz HTTP/1.1\r\nHost: localhost\r\n\r\n";
         let mut silent = Vec::new();
         for _ in 0..100 {
@@ -132,7 +152,11 @@ fn who_says_nothing_makes_room_for_who_does() {
             silent.push(Raw::dial(server.address(), at.form).await);
         }
         for mut stranger in silent.drain(..80) {
-            assert_eq!(stranger.end().await, Fate::Lost, "the oldest have left, long before any timeout");
+            assert_eq!(
+                stranger.end().await,
+                Fate::Lost,
+                "the oldest have left, long before any timeout"
+            );
         }
         // All places idle after a request: they, too, make room.
         let mut idle = Vec::new();

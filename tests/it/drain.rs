@@ -5,7 +5,9 @@ use std::time::Duration;
 use parlor_protocol::codec::ServerMessage;
 use parlor_protocol::command::{Command, Connect};
 use parlor_protocol::{CloseCode, ErrorCode, Reply};
-use parlor_tests::{At, Client, Server, everywhere, in_both_forms, in_time, publish, text};
+use parlor_tests::{
+    At, Client, Process, Server, everywhere, in_both_forms, in_time, publish, text,
+};
 
 #[test]
 fn a_draining_server_says_goodbye_to_everybody() {
@@ -162,5 +164,26 @@ fn a_server_without_clients_stops_at_once() {
             .setup()
             .with(|config| config.transport.drain_window = Duration::from_secs(3600));
         in_time("a quick stop", setup.start().await.stop()).await;
+    });
+}
+
+#[test]
+fn sigterm_lets_a_process_end_in_good_order() {
+    in_both_forms(async |at| {
+        let directory = tempfile::TempDir::new().expect("a directory");
+        let process = Process::start(directory.path(), 2);
+        let mut ann = Client::open(process.address(), at.form).await;
+        let connect = Connect {
+            user: Some("ann".to_owned()),
+            ..Connect::default()
+        };
+        ann.connect(connect).await.expect("connected");
+        let ids = ann
+            .send_together((0..50).map(|word| Command::Publish(publish("room:a", text(word)))))
+            .await;
+        ann.reply(ids[0]).await.expect("published");
+        let (code, goodbye) = tokio::join!(process.terminate(), ann.goodbye());
+        goodbye.assert(CloseCode::Draining);
+        assert_eq!((code, replies(&mut ann)), (Some(0), 49));
     });
 }

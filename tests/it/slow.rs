@@ -4,11 +4,12 @@ use std::time::Duration;
 
 use parlor::config::Config;
 use parlor_protocol::command::{Command, Connect, Recover};
+use parlor_protocol::reply::NotRecovered;
 use parlor_protocol::{CloseCode, EventKind, Push};
 use parlor_tests::{Client, Server, blob, everywhere, in_both_forms, json, publish, said};
 
 /// Far more than all kernel buffers and the outbox together take.
-const FLOOD: usize = 1_200;
+const FLOOD: usize = 600;
 /// Bytes of each event of it.
 const EVENT_BYTES: usize = 16 * 1024;
 
@@ -252,6 +253,55 @@ fn a_reader_that_replays_slowly_holds_nobody_up_and_misses_nothing() {
                 .filter_map(|event| event.offset)
                 .eq(1..=FLOOD as u64),
             "a replay waits for room"
+        );
+    });
+}
+
+#[test]
+fn a_replay_that_retention_overtakes_is_to_start_anew() {
+    everywhere(async |at| {
+        let server = at.setup().with(narrow).start().await;
+        let mut writer = server.join("writer").await;
+        let start = writer.subscribe("medium:a").await.position;
+        writer.unsubscribe("medium:a").await;
+        flood(&mut writer, "medium:a", 300).await;
+        let mut sleeper = Client::open_narrow(server.address(), server.form()).await;
+        sleeper
+            .connect(Connect::default())
+            .await
+            .expect("connected");
+        let subscribed = sleeper.resume("medium:a", Recover::From(start)).await;
+        assert_eq!(
+            (subscribed.recovered, subscribed.to),
+            (Some(true), Some(300))
+        );
+        // While it does not read, all of it is forgotten, and more.
+        flood(&mut writer, "medium:a", FLOOD).await;
+        let mut position = String::new();
+        let mut next = 1;
+        let ended = loop {
+            match sleeper.push().await {
+                Push::Event { event, .. } => {
+                    assert_eq!(event.offset, Some(next));
+                    next += 1;
+                    position = event.position.expect("a logged event");
+                }
+                Push::Unsubscribed(ended) => break ended,
+                other => panic!("{other:?}"),
+            }
+        };
+        assert!(ended.resubscribe && ended.code >= 2500, "{ended:?}");
+        assert!(next <= FLOOD as u64 + 300);
+        let again = sleeper.resume("medium:a", Recover::From(position)).await;
+        assert_eq!(
+            (again.recovered, again.reason),
+            (Some(false), Some(NotRecovered::Expired))
+        );
+        writer.publish("medium:a", "next").await;
+        let event = sleeper.event().await;
+        assert_eq!(
+            (said(&event), event.offset),
+            ("next", Some(again.offset + 1))
         );
     });
 }

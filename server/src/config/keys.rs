@@ -61,7 +61,7 @@ keys! {
     "server.demo" Switch "Whether `/` shows the demo page.";
     "server.allowed_origins" List "Web origins that may open a socket besides the server's own, exact (`https://example.com`); `*`: all.";
     "server.connections_max" Number "WebSocket connections at most.";
-    "server.pending_max" Number "Sockets per shard that have not finished their first request, at most.";
+    "server.pending_max" Number "Sockets per shard that still speak HTTP, at most: then the longest idle makes room.";
     "server.header_timeout" Text "How long a socket may take to send a request's head, and then its body.";
     "server.drain_window" Text "Over how long a stopping server spreads its clients.";
     "metrics.listen" Text "Address and port of `/metrics` for Prometheus; empty: off.";

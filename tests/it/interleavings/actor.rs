@@ -4,10 +4,10 @@ use std::collections::{BTreeMap, HashMap, VecDeque};
 
 use parlor_protocol::codec::ServerMessage;
 use parlor_protocol::command::{
-    Command, Connect, History, Publish, Recover, Subscribe, Unsubscribe,
+    Command, Connect, Direction, History, Ping, Publish, Recover, Subscribe, Unsubscribe,
 };
 use parlor_protocol::reply::{Reply, SubscribeOutcome};
-use parlor_protocol::{Alias, ErrorCode, Push, WireError};
+use parlor_protocol::{Alias, ErrorCode, Event, Push, WireError};
 use parlor_tests::{Client, Server, publish, text};
 use rand::Rng as _;
 use rand::rngs::StdRng;
@@ -189,9 +189,13 @@ impl<'a> Actor<'a> {
 
     async fn read_history(&mut self) {
         let channel = self.any_channel();
-        let command: History =
-            serde_json::from_value(serde_json::json!({ "channel": channel, "limit": 5 }))
-                .expect("a command");
+        let command = History {
+            channel: channel.clone(),
+            direction: Direction::Backward,
+            offset: None,
+            time: None,
+            limit: Some(5),
+        };
         self.ask(Command::History(command), Asked::History(channel))
             .await;
     }
@@ -216,13 +220,26 @@ impl<'a> Actor<'a> {
             self.come().await;
         }
         let client = self.client.as_mut().expect("it just came");
-        let id = client
-            .send(Command::Ping(parlor_protocol::command::Ping {}))
-            .await;
+        let id = client.send(Command::Ping(Ping {})).await;
         self.asked.insert(id, Asked::Ping);
         while !self.asked.is_empty() {
             self.hear().await;
         }
+    }
+
+    /// All that is retained, and the offset of the log's top. Nothing may be under way.
+    pub(crate) async fn read_all(&mut self, channel: &str) -> (Vec<Event>, u64) {
+        let client = self.client.as_mut().expect("it answered everything");
+        let history = client.whole_history(channel).await;
+        let nothing = History {
+            channel: channel.to_owned(),
+            direction: Direction::Backward,
+            offset: None,
+            time: None,
+            limit: Some(0),
+        };
+        let top = client.try_history(nothing).await.expect("the top").offset;
+        (history, top)
     }
 
     /// Reads up to the log's top, subscribing (again) where it must.
@@ -274,7 +291,7 @@ impl<'a> Actor<'a> {
                 let channel = self.channel_of(ended.alias);
                 self.view(&channel).ended_by_server(&ended);
             }
-            other => panic!("{}: {other:?}", self.user),
+            ServerMessage::Push(other) => panic!("{}: {other:?}", self.user),
         }
     }
 

@@ -10,10 +10,15 @@ use parlor_tests::said;
 /// Shared by all clients of one conversation.
 #[derive(Debug, Default)]
 pub(crate) struct Record {
-    /// By channel, epoch and offset: the event's time, and its words once somebody saw them.
-    seen: RefCell<HashMap<(String, u64, u64), (Time, Option<String>)>>,
+    seen: RefCell<HashMap<Place, Seen>>,
     acknowledged: RefCell<Vec<Acknowledged>>,
 }
+
+/// Channel, epoch and offset.
+type Place = (String, u64, u64);
+
+/// The event's time, and its words once somebody saw them.
+type Seen = (Time, Option<String>);
 
 #[derive(Debug)]
 struct Acknowledged {
