@@ -70,6 +70,15 @@ impl LogEntry {
         }
     }
 
+    /// The push of this entry for one connection: the shared frame, unless it asked for no echo of its own.
+    pub fn frame_for(&self, connection: ConnectionId, alias: Alias, form: Form) -> Frame {
+        if self.no_echo_to == Some(connection) {
+            self.own_frame(alias, form)
+        } else {
+            self.frame(alias, form)
+        }
+    }
+
     /// The live push of this entry: one frame per wire form, whoever asks.
     pub fn frame(&self, alias: Alias, form: Form) -> Frame {
         self.frames.of(alias, form, || Push::Event {
@@ -79,7 +88,7 @@ impl LogEntry {
     }
 
     /// The publisher's own copy when it asked for no echo: the place without the data.
-    pub fn own_frame(&self, alias: Alias, form: Form) -> Frame {
+    fn own_frame(&self, alias: Alias, form: Form) -> Frame {
         let event = Event {
             payload: None,
             tags: Tags::new(),

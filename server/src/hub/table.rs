@@ -335,11 +335,7 @@ impl Slot {
             return;
         }
         let outbox = &self.subscriber.outbox;
-        let frame = if entry.no_echo_to == Some(self.subscriber.connection) {
-            entry.own_frame(alias, outbox.form())
-        } else {
-            entry.frame(alias, outbox.form())
-        };
+        let frame = entry.frame_for(self.subscriber.connection, alias, outbox.form());
         match outbox.push(&frame, alias, lane) {
             Pushed::Queued => tally.count(&frame),
             Pushed::Closed => {}

@@ -5,17 +5,19 @@ use std::future::poll_fn;
 use std::rc::Rc;
 use std::sync::Arc;
 
-use parlor_protocol::WireError;
+use parlor_protocol::{Epoch, WireError};
 
 use super::Session;
 use super::subscriptions::{Stage, Subscription};
 use crate::commands::subscribe::read_after;
 use crate::hub::{LogEntry, Subscriber};
-use crate::outbox::{Lane, Outbox, Pushed};
+use crate::outbox::{Lane, Pushed};
 
 /// Where a replay stands.
 #[derive(Debug)]
 pub(super) struct CatchUp {
+    /// The life of the log that the cursor belongs to.
+    pub(super) epoch: Epoch,
     /// The last offset that the subscriber was sent.
     pub(super) cursor: u64,
     /// Read already, to be sent next.
@@ -26,7 +28,7 @@ pub(super) struct CatchUp {
 enum Stop {
     /// The subscription or the connection is gone: nobody to tell.
     Gone,
-    /// What comes next is no longer retained.
+    /// What comes next is no longer retained, or the log began a new life.
     Overtaken,
     Failed(WireError),
 }
@@ -56,7 +58,7 @@ impl Session {
 
     fn start_one(self: &Rc<Self>, subscription: Rc<Subscription>, catch_up: CatchUp) {
         // Most joins have nothing to catch up: no task for them.
-        if catch_up.next.is_empty() && self.go_live(&subscription, catch_up.cursor) {
+        if catch_up.next.is_empty() && self.go_live(&subscription, &catch_up) {
             return;
         }
         let session = Rc::clone(self);
@@ -75,13 +77,13 @@ impl Session {
     async fn replay(&self, subscription: &Subscription, mut at: CatchUp) -> Result<(), Stop> {
         loop {
             for entry in std::mem::take(&mut at.next) {
-                if entry.offset != at.cursor + 1 {
+                if entry.epoch != at.epoch || entry.offset != at.cursor + 1 {
                     return Err(Stop::Overtaken);
                 }
-                send(&self.outbox, subscription, &entry).await?;
+                self.send(subscription, &entry).await?;
                 at.cursor = entry.offset;
             }
-            if self.go_live(subscription, at.cursor) {
+            if self.go_live(subscription, &at) {
                 return Ok(());
             }
             if subscription.stage.get() == Stage::Ended {
@@ -91,7 +93,7 @@ impl Session {
             at.next = read_after(node, &subscription.channel, &subscription.kind, at.cursor)
                 .await
                 .map_err(Stop::Failed)?;
-            if at.next.is_empty() && !self.is_level(subscription, at.cursor) {
+            if at.next.is_empty() && !self.is_level(subscription, &at) {
                 return Err(Stop::Overtaken);
             }
         }
@@ -99,15 +101,15 @@ impl Session {
 
     /// Enters the shard's table if nothing that the shard delivered is missing. Nothing else runs on this thread
     /// between the look and the entry.
-    fn go_live(&self, subscription: &Subscription, cursor: u64) -> bool {
-        if subscription.stage.get() != Stage::Joining || !self.is_level(subscription, cursor) {
+    fn go_live(&self, subscription: &Subscription, at: &CatchUp) -> bool {
+        if subscription.stage.get() != Stage::Joining || !self.is_level(subscription, at) {
             return false;
         }
         let alias = subscription.channel.alias();
         let subscriber = Subscriber {
             connection: self.connection,
             outbox: Rc::clone(&self.outbox),
-            cursor,
+            cursor: at.cursor,
             ephemerals_since: subscription.ephemerals_since,
             presence: subscription.presence,
             slow: subscription.kind.slow,
@@ -119,34 +121,32 @@ impl Session {
         key.is_some()
     }
 
-    fn is_level(&self, subscription: &Subscription, cursor: u64) -> bool {
+    fn is_level(&self, subscription: &Subscription, at: &CatchUp) -> bool {
         let delivered = self
             .shard
             .table
             .borrow()
             .delivered(subscription.channel.alias());
-        delivered.is_some_and(|position| cursor >= position.offset)
+        delivered.is_some_and(|position| position.epoch == at.epoch && at.cursor >= position.offset)
     }
-}
 
-/// Puts one missed event into the outbox, once there is room.
-async fn send(
-    outbox: &Rc<Outbox>,
-    subscription: &Subscription,
-    entry: &LogEntry,
-) -> Result<(), Stop> {
-    poll_fn(|context| outbox.poll_room(context)).await;
-    if subscription.stage.get() == Stage::Ended {
-        return Err(Stop::Gone);
-    }
-    let alias = subscription.channel.alias();
-    match outbox.push(&entry.frame(alias, outbox.form()), alias, Lane::Near) {
-        Pushed::Queued => Ok(()),
-        Pushed::Closed => Err(Stop::Gone),
-        // Half of the bound is free, so only an event larger than that half gets here.
-        Pushed::Overflow => {
-            outbox.close(parlor_protocol::CloseCode::Slow, None);
-            Err(Stop::Gone)
+    /// Puts one missed event into the outbox, once there is room.
+    async fn send(&self, subscription: &Subscription, entry: &LogEntry) -> Result<(), Stop> {
+        let outbox = &self.outbox;
+        poll_fn(|context| outbox.poll_room(context)).await;
+        if subscription.stage.get() == Stage::Ended {
+            return Err(Stop::Gone);
+        }
+        let alias = subscription.channel.alias();
+        let frame = entry.frame_for(self.connection, alias, outbox.form());
+        match outbox.push(&frame, alias, Lane::Near) {
+            Pushed::Queued => Ok(()),
+            Pushed::Closed => Err(Stop::Gone),
+            // Half of the bound is free, so only an event larger than that half gets here.
+            Pushed::Overflow => {
+                outbox.close(parlor_protocol::CloseCode::Slow, None);
+                Err(Stop::Gone)
+            }
         }
     }
 }

@@ -162,6 +162,7 @@ impl Session {
         self.enter_presence(subscription);
         let reply = self.subscribed(subscription, &start);
         *subscription.replay.borrow_mut() = Some(CatchUp {
+            epoch: start.top.epoch,
             cursor: start.cursor,
             next: start.first,
         });
