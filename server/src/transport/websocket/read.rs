@@ -46,9 +46,10 @@ pub(super) async fn run(shard: Rc<Shard>, peer: Rc<Peer>, read_ahead: Bytes) {
         .max_message_size(Some(shard.config().frame_bytes_max))
         .max_frame_size(Some(shard.config().frame_bytes_max));
     let io = PeerIo::new(Rc::clone(&peer));
-    let socket =
-        WebSocketStream::from_partially_read(io, read_ahead.to_vec(), Role::Server, Some(config))
-            .await;
+    // Copied and let go of at once: even an empty slice of it keeps hyper's 8 KiB buffer as long as the connection.
+    let begun = read_ahead.to_vec();
+    drop(read_ahead);
+    let socket = WebSocketStream::from_partially_read(io, begun, Role::Server, Some(config)).await;
     let end = converse(&shard, &peer, socket).await;
     peer.session().close(end == End::Left);
     match end {
