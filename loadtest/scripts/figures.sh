@@ -2,7 +2,7 @@
 # Makes every figure of docs/benchmarks.md again: builds, starts a fresh server for each scenario, runs it, and leaves a
 # Markdown and a JSON report in the directory given (default: target/loadtest).
 #
-#   loadtest/scripts/issue3.sh [OUTPUT_DIR] [SCENARIO...]
+#   loadtest/scripts/figures.sh [OUTPUT_DIR] [SCENARIO...]
 #
 # SECONDS_EACH=10 shortens the measured stages, BUILD=no takes the binaries as they are. Takes about six minutes. Where
 # other work runs on the machine, run it with `nice -n -10` (as root), or its figures tell of that work.
