@@ -24,7 +24,7 @@ use crate::hub::{Control, Hub, ShardId};
 use crate::metrics::{Histogram, Metrics, NodeMetric};
 use crate::node::{Lifecycle, Node, Roll};
 use crate::presence::{Presence, PresenceConfig};
-use crate::session::{SessionConfig, SessionKeys};
+use crate::session::SessionKeys;
 use crate::transport::websocket::Origins;
 use crate::transport::{self, BindError, Listeners, ShardSetup, TransportConfig};
 
@@ -133,9 +133,9 @@ fn connection_limits(config: &Config) -> ConnectionLimits {
     ConnectionLimits {
         frame_bytes_max: u32::try_from(config.transport.frame_bytes_max).unwrap_or(u32::MAX),
         commands_per_frame_max: limits::COMMANDS_PER_FRAME_MAX as u32,
-        channels_max: config.session.channels_max,
+        channels_max: config.channels_max,
         payload_bytes_max: limits::PAYLOAD_BYTES_MAX as u32,
-        history_page_max: config.session.history_page_max,
+        history_page_max: config.history_page_max,
         dedup_window_ms: limits::DEDUP_WINDOW_MS,
     }
 }
@@ -165,20 +165,6 @@ fn http_config(config: &Config) -> HttpConfig {
     }
 }
 
-fn session_config(config: &Config) -> SessionConfig {
-    let settings = &config.session;
-    SessionConfig {
-        commands_per_second_max: settings.commands_per_second_max,
-        ping_interval: settings.ping_interval,
-        ping_interval_min: settings.ping_interval_min,
-        ping_interval_max: settings.ping_interval_max,
-        pong_timeout: settings.pong_timeout,
-        connect_timeout: settings.connect_timeout,
-        expiry_notice: settings.expiry_notice,
-        outbox_bytes_max: settings.outbox_bytes_max,
-    }
-}
-
 /// Starts one thread per shard. The receiver hears of each that ends.
 fn start_shards(
     config: &Config,
@@ -196,7 +182,7 @@ fn start_shards(
             listener: sockets.next(),
             router: router.clone(),
             transport: transport_config(config),
-            session: session_config(config),
+            session: config.session.clone(),
             keys: keys.clone(),
         };
         let tell = tell.clone();

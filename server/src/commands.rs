@@ -49,9 +49,17 @@ pub fn permitted(
     Ok((name, Arc::clone(kind)))
 }
 
+/// Too often: the answer of sockets and HTTP alike, with how long to wait.
+pub fn rate_limited(wait: Duration) -> WireError {
+    WireError::from(ErrorCode::RateLimited).retry_after_ms(ms(wait).max(1))
+}
+
+fn ms(wait: Duration) -> u64 {
+    u64::try_from(wait.as_millis()).unwrap_or(u64::MAX)
+}
+
 impl From<broker::Error> for WireError {
     fn from(error: broker::Error) -> Self {
-        let ms = |wait: Duration| u64::try_from(wait.as_millis()).unwrap_or(u64::MAX);
         match error {
             broker::Error::Busy { retry_after } => {
                 Self::from(ErrorCode::Busy).retry_after_ms(ms(retry_after))

@@ -9,6 +9,7 @@ use std::time::Duration;
 
 use crate::auth::AuthConfig;
 use crate::kind::ChannelKinds;
+use crate::session::SessionConfig;
 
 mod build;
 mod keys;
@@ -35,7 +36,11 @@ pub struct Config {
     pub demo: bool,
     pub log: LogConfig,
     pub transport: TransportSettings,
-    pub session: SessionSettings,
+    pub session: SessionConfig,
+    /// Channels that one connection may subscribe.
+    pub channels_max: u32,
+    /// Events of one page of history.
+    pub history_page_max: u32,
     pub storage: StorageSettings,
     pub presence: PresenceSettings,
     pub auth: AuthConfig,
@@ -76,26 +81,6 @@ pub struct TransportSettings {
     pub origins: Vec<String>,
     /// Any origin may.
     pub any_origin: bool,
-}
-
-/// Connections above their sockets.
-#[derive(Clone, Debug)]
-pub struct SessionSettings {
-    /// Commands per second and connection; 0: no limit.
-    pub commands_per_second_max: u32,
-    pub channels_max: u32,
-    pub history_page_max: u32,
-    pub ping_interval: Duration,
-    pub ping_interval_min: Duration,
-    pub ping_interval_max: Duration,
-    /// How long after a ping anything must have come.
-    pub pong_timeout: Duration,
-    /// How long a fresh socket may take to send `connect`.
-    pub connect_timeout: Duration,
-    /// How long before a token ends its client is told.
-    pub expiry_notice: Duration,
-    /// Bytes that may wait for one connection.
-    pub outbox_bytes_max: usize,
 }
 
 /// The message log.

@@ -16,7 +16,7 @@ mod ids;
 mod inbox;
 mod table;
 
-pub use channel::{Channel, PULL_MAX, Pull};
+pub use channel::{Channel, Pull};
 pub use entry::{Ephemeral, EphemeralBody, Frames, LogEntry};
 pub use ids::{ConnectionId, ShardId};
 pub use inbox::{Control, Inbox, InboxFull, Letters};

@@ -18,7 +18,7 @@ use parlor_protocol::{ChannelName, CloseCode, ErrorCode, WireError, codec};
 
 use crate::auth::Identity;
 use crate::clock;
-use crate::commands::{self, Caller};
+use crate::commands::{self, Caller, rate_limited};
 use crate::hub::ConnectionId;
 use crate::outbox::{Frame, Outbox};
 
@@ -267,11 +267,6 @@ impl fmt::Debug for Session {
             .field("connection", &self.connection)
             .finish_non_exhaustive()
     }
-}
-
-fn rate_limited(wait: Duration) -> WireError {
-    let ms = u64::try_from(wait.as_millis()).unwrap_or(u64::MAX);
-    WireError::from(ErrorCode::RateLimited).retry_after_ms(ms.max(1))
 }
 
 /// How a connection ends whose `connect` failed.

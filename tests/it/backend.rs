@@ -247,7 +247,7 @@ fn subscriptions_of_the_server_count_toward_the_limit() {
     in_both_forms(async |at| {
         let server = at
             .setup()
-            .with(|config| config.session.channels_max = 1)
+            .with(|config| config.channels_max = 1)
             .start()
             .await;
         let connect = Connect {

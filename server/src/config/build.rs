@@ -9,14 +9,14 @@ use sha2::{Digest, Sha256};
 use super::layers::read_secret;
 use super::raw::{self, Raw};
 use super::{
-    Config, Error, LogConfig, LogFormat, PresenceSettings, SessionSettings, StorageSettings,
-    TransportSettings,
+    Config, Error, LogConfig, LogFormat, PresenceSettings, StorageSettings, TransportSettings,
 };
 use crate::auth::{
     Algorithm, ApiKey, AuthConfig, Grant, KeyMaterial, Secret, TokenKey, all_grants,
 };
 use crate::kind::{ChannelKind, ChannelKinds, Durability, SlowPolicy, Verb};
 use crate::pattern::Pattern;
+use crate::session::SessionConfig;
 
 /// Shards that a process can have: one bit each.
 const SHARDS_MAX: usize = 64;
@@ -35,6 +35,11 @@ pub(super) fn build(raw: &Raw) -> Result<Config, Error> {
         log: log(&raw.log)?,
         transport: transport(raw)?,
         session: session(&raw.connection)?,
+        channels_max: positive("connection.channels_max", raw.connection.channels_max)?,
+        history_page_max: positive(
+            "connection.history_page_max",
+            raw.connection.history_page_max,
+        )?,
         storage: storage(&raw.storage)?,
         presence: PresenceSettings {
             grace: raw.presence.grace.0,
@@ -144,7 +149,7 @@ fn is_origin(text: &str) -> bool {
     })
 }
 
-fn session(raw: &raw::Connection) -> Result<SessionSettings, Error> {
+fn session(raw: &raw::Connection) -> Result<SessionConfig, Error> {
     let (min, max) = (raw.ping_interval_min.0, raw.ping_interval_max.0);
     if !(min..=max).contains(&raw.ping_interval.0) || min.is_zero() {
         return Err(wrong(
@@ -156,10 +161,8 @@ fn session(raw: &raw::Connection) -> Result<SessionSettings, Error> {
     if outbox_bytes_max < 1_024 {
         return Err(wrong("connection.outbox_bytes_max", "needs at least 1KiB"));
     }
-    Ok(SessionSettings {
+    Ok(SessionConfig {
         commands_per_second_max: raw.commands_per_second_max,
-        channels_max: positive("connection.channels_max", raw.channels_max)?,
-        history_page_max: positive("connection.history_page_max", raw.history_page_max)?,
         ping_interval: raw.ping_interval.0,
         ping_interval_min: min,
         ping_interval_max: max,

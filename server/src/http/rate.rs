@@ -5,9 +5,9 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use parking_lot::Mutex;
-use parlor_protocol::{ChannelName, ErrorCode, WireError};
+use parlor_protocol::{ChannelName, WireError};
 
-use crate::commands::Caller;
+use crate::commands::{Caller, rate_limited};
 use crate::kind::ChannelKinds;
 
 /// Users that are remembered; those who publish slowest are forgotten first.
@@ -51,10 +51,7 @@ impl Rates {
         // Twice as many as in a second may come at once.
         let burst = Duration::from_secs(2).saturating_sub(each);
         self.take_at((Arc::clone(user), place), each, burst, now)
-            .map_err(|wait| {
-                let ms = u64::try_from(wait.as_millis()).unwrap_or(u64::MAX).max(1);
-                WireError::from(ErrorCode::RateLimited).retry_after_ms(ms)
-            })
+            .map_err(rate_limited)
     }
 
     fn take_at(

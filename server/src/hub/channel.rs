@@ -19,7 +19,7 @@ const TAIL_BYTES_MAX: usize = 256 * 1024;
 /// Signals and presence diffs that wait for the slowest shard; then the oldest is dropped.
 const EPHEMERALS_MAX: usize = 128;
 /// Events handed to a shard at once, so that one busy channel does not hold up the others.
-pub const PULL_MAX: usize = 64;
+const PULL_MAX: usize = 64;
 
 /// A channel with at least one subscriber in this process.
 #[derive(Debug)]

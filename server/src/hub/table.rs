@@ -104,15 +104,6 @@ impl Table {
         }
     }
 
-    /// How many channels have somebody on this shard.
-    pub fn len(&self) -> usize {
-        self.channels.len()
-    }
-
-    pub fn is_empty(&self) -> bool {
-        self.channels.is_empty()
-    }
-
     pub fn channel(&self, alias: Alias) -> Option<&Arc<Channel>> {
         self.channels.get(&alias).map(|local| &local.channel)
     }
