@@ -9,7 +9,7 @@ use std::time::Duration;
 use futures_util::future::BoxFuture;
 use parlor_protocol::{ChannelName, EventKind, Payload, Position, Tags, Time};
 
-use crate::hub::{ConnectionId, LogEntry};
+use crate::hub::{ConnectionId, EphemeralBody, LogEntry};
 use crate::kind::{ChannelKind, Durability};
 
 pub mod embedded;
@@ -17,6 +17,8 @@ pub mod embedded;
 pub use embedded::Embedded;
 
 /// A log of channels. Built with the hub that it delivers into.
+///
+/// One process has the embedded broker; several share Redis, and then all of this holds across nodes.
 ///
 /// Delivery: after `join` returned position P for a channel, every entry after P is given to
 /// [`Hub::deliver`](crate::hub::Hub::deliver) once, in offset order, until `leave`; and an entry is delivered
@@ -32,6 +34,9 @@ pub trait Broker: Debug + Send + Sync + 'static {
         channel: &ChannelName,
         kind: &Arc<ChannelKind>,
     ) -> BoxFuture<'static, Result<Position, Error>>;
+
+    /// Fans out an event that is never logged, on every node. Best effort: dropped first under pressure.
+    fn broadcast(&self, channel: &ChannelName, body: EphemeralBody);
 
     /// Ends the interest.
     fn leave(&self, channel: &ChannelName);

@@ -8,7 +8,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 
 use dashmap::DashMap;
-use parlor_protocol::{Alias, ChannelName};
+use parlor_protocol::{Alias, ChannelName, Position};
 
 mod channel;
 mod entry;
@@ -16,7 +16,7 @@ mod ids;
 mod inbox;
 mod table;
 
-pub use channel::{Channel, Pull};
+pub use channel::{Channel, Pull, Tap};
 pub use entry::{Ephemeral, EphemeralBody, Frames, LogEntry};
 pub use ids::{ConnectionId, ShardId};
 pub use inbox::{Control, Inbox, InboxFull, Letters};
@@ -109,6 +109,31 @@ impl Hub {
         if channel.tell(shard) {
             self.inbox(shard).advanced(channel.alias());
         }
+    }
+
+    /// Follows a channel inside the process: `tap` gets each entry once, in order, under the channel's lock. The
+    /// channel stays alive from now on. Call it before the broker's `join`.
+    pub fn follow(&self, name: &ChannelName, tap: Tap) -> Arc<Channel> {
+        let alias = Alias(self.next_alias.fetch_add(1, Ordering::Relaxed));
+        let channel = Arc::new(Channel::followed(name.clone(), alias, tap));
+        self.channels.insert(name.clone(), Arc::clone(&channel));
+        channel
+    }
+
+    /// The channel's log began a new life, or lost entries that were delivered here: everybody starts anew from `top`.
+    pub fn restart(&self, name: &ChannelName, top: Position) {
+        if let Some(channel) = self.channel(name) {
+            let shards = channel.restart(top);
+            self.wake(&channel, shards);
+        }
+    }
+
+    /// The names of all live channels.
+    pub fn names(&self) -> Vec<ChannelName> {
+        self.channels
+            .iter()
+            .map(|held| held.key().clone())
+            .collect()
     }
 
     fn wake(&self, channel: &Channel, shards: u64) {

@@ -14,6 +14,8 @@ pub enum Durability {
     Memory,
     /// Survives a crash and a power cut.
     Disk,
+    /// Survives the loss of the Redis primary, if the promoted replica is among those that confirmed.
+    Replicated,
 }
 
 impl Durability {
@@ -22,6 +24,7 @@ impl Durability {
         match self {
             Self::Memory => "memory",
             Self::Disk => "disk",
+            Self::Replicated => "replicated",
         }
     }
 }

@@ -10,7 +10,7 @@ use futures_util::future::{BoxFuture, ready};
 use parlor_protocol::{ChannelName, Position};
 
 use crate::broker::{Append, Appended, Broker, Error, LogPage, Read};
-use crate::hub::Hub;
+use crate::hub::{EphemeralBody, Hub};
 use crate::kind::{ChannelKind, Durability};
 
 mod config;
@@ -33,6 +33,7 @@ pub struct Embedded {
     /// Absent without a data directory: `disk` kinds are then refused.
     disk: Option<DiskLogs>,
     memory: MemoryLogs,
+    hub: Arc<Hub>,
     stats: Arc<Stats>,
 }
 
@@ -52,10 +53,11 @@ impl Embedded {
             )?),
             None => None,
         };
-        let memory = MemoryLogs::new(&config, hub, Arc::clone(&stats));
+        let memory = MemoryLogs::new(&config, Arc::clone(&hub), Arc::clone(&stats));
         Ok(Self {
             disk,
             memory,
+            hub,
             stats,
         })
     }
@@ -78,7 +80,8 @@ impl Broker for Embedded {
     fn append(&self, append: Append) -> BoxFuture<'static, Result<Appended, Error>> {
         match append.kind.durability {
             Durability::Memory => ready(self.memory.append(append)).boxed(),
-            Durability::Disk => match self.disk() {
+            // The config refuses `replicated` where there is no Redis; one disk is what one process can give.
+            Durability::Disk | Durability::Replicated => match self.disk() {
                 Ok(disk) => disk.append(append),
                 Err(error) => ready(Err(error)).boxed(),
             },
@@ -92,11 +95,15 @@ impl Broker for Embedded {
     ) -> BoxFuture<'static, Result<Position, Error>> {
         match kind.durability {
             Durability::Memory => ready(self.memory.top(channel)).boxed(),
-            Durability::Disk => match self.disk() {
+            Durability::Disk | Durability::Replicated => match self.disk() {
                 Ok(disk) => disk.top(channel, kind),
                 Err(error) => ready(Err(error)).boxed(),
             },
         }
+    }
+
+    fn broadcast(&self, channel: &ChannelName, body: EphemeralBody) {
+        self.hub.deliver_ephemeral(channel, body);
     }
 
     /// Nothing to do: the hub's own directory is the interest, and delivery asks it each time.
@@ -105,7 +112,7 @@ impl Broker for Embedded {
     fn read(&self, read: Read) -> BoxFuture<'static, Result<LogPage, Error>> {
         match read.kind.durability {
             Durability::Memory => ready(self.memory.read(&read)).boxed(),
-            Durability::Disk => match self.disk() {
+            Durability::Disk | Durability::Replicated => match self.disk() {
                 Ok(disk) => disk.read(read),
                 Err(error) => ready(Err(error)).boxed(),
             },

@@ -29,7 +29,7 @@ pub fn signal(node: &Node, caller: &Caller, command: Signal) -> Result<Signalled
         payload: Some(command.payload),
         own: false,
     };
-    node.hub.deliver_ephemeral(
+    node.broker.broadcast(
         &channel,
         EphemeralBody::Signal {
             event,

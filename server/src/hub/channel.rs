@@ -3,6 +3,7 @@
 //! Invariant: the tail holds consecutive offsets of one epoch and ends at the top.
 
 use std::collections::VecDeque;
+use std::fmt;
 use std::ops::Range;
 use std::sync::Arc;
 
@@ -22,12 +23,15 @@ const EPHEMERALS_MAX: usize = 128;
 const PULL_MAX: usize = 64;
 
 /// A channel with at least one subscriber in this process.
-#[derive(Debug)]
 pub struct Channel {
     name: ChannelName,
     alias: Alias,
+    tap: Option<Tap>,
     state: Mutex<State>,
 }
+
+/// What the process itself does with each entry of a channel. Must not call the hub.
+pub type Tap = Box<dyn Fn(&LogEntry) + Send + Sync>;
 
 #[derive(Debug, Default)]
 struct State {
@@ -65,7 +69,15 @@ impl Channel {
         Self {
             name,
             alias,
+            tap: None,
             state: Mutex::default(),
+        }
+    }
+
+    pub(super) fn followed(name: ChannelName, alias: Alias, tap: Tap) -> Self {
+        Self {
+            tap: Some(tap),
+            ..Self::new(name, alias)
         }
     }
 
@@ -103,7 +115,15 @@ impl Channel {
         let mut state = self.state.lock();
         state.interest &= !shard.bit();
         state.told &= !shard.bit();
-        state.interest == 0
+        state.interest == 0 && self.tap.is_none()
+    }
+
+    /// Forgets what was delivered: the log stands at `top` now. Returns the shards that must be told.
+    pub(super) fn restart(&self, top: Position) -> u64 {
+        let mut state = self.state.lock();
+        state.clear_tail();
+        state.top = Some(top);
+        state.tell()
     }
 
     /// Takes the next entry. Returns the shards that must be told.
@@ -117,6 +137,9 @@ impl Channel {
             Some(_) | None => {}
         }
         state.top = Some(entry.position());
+        if let Some(tap) = &self.tap {
+            tap(&entry);
+        }
         state.tail_bytes += entry.bytes();
         state.tail.push_back(entry);
         while state.tail.len() > TAIL_LEN_MAX
@@ -191,6 +214,15 @@ impl Channel {
     /// For a shard that cannot take news yet: it wants to be told again.
     pub fn untell(&self, shard: ShardId) {
         self.state.lock().told &= !shard.bit();
+    }
+}
+
+impl fmt::Debug for Channel {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Channel")
+            .field("name", &self.name)
+            .field("state", &self.state)
+            .finish_non_exhaustive()
     }
 }
 
