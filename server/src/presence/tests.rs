@@ -1,5 +1,6 @@
 //! The promises of presence, each by name.
 
+mod cluster;
 mod diffs;
 mod leases;
 mod paging;

@@ -28,6 +28,8 @@ pub(super) struct Subscription {
     pub(super) kind: Arc<ChannelKind>,
     pub(super) ephemerals_since: u64,
     pub(super) presence: bool,
+    /// Keeps the channel's roster at hand for as long as the subscription lives.
+    _roster: Option<presence::Interest>,
     pub(super) stage: Cell<Stage>,
     /// What is to be replayed, until the task for it starts.
     pub(super) replay: RefCell<Option<CatchUp>>,
@@ -131,6 +133,7 @@ impl Session {
             kind: Arc::clone(kind),
             ephemerals_since,
             presence,
+            _roster: presence.then(|| node.presence.watch(name)),
             stage: Cell::new(Stage::Joining),
             replay: RefCell::default(),
         });

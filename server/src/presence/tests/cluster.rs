@@ -1,0 +1,8 @@
+//! Several nodes over one registry.
+
+mod chaos;
+mod net;
+mod registry;
+mod resumes;
+mod rosters;
+mod storms;
