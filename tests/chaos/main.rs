@@ -1,0 +1,3 @@
+//! What happens when things break: real nodes, real Redis, real faults, and a checker that names what went wrong.
+
+mod redis_processes;
