@@ -108,6 +108,7 @@ impl Core {
             &keys.dedup[1],
             &keys.words,
             &keys.members,
+            &keys.batches,
         ]
         .map(String::as_str);
         let last = partition.last();
