@@ -7,13 +7,17 @@ use parlor_protocol::reply::ConnectionLimits;
 use crate::auth::Auth;
 use crate::broker::Broker;
 use crate::hub::Hub;
-use crate::kind::ChannelKinds;
+use crate::kind::{ChannelKinds, Durability};
 use crate::metrics::Metrics;
 use crate::presence::Presence;
 
+mod followed;
 mod lifecycle;
+pub mod orders;
+pub mod revoking;
 mod roll;
 
+pub use followed::Followed;
 pub use lifecycle::Lifecycle;
 pub use roll::{Roll, RollEntry};
 
@@ -30,4 +34,20 @@ pub struct Node {
     /// Which users are connected, and where.
     pub roll: Roll,
     pub lifecycle: Lifecycle,
+    /// What backends ask of all nodes.
+    pub orders: Followed,
+    /// What all nodes revoked.
+    pub revocations: Followed,
+}
+
+impl Node {
+    /// The channels that nodes speak to each other by: orders, and revocations of this durability.
+    pub fn reserved(revocations: Durability) -> (Followed, Followed) {
+        (orders::followed(), revoking::followed(revocations))
+    }
+
+    /// Follows what other nodes say, for ever.
+    pub async fn follow_others(&self) {
+        tokio::join!(orders::obey_all(self), revoking::learn_all(self));
+    }
 }
