@@ -16,8 +16,8 @@ use tokio::sync::mpsc;
 use tracing::{error, info, warn};
 
 use crate::auth::{self, Auth};
-use crate::broker::Embedded;
 use crate::broker::embedded::{COMMIT_SECONDS, Commits, EmbeddedConfig, OpenError, Stats};
+use crate::broker::{Broker, Embedded};
 use crate::config::Config;
 use crate::http::{self, HttpConfig};
 use crate::hub::{Control, Hub, ShardId};
@@ -65,8 +65,28 @@ pub async fn run(
     stop: impl Future<Output = ()>,
     ready: impl FnOnce(Addresses),
 ) -> Result<(), Error> {
+    run_over(open_embedded, config, stop, ready).await
+}
+
+/// A broker, and the counters that the metrics page shows of it.
+#[derive(Debug)]
+pub struct Opened {
+    pub broker: Box<dyn Broker>,
+    pub stats: Option<Arc<Stats>>,
+}
+
+/// The same over the broker that `open` gives: tests bring one that fails when they want it.
+///
+/// # Errors
+/// As [`run`].
+pub async fn run_over(
+    open: impl FnOnce(&Config, &Arc<Hub>) -> Result<Opened, Error>,
+    config: Config,
+    stop: impl Future<Output = ()>,
+    ready: impl FnOnce(Addresses),
+) -> Result<(), Error> {
     let drain_window = config.transport.drain_window;
-    let node = build(&config)?;
+    let node = build(&config, open)?;
     let others = tokio::spawn({
         let node = Arc::clone(&node);
         async move { node.follow_others().await }
@@ -108,14 +128,28 @@ async fn shut_down(node: Arc<Node>) -> Result<(), Error> {
     Ok(())
 }
 
-fn build(config: &Config) -> Result<Arc<Node>, Error> {
+fn open_embedded(config: &Config, hub: &Arc<Hub>) -> Result<Opened, Error> {
+    let broker = Embedded::open(storage(config), Arc::clone(hub))?;
+    let stats = Some(Arc::clone(broker.stats()));
+    Ok(Opened {
+        broker: Box::new(broker),
+        stats,
+    })
+}
+
+fn build(
+    config: &Config,
+    open: impl FnOnce(&Config, &Arc<Hub>) -> Result<Opened, Error>,
+) -> Result<Arc<Node>, Error> {
     let hub = Arc::new(Hub::new(config.shards));
-    let broker = Embedded::open(storage(config), Arc::clone(&hub))?;
+    let Opened { broker, stats } = open(config, &hub)?;
     let metrics = Arc::new(Metrics::new(config.shards));
-    read_broker_figures(&metrics, broker.stats());
+    if let Some(stats) = stats {
+        read_broker_figures(&metrics, &stats);
+    }
     let (orders, revocations) = Node::reserved(revocations_durability(config));
     let node = Arc::new(Node {
-        broker: Box::new(broker),
+        broker,
         presence: Arc::new(Presence::new(presence(config), Arc::clone(&hub))),
         auth: Arc::new(Auth::new(config.auth.clone())?),
         kinds: config.kinds.clone(),
