@@ -2,6 +2,8 @@
 
 use std::sync::Arc;
 
+use futures_util::FutureExt as _;
+use futures_util::future::BoxFuture;
 use parlor_protocol::reply::ConnectionLimits;
 
 use crate::auth::Auth;
@@ -46,8 +48,24 @@ impl Node {
         (orders::followed(), revoking::followed(revocations))
     }
 
+    /// For a broker that was away or found a hole: resolves once everything that was revoked meanwhile is known and
+    /// whoever it concerns is being sent away. Call it before anything is delivered on; it reads the log, so reading must
+    /// work. Resolves at once when the node is gone.
+    pub fn reload(self: &Arc<Self>) -> impl Fn() -> BoxFuture<'static, ()> + Send + Sync + use<> {
+        let node = Arc::downgrade(self);
+        move || {
+            let node = node.upgrade();
+            async move {
+                if let Some(node) = node {
+                    node.revocations.reload().await;
+                }
+            }
+            .boxed()
+        }
+    }
+
     /// Follows what other nodes say, for ever.
     pub async fn follow_others(&self) {
-        tokio::join!(orders::obey_all(self), revoking::learn_all(self));
+        tokio::join!(orders::obey_all(self), revoking::keep_up(self));
     }
 }

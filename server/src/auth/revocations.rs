@@ -194,6 +194,35 @@ impl Revocations {
         self.known.read().issued_before(user)
     }
 
+    /// What `other` lacks of all this: to be told anew where it was lost.
+    pub fn missing_in(&self, other: &Self) -> Vec<Revocation> {
+        let (known, other) = (self.known.read(), other.known.read());
+        let mut missing = Vec::new();
+        let everyone = known.everyone_before;
+        if other.everyone_before < everyone {
+            missing.push(Revocation::Everyone {
+                issued_before: everyone,
+            });
+        }
+        let users = known.users_before.iter().filter(|(user, before)| {
+            let there = other.issued_before(Some(user)).max(everyone);
+            there < **before
+        });
+        missing.extend(users.map(|(user, before)| Revocation::User {
+            user: Arc::clone(user),
+            issued_before: *before,
+        }));
+        let tokens = known.tokens.iter().filter(|(id, lapse)| {
+            let there = other.tokens.get(*id);
+            there.is_none_or(|there| there.until < lapse.until)
+        });
+        missing.extend(tokens.map(|(id, lapse)| Revocation::Token {
+            id: Arc::clone(id),
+            until: lapse.until,
+        }));
+        missing
+    }
+
     /// How many users and tokens are remembered.
     pub fn len(&self) -> usize {
         self.known.read().len()
@@ -305,6 +334,36 @@ mod tests {
             assert!(all.cover(Some("ann"), &mark(id, NOW + 999)));
             assert!(!all.cover(Some("ann"), &mark(id, NOW + 1_000)));
         }
+    }
+
+    #[test]
+    fn what_another_lacks_is_named_and_nothing_else() {
+        let everyone = |issued_before| Revocation::Everyone { issued_before };
+        let all = with(&[
+            everyone(NOW - 90),
+            user("ann", NOW - 5),
+            user("bob", NOW - 5),
+            token("t1", NOW + 9),
+            token("t2", NOW + 9),
+        ]);
+        let some = [user("ann", NOW - 9), user("bob", NOW), token("t2", NOW + 9)];
+        let mut missing = all.missing_in(&with(&some));
+        missing.sort_by_key(|one| format!("{one:?}"));
+        let expected = [
+            everyone(NOW - 90),
+            token("t1", NOW + 9),
+            user("ann", NOW - 5),
+        ];
+        assert_eq!(missing, expected);
+        assert_eq!(all.missing_in(&all), []);
+        assert_eq!(
+            all.missing_in(&with(&[
+                everyone(NOW),
+                token("t1", NOW + 9),
+                token("t2", NOW + 9)
+            ])),
+            []
+        );
     }
 
     #[test]

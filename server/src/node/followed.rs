@@ -9,11 +9,11 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use bytes::Bytes;
-use parlor_protocol::{ChannelName, EventKind, Format, Payload, Position, Tag, Tags};
+use parlor_protocol::{ChannelName, Epoch, EventKind, Format, Payload, Position, Tag, Tags};
 use tokio::sync::{Notify, watch};
 use tracing::{debug, warn};
 
-use crate::broker::{self, Append, Appended, Broker, Range, Read};
+use crate::broker::{self, Append, Appended, Broker, Dedup, Range, Read};
 use crate::hub::{Channel, Hub, InboxFull, LogEntry};
 use crate::kind::ChannelKind;
 
@@ -92,20 +92,7 @@ impl Followed {
         event: &str,
         json: Vec<u8>,
     ) -> Result<Appended, broker::Error> {
-        let append = Append {
-            channel: self.name.clone(),
-            kind: Arc::clone(&self.kind),
-            event: EventKind::from(event),
-            dedup: None,
-            user: None,
-            tags: Tags::new(),
-            payload: Payload {
-                format: Format::Json,
-                bytes: Bytes::from(json),
-            },
-            no_echo_to: None,
-        };
-        let appended = broker.append(append).await?;
+        let appended = broker.append(self.event(event, json, None)).await?;
         let at = appended.position;
         let mut applied = self.applied.subscribe();
         let has_it = |applied: &Applied| {
@@ -119,6 +106,80 @@ impl Followed {
             debug!(channel = %self.name, "What was appended is not applied here yet.");
         }
         Ok(appended)
+    }
+
+    /// Appends what several nodes append at the same time: the same `id` makes it one event. Does not wait.
+    ///
+    /// # Errors
+    /// What the broker answers.
+    pub(super) async fn append_once(
+        &self,
+        broker: &dyn Broker,
+        event: &str,
+        json: Vec<u8>,
+        id: &str,
+    ) -> Result<Appended, broker::Error> {
+        let dedup = Dedup {
+            sender: Arc::from(self.name.as_str()),
+            id: Arc::from(id),
+        };
+        broker.append(self.event(event, json, Some(dedup))).await
+    }
+
+    fn event(&self, event: &str, json: Vec<u8>, dedup: Option<Dedup>) -> Append {
+        Append {
+            channel: self.name.clone(),
+            kind: Arc::clone(&self.kind),
+            event: EventKind::from(event),
+            dedup,
+            user: None,
+            tags: Tags::new(),
+            payload: Payload {
+                format: Format::Json,
+                bytes: Bytes::from(json),
+            },
+            no_echo_to: None,
+        }
+    }
+
+    /// The whole log, page by page, whatever was applied already.
+    ///
+    /// # Errors
+    /// What the broker answers.
+    pub(super) async fn read_all(
+        &self,
+        broker: &dyn Broker,
+        mut each: impl FnMut(&LogEntry),
+    ) -> Result<(), broker::Error> {
+        let mut after = 0;
+        loop {
+            let page = broker.read(self.page(after)).await?;
+            page.entries.iter().for_each(|entry| each(entry));
+            match page.entries.last() {
+                Some(last) if page.more => after = last.offset,
+                _ => return Ok(()),
+            }
+        }
+    }
+
+    /// Resolves when another life of the log was read than `known`, and names it.
+    pub(super) async fn another_life(&self, known: Option<Epoch>) -> Option<Epoch> {
+        let mut applied = self.applied.subscribe();
+        let is_other = |applied: &Applied| {
+            let epoch = applied.position.map(|position| position.epoch);
+            epoch.is_some() && epoch != known
+        };
+        let found = applied.wait_for(is_other).await.ok()?;
+        found.position.map(|position| position.epoch)
+    }
+
+    fn page(&self, after: u64) -> Read {
+        Read {
+            channel: self.name.clone(),
+            kind: Arc::clone(&self.kind),
+            range: Range::AfterOffset(after),
+            limit: PAGE,
+        }
     }
 
     /// Resolves once everything that the log holds now was read and applied, however long that takes.
@@ -220,13 +281,7 @@ impl Followed {
         if !is_reload && let Some(next) = from_tail(channel, at) {
             return Ok(next);
         }
-        let read = Read {
-            channel: self.name.clone(),
-            kind: Arc::clone(&self.kind),
-            range: Range::AfterOffset(at.offset),
-            limit: PAGE,
-        };
-        let page = broker.read(read).await?;
+        let page = broker.read(self.page(at.offset)).await?;
         if page.top.epoch != at.epoch || page.top.offset < at.offset {
             return Ok(Next::Anew(oldest(page.top)));
         }
