@@ -1,0 +1,152 @@
+//! What was said of each publish, each place and each history, gathered from all parties.
+
+use std::collections::{BTreeMap, HashMap};
+
+use super::{Bug, Findings, facts};
+use crate::recorder::{Fact, Name, Outcome, Place, Record};
+
+/// One publish over all its attempts.
+#[derive(Debug)]
+pub(super) struct Publish {
+    pub(super) channel: Name,
+    /// The record of its first attempt.
+    pub(super) asked: usize,
+    /// The first acknowledgement, and where it says the event stands.
+    pub(super) acked: Option<(usize, Place)>,
+    attempts: usize,
+    refused: usize,
+}
+
+impl Publish {
+    /// Whether every attempt was certainly not applied.
+    pub(super) fn was_refused(&self) -> bool {
+        self.acked.is_none() && self.attempts == self.refused
+    }
+}
+
+/// A channel's history as a node gave it at the end.
+#[derive(Debug)]
+pub(super) struct History {
+    pub(super) at: usize,
+    pub(super) node: Name,
+    pub(super) epoch: u64,
+    pub(super) entries: Vec<(u64, Name)>,
+}
+
+/// Everything that is looked up by more than one check.
+#[derive(Debug, Default)]
+pub(super) struct Index {
+    pub(super) publishes: HashMap<Name, Publish>,
+    /// The event that each place was first seen to name, and at which record.
+    pub(super) places: HashMap<Name, HashMap<Place, (Name, usize)>>,
+    pub(super) histories: BTreeMap<Name, Vec<History>>,
+    pub(super) sentinels: HashMap<Name, (Name, usize)>,
+}
+
+impl Index {
+    pub(super) fn of(recording: &[Record], findings: &mut Findings) -> Self {
+        let mut index = Self::default();
+        for (at, fact) in facts(recording) {
+            index.take(at, fact, findings);
+        }
+        index
+    }
+
+    fn take(&mut self, at: usize, fact: &Fact, findings: &mut Findings) {
+        match fact {
+            Fact::Asked { channel, id, .. } => self.asked(at, channel, id),
+            Fact::Answered {
+                channel,
+                id,
+                outcome,
+                ..
+            } => {
+                self.answered(at, channel, id, outcome, findings);
+            }
+            Fact::Received {
+                channel, place, id, ..
+            } => self.place(at, channel, *place, id, findings),
+            Fact::History {
+                node,
+                channel,
+                epoch,
+                entries,
+            } => {
+                for (offset, id) in entries {
+                    let place = Place {
+                        epoch: *epoch,
+                        offset: *offset,
+                    };
+                    self.place(at, channel, place, id, findings);
+                }
+                self.histories
+                    .entry(channel.clone())
+                    .or_default()
+                    .push(History {
+                        at,
+                        node: node.clone(),
+                        epoch: *epoch,
+                        entries: entries.clone(),
+                    });
+            }
+            Fact::Sentinel { channel, id } => {
+                self.sentinels.insert(channel.clone(), (id.clone(), at));
+            }
+            _ => {}
+        }
+    }
+
+    fn asked(&mut self, at: usize, channel: &Name, id: &Name) {
+        let publish = self.publishes.entry(id.clone()).or_insert_with(|| Publish {
+            channel: channel.clone(),
+            asked: at,
+            acked: None,
+            attempts: 0,
+            refused: 0,
+        });
+        publish.attempts += 1;
+    }
+
+    fn answered(
+        &mut self,
+        at: usize,
+        channel: &Name,
+        id: &Name,
+        outcome: &Outcome,
+        findings: &mut Findings,
+    ) {
+        let Some(publish) = self.publishes.get_mut(id) else {
+            let text = format!("{id} was answered and never asked");
+            return findings.add(Bug::Phantom, at, Some(channel), text);
+        };
+        match outcome {
+            Outcome::Refused(_) => publish.refused += 1,
+            Outcome::Unknown(_) => {}
+            Outcome::Acked(place) => {
+                let (_, before) = *publish.acked.get_or_insert((at, *place));
+                if before != *place {
+                    let text = format!("{id} was acknowledged at {before} and at {place}");
+                    findings.add(Bug::Duplicate, at, Some(channel), text);
+                }
+                self.place(at, channel, *place, id, findings);
+            }
+        }
+    }
+
+    /// One place names one event, whoever says so.
+    fn place(
+        &mut self,
+        at: usize,
+        channel: &Name,
+        place: Place,
+        id: &Name,
+        findings: &mut Findings,
+    ) {
+        let places = self.places.entry(channel.clone()).or_default();
+        let (before, _) = places.entry(place).or_insert_with(|| (id.clone(), at));
+        if before != id {
+            let text = format!("{place} named {before}, and now {id}");
+            findings.add(Bug::OffsetReuse, at, Some(channel), text);
+        }
+    }
+}

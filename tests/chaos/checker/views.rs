@@ -1,0 +1,196 @@
+//! What each subscriber saw of each channel: I2, I3, I4, I6, and the sentinel of I10.
+
+use std::collections::HashMap;
+
+use super::index::Index;
+use super::{Bug, Findings, Promises, facts};
+use crate::recorder::{Fact, Name, Place, Record, Start};
+
+/// One subscriber's view of one channel.
+#[derive(Debug, Default)]
+struct View {
+    /// The last event that it has, or where it began.
+    cursor: Option<Place>,
+    /// Where each publish stood when it came.
+    seen: HashMap<Name, Place>,
+    open: bool,
+}
+
+struct Check<'a> {
+    index: &'a Index,
+    promises: &'a Promises,
+    findings: &'a mut Findings,
+}
+
+pub(super) fn check(
+    recording: &[Record],
+    index: &Index,
+    promises: &Promises,
+    findings: &mut Findings,
+) {
+    let mut views: HashMap<(Name, Name), View> = HashMap::new();
+    let mut check = Check {
+        index,
+        promises,
+        findings,
+    };
+    for (at, fact) in facts(recording) {
+        if let (Some(by), Some(channel)) = (fact.by(), fact.channel()) {
+            let view = views.entry((by.clone(), channel.clone())).or_default();
+            check.take(at, fact, by, channel, view);
+        }
+    }
+    check.sentinels(&views, recording.len());
+}
+
+impl Check<'_> {
+    fn take(&mut self, at: usize, fact: &Fact, by: &Name, channel: &Name, view: &mut View) {
+        match fact {
+            Fact::Subscribed { top, start, .. } => {
+                self.subscribed(at, by, channel, view, *top, start)
+            }
+            Fact::Received { place, id, .. } => self.received(at, by, channel, view, *place, id),
+            Fact::Advanced { offset, .. } => {
+                if let Some(cursor) = &mut view.cursor {
+                    cursor.offset = cursor.offset.max(*offset);
+                }
+            }
+            Fact::Hole { expected, got, .. } => {
+                let text = format!("{by} got {got} without {expected}");
+                self.find(Bug::SilentGap, at, channel, text);
+            }
+            Fact::Late { offset, .. } => {
+                let text = format!("{by} got {offset} behind its successor");
+                self.find(Bug::Reorder, at, channel, text);
+            }
+            Fact::Repeated { offset, .. } => {
+                let text = format!("{by} got {offset} twice");
+                self.find(Bug::Duplicate, at, channel, text);
+            }
+            Fact::Left { .. } => view.open = false,
+            _ => {}
+        }
+    }
+
+    fn subscribed(
+        &mut self,
+        at: usize,
+        by: &Name,
+        channel: &Name,
+        view: &mut View,
+        top: Place,
+        start: &Start,
+    ) {
+        view.open = true;
+        match start {
+            Start::First => view.cursor = Some(top),
+            Start::Broken(reason) => {
+                view.cursor = Some(top);
+                if !self.promises.allow_break(channel) {
+                    let text =
+                        format!("{by} was told of a break ({reason}) where nothing may be lost");
+                    self.find(Bug::NeedlessBreak, at, channel, text);
+                }
+            }
+            Start::Complete => {
+                let before = view.cursor.get_or_insert(top);
+                if before.epoch != top.epoch {
+                    let text = format!(
+                        "{by} stood at {before} and continues at {top} as if nothing happened"
+                    );
+                    *before = top;
+                    self.find(Bug::StaleEpoch, at, channel, text);
+                }
+            }
+        }
+    }
+
+    fn received(
+        &mut self,
+        at: usize,
+        by: &Name,
+        channel: &Name,
+        view: &mut View,
+        place: Place,
+        id: &Name,
+    ) {
+        self.is_of_this_channel(at, by, channel, view, id);
+        let before = view.seen.insert(id.clone(), place);
+        if let Some(before) = before
+            && before != place
+            && (before.epoch == place.epoch || !self.promises.allow_loss(channel))
+        {
+            let text = format!("{by} got {id} at {before} and at {place}");
+            self.find(Bug::Duplicate, at, channel, text);
+        }
+        let Some(cursor) = view.cursor.replace(place) else {
+            return;
+        };
+        let next = cursor.offset + 1;
+        if cursor.epoch != place.epoch {
+            let text = format!("{by} stood at {cursor} and got {place}");
+            self.find(Bug::StaleEpoch, at, channel, text);
+        } else if place.offset > next {
+            let text = format!("{by} got {place} without {next}");
+            self.find(Bug::SilentGap, at, channel, text);
+        } else if place.offset < next {
+            view.cursor = Some(cursor);
+            let (bug, text) = match before {
+                Some(_) => (Bug::Duplicate, format!("{by} got {place} {id} again")),
+                None => (
+                    Bug::Reorder,
+                    format!("{by} stood at {cursor} and got {place}"),
+                ),
+            };
+            self.find(bug, at, channel, text);
+        }
+    }
+
+    fn is_of_this_channel(&mut self, at: usize, by: &Name, channel: &Name, view: &View, id: &Name) {
+        if !view.open {
+            let text = format!("{by} got {id} without following the channel");
+            self.find(Bug::Leak, at, channel, text);
+        }
+        match self.index.publishes.get(id) {
+            None => {
+                let text = format!("{by} got {id}, which nobody published");
+                self.find(Bug::Phantom, at, channel, text);
+            }
+            Some(publish) if publish.asked > at => {
+                let text = format!("{by} got {id} before it was published");
+                self.find(Bug::Phantom, at, channel, text);
+            }
+            Some(publish) if publish.was_refused() => {
+                let text = format!("{by} got {id}, whose publish was refused");
+                self.find(Bug::Phantom, at, channel, text);
+            }
+            Some(publish) if publish.channel != *channel => {
+                let text = format!("{by} got {id} of {}", publish.channel);
+                self.find(Bug::Leak, at, channel, text);
+            }
+            Some(_) => {}
+        }
+    }
+
+    /// Who follows a channel at the end has seen its last event.
+    fn sentinels(&mut self, views: &HashMap<(Name, Name), View>, end: usize) {
+        for ((by, channel), view) in views {
+            let Some((id, _)) = self.index.sentinels.get(channel) else {
+                continue;
+            };
+            if view.open && !view.seen.contains_key(id) {
+                let cursor = view
+                    .cursor
+                    .map_or_else(|| "nowhere".to_owned(), |cursor| cursor.to_string());
+                let text = format!(
+                    "{by} follows the channel and never got its last event {id}; it stands at {cursor}"
+                );
+                self.find(Bug::Stuck, end.saturating_sub(1), channel, text);
+            }
+        }
+    }
+
+    fn find(&mut self, bug: Bug, at: usize, channel: &Name, text: String) {
+        self.findings.add(bug, at, Some(channel), text);
+    }
+}

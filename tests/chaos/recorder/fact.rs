@@ -1,0 +1,300 @@
+//! The facts that a run consists of.
+
+use std::collections::BTreeSet;
+use std::fmt;
+use std::sync::Arc;
+
+use parlor_protocol::Position;
+
+/// Of a client, a node, a channel or a publish.
+///
+/// Channels are named with their tenant before a slash where a run has several; ids are unique in a run.
+pub(crate) type Name = Arc<str>;
+
+/// Where an event stands.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(crate) struct Place {
+    pub(crate) epoch: u64,
+    pub(crate) offset: u64,
+}
+
+impl From<Position> for Place {
+    fn from(position: Position) -> Self {
+        Self {
+            epoch: position.epoch.0,
+            offset: position.offset,
+        }
+    }
+}
+
+impl fmt::Display for Place {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        // The last digits tell epochs apart well enough for a reader.
+        write!(f, "{:04x}:{}", self.epoch & 0xffff, self.offset)
+    }
+}
+
+/// How a publish went.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Outcome {
+    /// Acknowledged: it is there, once.
+    Acked(Place),
+    /// Certainly not applied.
+    Refused(String),
+    /// May be applied, now or later, at most once.
+    Unknown(String),
+}
+
+/// How a subscription began, or began again.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Start {
+    /// From now on; nothing to continue.
+    First,
+    /// All that was missed follows.
+    Complete,
+    /// The server says that something may be missing.
+    Broken(String),
+}
+
+/// What somebody did, saw or was told.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) enum Fact {
+    // Publishers.
+    /// A publish was sent; the same id again is a repetition.
+    Asked {
+        by: Name,
+        channel: Name,
+        id: Name,
+    },
+    Answered {
+        by: Name,
+        channel: Name,
+        id: Name,
+        outcome: Outcome,
+    },
+
+    // Subscribers.
+    /// `top` is where the channel stood.
+    Subscribed {
+        by: Name,
+        channel: Name,
+        top: Place,
+        start: Start,
+    },
+    Received {
+        by: Name,
+        channel: Name,
+        place: Place,
+        id: Name,
+    },
+    /// The server passed over events, and said so.
+    Advanced {
+        by: Name,
+        channel: Name,
+        offset: u64,
+        reason: String,
+    },
+    /// An event came too early: what stands before it did not come.
+    Hole {
+        by: Name,
+        channel: Name,
+        expected: u64,
+        got: u64,
+    },
+    /// What a hole had missed came behind its successor.
+    Late {
+        by: Name,
+        channel: Name,
+        offset: u64,
+    },
+    /// An event came again.
+    Repeated {
+        by: Name,
+        channel: Name,
+        offset: u64,
+    },
+    /// A subscription ended: nothing of the channel may come any more.
+    Left {
+        by: Name,
+        channel: Name,
+    },
+    Disconnected {
+        by: Name,
+        code: Option<u16>,
+    },
+
+    // The end of a run.
+    /// The last publish of a channel was acknowledged: whoever still follows it must see this id.
+    Sentinel {
+        channel: Name,
+        id: Name,
+    },
+    /// The whole retained history as one node gives it.
+    History {
+        node: Name,
+        channel: Name,
+        epoch: u64,
+        entries: Vec<(u64, Name)>,
+    },
+    /// Who is in a channel in truth.
+    Present {
+        channel: Name,
+        users: BTreeSet<Name>,
+    },
+    /// Who is there in the eyes of a node, once it had its time.
+    Roster {
+        node: Name,
+        channel: Name,
+        users: BTreeSet<Name>,
+    },
+
+    // The runner.
+    Fault {
+        what: String,
+    },
+    Healed {
+        what: String,
+    },
+    /// Something that has a bound was measured.
+    Measured {
+        what: String,
+        value: u64,
+        max: u64,
+    },
+    /// Something did not happen in the time that it had.
+    Overdue {
+        what: String,
+    },
+}
+
+impl Fact {
+    /// The channel that it is about.
+    pub(crate) fn channel(&self) -> Option<&Name> {
+        match self {
+            Self::Asked { channel, .. }
+            | Self::Answered { channel, .. }
+            | Self::Subscribed { channel, .. }
+            | Self::Received { channel, .. }
+            | Self::Advanced { channel, .. }
+            | Self::Hole { channel, .. }
+            | Self::Late { channel, .. }
+            | Self::Repeated { channel, .. }
+            | Self::Left { channel, .. }
+            | Self::Sentinel { channel, .. }
+            | Self::History { channel, .. }
+            | Self::Present { channel, .. }
+            | Self::Roster { channel, .. } => Some(channel),
+            Self::Disconnected { .. }
+            | Self::Fault { .. }
+            | Self::Healed { .. }
+            | Self::Measured { .. }
+            | Self::Overdue { .. } => None,
+        }
+    }
+
+    /// Who noted it, if it was a client.
+    pub(crate) fn by(&self) -> Option<&Name> {
+        match self {
+            Self::Asked { by, .. }
+            | Self::Answered { by, .. }
+            | Self::Subscribed { by, .. }
+            | Self::Received { by, .. }
+            | Self::Advanced { by, .. }
+            | Self::Hole { by, .. }
+            | Self::Late { by, .. }
+            | Self::Repeated { by, .. }
+            | Self::Left { by, .. }
+            | Self::Disconnected { by, .. } => Some(by),
+            _ => None,
+        }
+    }
+}
+
+impl fmt::Display for Fact {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Asked { by, channel, id } => write!(f, "{by} publishes {id} in {channel}"),
+            Self::Answered {
+                by,
+                channel,
+                id,
+                outcome,
+            } => match outcome {
+                Outcome::Acked(place) => {
+                    write!(f, "{by} has {id} acknowledged at {channel} {place}")
+                }
+                Outcome::Refused(why) => write!(f, "{by} has {id} in {channel} refused: {why}"),
+                Outcome::Unknown(why) => {
+                    write!(f, "{by} does not know of {id} in {channel}: {why}")
+                }
+            },
+            Self::Subscribed {
+                by,
+                channel,
+                top,
+                start,
+            } => {
+                write!(f, "{by} follows {channel}, top {top}, {start:?}")
+            }
+            Self::Received {
+                by,
+                channel,
+                place,
+                id,
+            } => write!(f, "{by} receives {channel} {place} {id}"),
+            Self::Advanced {
+                by,
+                channel,
+                offset,
+                reason,
+            } => {
+                write!(f, "{by} is led on in {channel} to {offset}: {reason}")
+            }
+            Self::Hole {
+                by,
+                channel,
+                expected,
+                got,
+            } => {
+                write!(f, "{by} misses {channel} {expected}, got {got}")
+            }
+            Self::Late {
+                by,
+                channel,
+                offset,
+            } => write!(f, "{by} gets {channel} {offset} late"),
+            Self::Repeated {
+                by,
+                channel,
+                offset,
+            } => write!(f, "{by} gets {channel} {offset} again"),
+            Self::Left { by, channel } => write!(f, "{by} leaves {channel}"),
+            Self::Disconnected { by, code } => write!(f, "{by} is disconnected, code {code:?}"),
+            Self::Sentinel { channel, id } => write!(f, "the last of {channel} is {id}"),
+            Self::History {
+                node,
+                channel,
+                epoch,
+                entries,
+            } => {
+                let ends = (entries.first(), entries.last());
+                write!(
+                    f,
+                    "history of {channel} at {node}: {} in {:04x}, {ends:?}",
+                    entries.len(),
+                    epoch & 0xffff
+                )
+            }
+            Self::Present { channel, users } => write!(f, "in {channel} are {users:?}"),
+            Self::Roster {
+                node,
+                channel,
+                users,
+            } => write!(f, "in {channel} at {node} are {users:?}"),
+            Self::Fault { what } => write!(f, "FAULT {what}"),
+            Self::Healed { what } => write!(f, "HEALED {what}"),
+            Self::Measured { what, value, max } => write!(f, "{what}: {value} of at most {max}"),
+            Self::Overdue { what } => write!(f, "OVERDUE {what}"),
+        }
+    }
+}

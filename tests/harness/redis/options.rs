@@ -1,0 +1,95 @@
+//! How a Redis of a test is configured. Knows the configuration file's words, not processes.
+
+use std::fmt::Write as _;
+use std::path::Path;
+
+/// Options of one process. The default keeps nothing on disk and evicts nothing.
+#[derive(Clone, Debug, Default)]
+pub struct RedisOptions {
+    /// Lines of the configuration file: name and value. A later line wins.
+    settings: Vec<(String, String)>,
+    login: Option<(String, String)>,
+    sentinel: bool,
+}
+
+impl RedisOptions {
+    /// Any line of the configuration file.
+    #[must_use]
+    pub fn setting(mut self, name: &str, value: impl Into<String>) -> Self {
+        self.settings.push((name.to_owned(), value.into()));
+        self
+    }
+
+    /// An append-only file that survives `kill -9`: `always`, `everysec` or `no` flushes.
+    #[must_use]
+    pub fn appendonly(self, fsync: &str) -> Self {
+        self.setting("appendonly", "yes")
+            .setting("appendfsync", fsync)
+    }
+
+    /// A bound on its memory, in Redis' own words (`3mb`), which refuses writes when reached.
+    #[must_use]
+    pub fn memory_max(self, bytes: &str) -> Self {
+        self.setting("maxmemory", bytes)
+            .setting("maxmemory-policy", "noeviction")
+    }
+
+    /// Refuses writes while fewer replicas than this answered within two seconds.
+    #[must_use]
+    pub fn replicas_min(self, replicas: usize) -> Self {
+        self.setting("min-replicas-to-write", replicas.to_string())
+            .setting("min-replicas-max-lag", "2")
+    }
+
+    /// The default user's password.
+    #[must_use]
+    pub fn password(mut self, password: &str) -> Self {
+        self.login = Some(("default".to_owned(), password.to_owned()));
+        self.setting("requirepass", password)
+            .setting("masterauth", password)
+    }
+
+    /// An ACL user, as whom tests log in, with these rules (`~parlor:* +@all`). The default user is switched off.
+    #[must_use]
+    pub fn user(mut self, name: &str, password: &str, rules: &str) -> Self {
+        self.login = Some((name.to_owned(), password.to_owned()));
+        self.setting("user", "default off")
+            .setting("user", format!("{name} on >{password} {rules}"))
+    }
+
+    pub(super) fn replica_of(self, primary: u16) -> Self {
+        self.setting("replicaof", format!("127.0.0.1 {primary}"))
+    }
+
+    pub(super) fn sentinel(mut self) -> Self {
+        self.sentinel = true;
+        self
+    }
+
+    pub(super) fn is_sentinel(&self) -> bool {
+        self.sentinel
+    }
+
+    pub(super) fn login(&self) -> Option<(&str, &str)> {
+        let (user, password) = self.login.as_ref()?;
+        Some((user, password))
+    }
+
+    /// The configuration file's text.
+    pub(super) fn file(&self, port: u16, directory: &Path) -> String {
+        let mut text = format!(
+            "port {port}\nbind 127.0.0.1\nprotected-mode no\ndir {}\n",
+            directory.display()
+        );
+        if !self.sentinel {
+            // Diskless replication at once: a test does not wait five seconds for more replicas to come.
+            text +=
+                "save \"\"\nappendonly no\nrepl-diskless-sync yes\nrepl-diskless-sync-delay 0\n";
+            text += "repl-ping-replica-period 1\nenable-debug-command yes\n";
+        }
+        for (name, value) in &self.settings {
+            writeln!(text, "{name} {value}").expect("a String takes everything");
+        }
+        text
+    }
+}
