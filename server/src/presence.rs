@@ -29,6 +29,7 @@ use parlor_protocol::{ChannelName, ErrorCode, Payload, WireError};
 
 use crate::hub::{ConnectionId, EphemeralBody, Hub};
 
+pub mod redis;
 pub mod registry;
 
 mod agenda;

@@ -34,6 +34,7 @@ mod head;
 mod keys;
 mod link;
 mod links;
+mod members;
 mod partition;
 mod probe;
 mod read;
@@ -47,6 +48,7 @@ mod tail;
 mod topology;
 
 pub use config::{Address, BadUrl, Mode, RedisConfig, RedisUrl};
+pub use members::{MemberRow, MembersLink, MembersPage, MembersWatcher};
 pub use roster::LEASE;
 pub use startup::OpenError;
 pub use stats::{LATENCY_SECONDS, Latency, RedisStats};
@@ -57,6 +59,7 @@ use core::Core;
 use fault::Fault;
 use keys::Keys;
 use links::Links;
+use members::Members;
 use partition::Partition;
 use probe::Probes;
 use roster::Roster;
@@ -127,6 +130,11 @@ impl Redis {
         self.secret
     }
 
+    /// What presence shares with other nodes goes through this.
+    pub fn members(&self) -> MembersLink {
+        MembersLink::new(Arc::clone(&self.core))
+    }
+
     /// The name of this start of this process.
     pub fn node(&self) -> &Arc<str> {
         &self.core.node
@@ -157,6 +165,7 @@ fn build(config: RedisConfig, hub: Arc<Hub>, count: usize, runtime: Handle) -> C
         waiting_bytes: Default::default(),
         in_flight: Default::default(),
         replicates,
+        members: Members::default(),
     }
 }
 
