@@ -22,7 +22,8 @@ MODULES = [errors, scripts, restart, failover, cluster, tails, cost, memory]
 def experiments():
     for module in MODULES:
         for name, value in vars(module).items():
-            if callable(value) and getattr(value, "__module__", "") == module.__name__ and not name.startswith("_"):
+            code = getattr(value, "__code__", None)
+            if code and code.co_varnames[:2] == ("lab", "row"):
                 yield f"{module.__name__.split('.')[-1]}.{name}", value
 
 
