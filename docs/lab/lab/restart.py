@@ -24,7 +24,8 @@ def words(known):
 
 def tops(client):
     last = client.do("XREVRANGE", "{p}log", "+", "-", "COUNT", 1)
-    return f"meta {client.do('GET', '{p}m').decode()}, log {last[0][0].decode() if last else None}"
+    meta = client.do("GET", "{p}m")
+    return f"meta {meta.decode() if meta else None}, log {last[0][0].decode() if last else None}"
 
 
 def append(client, times, batch=1, size=128):
@@ -124,4 +125,5 @@ def flushall(lab, row):
     row("… 60 more: it reads behind 100-0", [e[0].decode() for e in tail.do("XREAD", "STREAMS", "{p}log", "100-0")[0][1]])
     wait("the replica", lambda: replica.client().do("GET", "{p}m") == b"110")
     row("the replica was flushed too", tops(replica.client()))
-    row("keys that come and go (`SWAPDB`, `FLUSHDB`)", "change no lineage either")
+    c.do("SWAPDB", 0, 1)
+    row("`SWAPDB 0 1`: all is gone, lineage", f"{tops(c)}; {words(lineage(c))}")
