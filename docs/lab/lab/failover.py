@@ -73,11 +73,21 @@ def planned(lab, row):
 
 def frozen_primary(lab, row):
     """A primary is frozen, Sentinel promotes its replica, the primary thaws with a tail and a late write on it."""
-    a = lab.redis()
-    b = lab.redis().follow(a)
+    _freeze_and_thaw(lab, row)
+
+
+def frozen_primary_with_min_replicas(lab, row):
+    """The same with `min-replicas-to-write 1` and `min-replicas-max-lag 2`."""
+    _freeze_and_thaw(lab, row, "--min-replicas-to-write", "1", "--min-replicas-max-lag", "2")
+
+
+def _freeze_and_thaw(lab, row, *options):
+    a = lab.redis(*options)
+    b, c = lab.redis(*options).follow(a), lab.redis(*options).follow(a)
+    wait("the replicas' first ACKs", lambda: a.client().do("INFO", "replication").count(b"lag=0") == 2)
     sentinels = lab.sentinels(a)
     s = sentinels[0].client()
-    wait("the sentinels to know all", lambda: _flags(s)["num-slaves"] == "1" and _flags(s)["num-other-sentinels"] == "2")
+    wait("the sentinels to know all", lambda: _flags(s)["num-slaves"] == "2" and _flags(s)["num-other-sentinels"] == "2")
     writer, tail, guarded = a.client(60), a.client(60), a.client(60)
     append(writer, 10)
     wait("B to have all", lambda: tops(b.client()) == tops(writer))
@@ -109,14 +119,31 @@ def frozen_primary(lab, row):
     deadline = f"{time.time() * 1e6 + 500000:.0f}"
     guarded.send("EVAL", "local t = redis.call('TIME') if t[1] .. string.format('%06d', t[2]) > ARGV[1] then return redis.error_reply('LATE') end "
                  "return redis.call('SET', KEYS[1], 'late')", 1, "{p}guard", deadline)
-    wait("Sentinel to promote B", lambda: b.client().do("ROLE")[0] == b"master")
-    row("frozen → B is primary (down-after 1 s)", f"{time.monotonic() - start:.2f} s")
+    wait("Sentinel to promote one", lambda: b"master" in (b.client().do("ROLE")[0], c.client().do("ROLE")[0]))
+    row("frozen → another is primary (down-after 1 s)", f"{time.monotonic() - start:.2f} s")
+    if c.client().do("ROLE")[0] == b"master":
+        b, c = c, b
+    wait("B to take writes", lambda: not isinstance(b.client().ask("SET", "{p}ready", 1), RedisError))
+    row("… and takes a write", f"{time.monotonic() - start:.2f} s")
     append(b.client(), 3)
     row("B, after 3 appends", f"{tops(b.client())}; {words(lineage(b.client()))}")
     thawed = time.monotonic()
     a.thaw()
     row("thawed A: the write that waited in its socket", writer.receive())
     row("… the same with a `not_after` in Redis time", guarded.receive())
+    fresh, zombies, refusals = a.client(), 0, {}
+    while True:
+        try:
+            reply = fresh.ask("SET", "{p}zombie", zombies)
+        except OSError:
+            break
+        refused = isinstance(reply, RedisError)
+        zombies += not refused
+        if refused:
+            refusals.setdefault(reply.name, time.monotonic() - thawed)
+        time.sleep(0.01)
+    row("… a fresh connection writes every 10 ms until then: acknowledged, refused (first seen after)",
+        f"{zombies}, {', '.join(f'{k} ({v * 1e3:.0f} ms)' for k, v in refusals.items()) or 'never'}")
     wait("A to be a replica", lambda: a.client().do("ROLE")[0] == b"slave", 30)
     row("A is demoted after", f"{time.monotonic() - thawed:.2f} s as a primary")
     thread.join(5)
