@@ -45,6 +45,7 @@ mod startup;
 mod stats;
 mod tail;
 mod topology;
+mod watch;
 
 pub use config::{Address, BadUrl, Mode, RedisConfig, RedisUrl};
 pub use roster::LEASE;
@@ -172,6 +173,7 @@ fn start(core: &Arc<Core>) {
         tokio::spawn(tail::ring(Arc::clone(core), Arc::clone(reader)));
     }
     tokio::spawn(probe::run(Arc::clone(core)));
+    tokio::spawn(watch::run(Arc::clone(core)));
 }
 
 impl Broker for Redis {
