@@ -188,6 +188,14 @@ impl Broker for Redis {
             }))
             .boxed();
         }
+        if self.core.probes.is_away(&self.core) {
+            // It would only wait in vain.
+            stats::add(&self.core.stats.failures, 1);
+            return ready(Err(unavailable(Fault::Unreachable(
+                "Redis is away".to_owned(),
+            ))))
+            .boxed();
+        }
         let lane = match append.kind.durability {
             Durability::Memory | Durability::Disk => LaneId::Plain,
             Durability::Replicated => LaneId::Replicated,
