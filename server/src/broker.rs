@@ -12,9 +12,16 @@ use parlor_protocol::{ChannelName, EventKind, Payload, Position, Tags, Time};
 use crate::hub::{ConnectionId, EphemeralBody, LogEntry};
 use crate::kind::{ChannelKind, Durability};
 
+mod content;
 pub mod embedded;
+mod random;
+pub mod redis;
 
 pub use embedded::Embedded;
+pub use redis::Redis;
+
+/// What a caller is told to wait when a store is away.
+pub(crate) const RETRY_AFTER: Duration = Duration::from_secs(1);
 
 /// A log of channels. Built with the hub that it delivers into.
 ///

@@ -14,11 +14,9 @@ use crate::hub::{EphemeralBody, Hub};
 use crate::kind::{ChannelKind, Durability};
 
 mod config;
-mod content;
 mod disk;
 mod health;
 mod memory;
-mod random;
 mod stats;
 
 pub use config::{EmbeddedConfig, OpenError};

@@ -14,8 +14,8 @@ use parking_lot::{Mutex, RwLock};
 use parlor_protocol::{ChannelName, Epoch, Position, Tag, Time};
 
 use super::config::EmbeddedConfig;
-use super::random;
 use super::stats::{Stats, add};
+use crate::broker::random;
 use crate::broker::{Append, Appended, Error, LogPage, Read};
 use crate::clock;
 use crate::hub::Hub;

@@ -6,7 +6,7 @@ use rusqlite::{Connection, OptionalExtension as _, Row, params};
 
 use super::channel_row::{as_limit, expiry};
 use crate::broker::Dedup;
-use crate::broker::embedded::content::ContentHash;
+use crate::broker::content::ContentHash;
 
 /// Where a publish with an id was logged, and what it said.
 #[derive(Clone, Copy, Debug)]

@@ -7,7 +7,7 @@ use parlor_protocol::Epoch;
 use rusqlite::{Connection, OpenFlags, OptionalExtension as _};
 
 use crate::broker::embedded::config::OpenError;
-use crate::broker::embedded::random;
+use crate::broker::random;
 
 /// How long a statement waits for a lock that a person's own tool holds on the file.
 const BUSY_TIMEOUT: Duration = Duration::from_secs(2);

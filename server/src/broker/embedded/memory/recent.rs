@@ -5,7 +5,7 @@ use std::collections::{HashMap, VecDeque};
 use parlor_protocol::{Position, Time};
 
 use crate::broker::Dedup;
-use crate::broker::embedded::content::ContentHash;
+use crate::broker::content::ContentHash;
 
 /// Where a publish with an id was logged, and what it said.
 #[derive(Clone, Copy, Debug)]

@@ -7,8 +7,8 @@ use std::time::Duration;
 use parlor_protocol::{EventKind, Position, Time};
 
 use super::recent::{First, Recent};
-use crate::broker::embedded::content::ContentHash;
-use crate::broker::embedded::random;
+use crate::broker::content::ContentHash;
+use crate::broker::random;
 use crate::broker::{Append, LogPage, Range};
 use crate::clock;
 use crate::hub::{Frames, LogEntry};

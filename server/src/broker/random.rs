@@ -3,12 +3,12 @@
 use parlor_protocol::{Epoch, Tag};
 
 /// The name of a new life of a log.
-pub(super) fn epoch() -> Epoch {
+pub(crate) fn epoch() -> Epoch {
     Epoch(nonzero())
 }
 
 /// The mark of a new entry. Never 0, which stands for "before the first entry".
-pub(super) fn tag() -> Tag {
+pub(crate) fn tag() -> Tag {
     Tag(nonzero())
 }
 

@@ -7,10 +7,10 @@ use crate::broker::Append;
 
 /// SHA-256 over kind, format, payload and tags, cut to 128 bits: a sender can only fool itself with a collision.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct ContentHash(pub(super) [u8; 16]);
+pub(crate) struct ContentHash(pub(crate) [u8; 16]);
 
 impl ContentHash {
-    pub(super) fn of(append: &Append) -> Self {
+    pub(crate) fn of(append: &Append) -> Self {
         let mut hasher = Sha256::new();
         part(&mut hasher, append.event.as_str().as_bytes());
         part(

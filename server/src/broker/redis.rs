@@ -1,0 +1,282 @@
+//! The broker on Redis: many nodes, one order. Redis keeps the logs; this node appends in batches and follows streams.
+//!
+//! It knows no user's rights, no connections, no wire forms, and writes no consensus: what is proven lost is told, by
+//! tags in the data itself.
+//!
+//! Reading order: `keys` (what is kept where), `lua` (what happens in Redis), `append` and `batch` (the way in), `tail`
+//! (the way out), `read` (joins and pages), `settle` (which history is appended to), `resync` (after a hole), `probe`
+//! (whether all this works). `docs/cluster.md` tells it from Redis's side.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use futures_util::FutureExt as _;
+use futures_util::future::{BoxFuture, ready};
+use parking_lot::Mutex;
+use parlor_protocol::{ChannelName, Position};
+use tokio::runtime::{Builder, Handle};
+use tokio::sync::oneshot;
+use tracing::info;
+
+use super::{Append, Appended, Broker, Error, LogPage, RETRY_AFTER, Read, random};
+use crate::hub::{EphemeralBody, Hub};
+use crate::kind::{ChannelKind, Durability};
+
+mod append;
+mod batch;
+mod config;
+mod core;
+mod entry;
+mod fault;
+mod head;
+mod keys;
+mod link;
+mod links;
+mod partition;
+mod probe;
+mod read;
+mod resync;
+mod roster;
+mod scripts;
+mod settle;
+mod startup;
+mod stats;
+mod tail;
+mod topology;
+
+pub use config::{Address, BadUrl, Mode, RedisConfig, RedisUrl};
+pub use roster::LEASE;
+pub use startup::OpenError;
+pub use stats::{LATENCY_SECONDS, Latency, RedisStats};
+
+use append::LaneId;
+use batch::Item;
+use core::Core;
+use fault::Fault;
+use keys::Keys;
+use links::Links;
+use partition::Partition;
+use probe::Probes;
+use roster::Roster;
+use tail::Readers;
+
+/// How long a stop waits for appends that were accepted.
+const STOP_PATIENCE: Duration = Duration::from_secs(6);
+
+/// Logs in Redis, shared with other nodes.
+pub struct Redis {
+    core: Arc<Core>,
+    secret: [u8; 32],
+    is_closed: AtomicBool,
+    /// Ends the thread that runs everything here.
+    stop: Mutex<Option<(oneshot::Sender<()>, thread::JoinHandle<()>)>>,
+}
+
+impl Redis {
+    /// Connects, looks at Redis's settings, agrees with the other nodes, and starts the tasks. Blocks meanwhile.
+    ///
+    /// # Errors
+    /// Redis cannot be reached, or cannot be relied on.
+    pub fn open(config: RedisConfig, hub: Arc<Hub>) -> Result<Self, OpenError> {
+        let runtime = Builder::new_current_thread()
+            .enable_all()
+            .thread_name("redis")
+            .build()?;
+        let agreed = thread::scope(|scope| {
+            // The caller may stand inside a runtime of its own, which must not be blocked upon.
+            scope
+                .spawn(|| runtime.block_on(startup::check(&config)))
+                .join()
+        });
+        let agreed = agreed.unwrap_or_else(|panic| std::panic::resume_unwind(panic))?;
+        let core = Arc::new(build(
+            config,
+            hub,
+            agreed.partitions,
+            runtime.handle().clone(),
+        ));
+        let (stop, stopped) = oneshot::channel();
+        let running = Arc::clone(&core);
+        let thread = thread::Builder::new()
+            .name("redis".to_owned())
+            .spawn(move || {
+                runtime.block_on(async {
+                    start(&running);
+                    // A dropped handle stops it too.
+                    let _dropped = stopped.await;
+                });
+            })?;
+        info!(node = %core.node, partitions = agreed.partitions, "Joined the other nodes on Redis.");
+        Ok(Self {
+            core,
+            secret: agreed.secret,
+            is_closed: AtomicBool::new(false),
+            stop: Mutex::new(Some((stop, thread))),
+        })
+    }
+
+    /// The counters of this broker, for the metrics page.
+    pub fn stats(&self) -> &Arc<RedisStats> {
+        &self.core.stats
+    }
+
+    /// A secret that all nodes share.
+    pub fn shared_secret(&self) -> [u8; 32] {
+        self.secret
+    }
+
+    /// The name of this start of this process.
+    pub fn node(&self) -> &Arc<str> {
+        &self.core.node
+    }
+}
+
+fn build(config: RedisConfig, hub: Arc<Hub>, count: usize, runtime: Handle) -> Core {
+    let stats = Arc::new(RedisStats::default());
+    let partition = |index| {
+        Arc::new(Partition::new(
+            index,
+            Keys::new(&config.prefix, index, count),
+        ))
+    };
+    let partitions: Vec<_> = (0..count).map(partition).collect();
+    let readers = Readers::new(&partitions, config.url.mode == Mode::Cluster);
+    let replicates = config.replicates;
+    Core {
+        node: format!("{:016x}", random::tag().0).into(),
+        hub,
+        probes: Probes::new(readers.all().len()),
+        links: Links::new(config, runtime, Arc::clone(&stats)),
+        partitions,
+        readers,
+        roster: Roster::new(),
+        stats,
+        waiting: Default::default(),
+        waiting_bytes: Default::default(),
+        in_flight: Default::default(),
+        replicates,
+    }
+}
+
+/// Starts everything that runs for ever. On the runtime.
+fn start(core: &Arc<Core>) {
+    for partition in &core.partitions {
+        for lane in LaneId::ALL.into_iter().filter(|lane| core.uses(*lane)) {
+            tokio::spawn(append::run(Arc::clone(core), Arc::clone(partition), lane));
+        }
+    }
+    for reader in core.readers.all() {
+        tokio::spawn(tail::run(Arc::clone(core), Arc::clone(reader)));
+        tokio::spawn(tail::ring(Arc::clone(core), Arc::clone(reader)));
+    }
+    tokio::spawn(probe::run(Arc::clone(core)));
+}
+
+impl Broker for Redis {
+    fn append(&self, append: Append) -> BoxFuture<'static, Result<Appended, Error>> {
+        if self.is_closed.load(Ordering::Acquire) {
+            return ready(Err(Error::Closed)).boxed();
+        }
+        if self.core.is_full() {
+            stats::add(&self.core.stats.busy, 1);
+            return ready(Err(Error::Busy {
+                retry_after: RETRY_AFTER,
+            }))
+            .boxed();
+        }
+        let lane = match append.kind.durability {
+            Durability::Memory | Durability::Disk => LaneId::Plain,
+            Durability::Replicated => LaneId::Replicated,
+        };
+        let (answer, outcome) = oneshot::channel();
+        let partition = Arc::clone(self.core.partition(&append.channel));
+        self.core
+            .enqueue(&partition, lane, Item::log(append, answer));
+        async move { outcome.await.unwrap_or(Err(Error::Closed)) }.boxed()
+    }
+
+    fn join(
+        &self,
+        channel: &ChannelName,
+        kind: &Arc<ChannelKind>,
+    ) -> BoxFuture<'static, Result<Position, Error>> {
+        let (core, channel, kind) = (Arc::clone(&self.core), channel.clone(), Arc::clone(kind));
+        async move { core.join(&channel, &kind).await.map_err(unavailable) }.boxed()
+    }
+
+    fn broadcast(&self, channel: &ChannelName, body: EphemeralBody) {
+        let EphemeralBody::Signal { event, from } = body else {
+            return;
+        };
+        let Some(payload) = &event.payload else {
+            return;
+        };
+        let origin = from.map_or_else(
+            || "-".to_owned(),
+            |from| format!("{}/{}", self.core.node, from.0),
+        );
+        let words = format!("S {channel} {} {origin}", event.time.0);
+        let body = entry::encode_parts(
+            &event.kind,
+            None,
+            event.user.as_deref(),
+            &event.tags,
+            payload,
+        );
+        self.core.enqueue_signal(
+            self.core.partition(channel),
+            Item::Ephemeral { words, body },
+        );
+    }
+
+    fn leave(&self, channel: &ChannelName) {
+        self.core
+            .partition(channel)
+            .unlisten(channel, &self.core.hub);
+    }
+
+    fn read(&self, read: Read) -> BoxFuture<'static, Result<LogPage, Error>> {
+        let core = Arc::clone(&self.core);
+        async move { core.page(&read).await.map_err(unavailable) }.boxed()
+    }
+
+    fn health(&self) -> Result<(), String> {
+        self.core.probes.health()
+    }
+
+    fn shut_down(&self) {
+        self.is_closed.store(true, Ordering::Release);
+        let give_up = Instant::now() + STOP_PATIENCE;
+        while self.core.has_waiting() && Instant::now() < give_up {
+            thread::sleep(Duration::from_millis(5));
+        }
+        if let Some((stop, thread)) = self.stop.lock().take() {
+            // An error means that it ended already.
+            let _ended = stop.send(());
+            let _ended = thread.join();
+        }
+    }
+}
+
+impl Drop for Redis {
+    fn drop(&mut self) {
+        self.shut_down();
+    }
+}
+
+impl std::fmt::Debug for Redis {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Redis")
+            .field("node", &self.core.node)
+            .finish_non_exhaustive()
+    }
+}
+
+fn unavailable(fault: Fault) -> Error {
+    Error::Unavailable {
+        reason: fault.to_string(),
+        retry_after: RETRY_AFTER,
+    }
+}

@@ -1,0 +1,308 @@
+//! The appenders: one task per partition and lane, with one batch in flight. What waits meanwhile forms the next batch.
+//!
+//! An unknown outcome becomes known: the same batch goes again under the same number until Redis answers, and Redis
+//! writes nothing of it after its deadline.
+
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::{Duration, Instant};
+
+use redis::{RedisError, Value};
+use tracing::{debug, warn};
+
+use super::batch::{self, Batch, Item, Outcome, Terms};
+use super::core::Core;
+use super::fault::Fault;
+use super::link::Link;
+use super::links::Purpose;
+use super::partition::{Cursor, Partition, Settled};
+use super::scripts::{APPEND, is_unknown};
+use super::stats::add;
+use crate::broker::{Error, RETRY_AFTER};
+
+/// How long a publish waits for a Redis that is away, from its call.
+pub(super) const PATIENCE: Duration = Duration::from_secs(5);
+
+/// Between attempts.
+const PAUSE: Duration = Duration::from_millis(25);
+
+/// How long Redis waits for its replicas, in ms.
+const WAIT_MS: u64 = 1_000;
+
+/// Which lane an append takes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum LaneId {
+    Plain,
+    Replicated,
+}
+
+impl LaneId {
+    pub(super) const ALL: [Self; 2] = [Self::Plain, Self::Replicated];
+
+    pub(super) fn index(self) -> usize {
+        self as usize
+    }
+
+    fn purpose(self) -> Purpose {
+        match self {
+            Self::Plain => Purpose::Append,
+            Self::Replicated => Purpose::Replicate,
+        }
+    }
+}
+
+/// Serves one lane for ever.
+pub(super) async fn run(core: Arc<Core>, partition: Arc<Partition>, lane: LaneId) {
+    let mut sender = Sender {
+        owner: format!("{}/{}", core.node, lane.index()),
+        core,
+        partition,
+        lane,
+        number: 0,
+    };
+    loop {
+        sender.partition.lanes[lane.index()].bell.notified().await;
+        while let Some(batch) = sender.next_batch() {
+            sender.core.in_flight.fetch_add(1, Ordering::Relaxed);
+            sender.send(batch).await;
+            sender.core.in_flight.fetch_sub(1, Ordering::Relaxed);
+        }
+    }
+}
+
+struct Sender {
+    core: Arc<Core>,
+    partition: Arc<Partition>,
+    lane: LaneId,
+    owner: String,
+    number: u64,
+}
+
+/// What a call came back with.
+enum Sent {
+    Done(String),
+    /// The partition's generation or lineage is another.
+    Unsettled,
+    /// Too late: nothing was done.
+    Late,
+    /// Nothing was done, and it will not pass by itself.
+    Refused(Fault),
+    /// Try again.
+    Again(Fault),
+}
+
+impl Sender {
+    fn next_batch(&mut self) -> Option<Batch> {
+        let mut queue = self.partition.lanes[self.lane.index()].queue.lock();
+        let (mut items, mut bytes) = (Vec::new(), 0);
+        while items.len() < batch::ITEMS_MAX
+            && let Some(item) = queue.front()
+            && (items.is_empty() || bytes + item.bytes() <= batch::BYTES_MAX)
+        {
+            bytes += item.bytes();
+            items.extend(queue.pop_front());
+        }
+        drop(queue);
+        self.core.queued(-(items.len() as i64), -(bytes as i64));
+        self.number += 1;
+        let oldest = items.iter().filter_map(|item| match item {
+            Item::Log { since, .. } => Some(*since),
+            Item::Ephemeral { .. } | Item::Heartbeat { .. } => None,
+        });
+        let deadline = oldest.min().unwrap_or_else(Instant::now) + PATIENCE;
+        (!items.is_empty()).then_some(Batch {
+            number: self.number,
+            items,
+            deadline,
+        })
+    }
+
+    async fn send(&mut self, batch: Batch) {
+        let started = Instant::now();
+        let mut last = Fault::Unreachable("not tried yet".to_owned());
+        let mut attempts = 0_u64;
+        while Instant::now() < batch.deadline {
+            attempts += 1;
+            match self.attempt(&batch).await {
+                Sent::Done(answer) => {
+                    add(&self.core.stats.batches, 1);
+                    add(&self.core.stats.retries, attempts - 1);
+                    return self.finish(batch, &answer);
+                }
+                Sent::Unsettled => self.partition.unsettle(),
+                Sent::Late => break,
+                Sent::Refused(fault) => {
+                    last = fault;
+                    break;
+                }
+                Sent::Again(fault) => {
+                    last = fault;
+                    tokio::time::sleep(PAUSE).await;
+                }
+            }
+        }
+        debug!(partition = self.partition.index, attempts, took = ?started.elapsed(), fault = %last, "A batch failed.");
+        self.fail(batch, &last);
+    }
+
+    async fn attempt(&self, batch: &Batch) -> Sent {
+        let settled = match self.core.settled(&self.partition).await {
+            Ok(settled) => settled,
+            Err(fault) => return Sent::Again(fault),
+        };
+        let link = match self
+            .core
+            .links
+            .get(self.lane.purpose(), self.partition.keys.slot)
+            .await
+        {
+            Ok(link) => link,
+            Err(fault) => return Sent::Again(fault),
+        };
+        if link.lineage != *settled.lineage {
+            // One of the two was made before the other's Redis changed.
+            self.core.links.drop_all();
+            return Sent::Unsettled;
+        }
+        match self.call(batch, &settled, &link).await {
+            Ok(answer) if answer.starts_with("LINEAGE") => Sent::Unsettled,
+            Ok(answer) if answer == "LATE" => Sent::Late,
+            Ok(answer) if answer == "BROKEN" => Sent::Refused(Fault::Odd(
+                "a partition's stream is ahead of its meta".to_owned(),
+            )),
+            Ok(answer) => Sent::Done(answer),
+            Err(fault) => {
+                if fault.needs_new_link() {
+                    self.core.links.drop_link(&link, &fault);
+                }
+                if fault.passes() {
+                    Sent::Again(fault)
+                } else {
+                    Sent::Refused(fault)
+                }
+            }
+        }
+    }
+
+    async fn call(&self, batch: &Batch, settled: &Settled, link: &Link) -> Result<String, Fault> {
+        let (keys, places) = batch.keys(&self.partition.keys);
+        let keys: Vec<&str> = keys.iter().map(String::as_str).collect();
+        let left = batch.deadline.saturating_duration_since(Instant::now());
+        let terms = Terms {
+            settled,
+            owner: &self.owner,
+            node: &self.core.node,
+            not_after_ms: link.now_ms() + left.as_millis() as u64,
+            dedup_window: self.core.links.config().dedup_window,
+        };
+        let mut by_hash = APPEND.by_hash(&keys);
+        batch.arguments(&mut by_hash, &terms, &places);
+        match self.query(link, by_hash).await {
+            // The script is new to this Redis. The same batch goes first, since nothing else of this lane is in flight.
+            Err(error) if is_unknown(&error) => {
+                let mut in_full = APPEND.in_full(&keys);
+                batch.arguments(&mut in_full, &terms, &places);
+                Ok(self.query(link, in_full).await?)
+            }
+            other => Ok(other?),
+        }
+    }
+
+    /// One call; on the lane that waits for replicas with the wait behind it, in the same write.
+    async fn query(&self, link: &Link, command: redis::Cmd) -> Result<String, RedisError> {
+        if self.lane == LaneId::Plain {
+            return redis::from_redis_value(link.query(&command).await?).map_err(RedisError::from);
+        }
+        let needed = match self.core.links.config().confirmations {
+            0 => link.replicas().max(1),
+            some => some,
+        };
+        let mut both = redis::pipe();
+        both.add_command(command);
+        both.cmd("WAIT").arg(needed).arg(WAIT_MS);
+        let mut values = link.query_all(&both).await?.into_iter();
+        let answer: String = redis::from_redis_value(values.next().unwrap_or(Value::Nil))?;
+        let confirmed: usize = redis::from_redis_value(values.next().unwrap_or(Value::Nil))?;
+        if confirmed < needed && !answer.starts_with("LINEAGE") && answer != "LATE" {
+            let text = format!("{confirmed} of {needed} replicas confirmed");
+            return Err(redis::make_extension_error(
+                "TRYAGAIN".to_owned(),
+                Some(text),
+            ));
+        }
+        Ok(answer)
+    }
+
+    fn finish(&self, batch: Batch, answer: &str) {
+        let outcomes =
+            batch::outcomes(answer).filter(|outcomes| outcomes.len() == batch.items.len());
+        let Some(outcomes) = outcomes else {
+            warn!(
+                partition = self.partition.index,
+                "Redis answered a batch in a form that this build does not know."
+            );
+            return self.fail(batch, &Fault::Odd("an answer of unknown form".to_owned()));
+        };
+        for (item, outcome) in batch.items.into_iter().zip(outcomes) {
+            if let Item::Log {
+                append,
+                answer,
+                since,
+                ..
+            } = item
+            {
+                self.core.stats.latency.observe(since.elapsed());
+                self.settle_item(&append, outcome, answer);
+            } else if matches!(item, Item::Heartbeat { .. }) {
+                self.core.probes.append_answered();
+            }
+        }
+    }
+
+    fn settle_item(
+        &self,
+        append: &crate::broker::Append,
+        outcome: Outcome,
+        answer: super::partition::Answer,
+    ) {
+        let stats = &self.core.stats;
+        let result = match (&outcome, outcome.appended(append)) {
+            (Outcome::Logged { pseq, position, .. }, Some(appended)) => {
+                add(&stats.appends, 1);
+                let cursor = Cursor::new(*pseq, position.tag);
+                self.partition
+                    .note(cursor, Some((&append.channel, *position)));
+                return self
+                    .partition
+                    .answer(&append.channel, *pseq, answer, appended);
+            }
+            (_, Some(appended)) => {
+                add(&stats.dedup_hits, 1);
+                Ok(appended)
+            }
+            (Outcome::IdReused, None) => Err(Error::IdReused),
+            (Outcome::Refused(reason), None) => Err(unavailable(reason.clone())),
+            (_, None) => Err(unavailable("an outcome of unknown form".to_owned())),
+        };
+        // The publisher may be gone.
+        let _gone = answer.send(result);
+    }
+
+    fn fail(&self, batch: Batch, fault: &Fault) {
+        let failed = batch.items.into_iter().filter_map(|item| match item {
+            Item::Log { answer, .. } => Some(answer),
+            Item::Ephemeral { .. } | Item::Heartbeat { .. } => None,
+        });
+        for answer in failed {
+            self.core.stats.failures.fetch_add(1, Ordering::Relaxed);
+            let _gone = answer.send(Err(unavailable(fault.to_string())));
+        }
+    }
+}
+
+fn unavailable(reason: String) -> Error {
+    Error::Unavailable {
+        reason,
+        retry_after: RETRY_AFTER,
+    }
+}

@@ -1,0 +1,154 @@
+//! The links of a node: one per primary and purpose, made when needed, and made anew when they broke.
+//!
+//! Purposes do not share a link: `WAIT` holds up everything behind it, a long page must not delay an append.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::Duration;
+
+use parking_lot::Mutex;
+use tokio::runtime::Handle;
+use tracing::{debug, info};
+
+use super::config::{Address, RedisConfig};
+use super::fault::Fault;
+use super::link::Link;
+use super::stats::RedisStats;
+use super::topology::Topology;
+
+/// What a link is for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(super) enum Purpose {
+    Append,
+    /// Appends that wait for replicas.
+    Replicate,
+    Read,
+}
+
+impl Purpose {
+    fn timeout(self) -> Duration {
+        match self {
+            Self::Append => Duration::from_millis(1_000),
+            // `WAIT` itself may take 1 s.
+            Self::Replicate => Duration::from_millis(2_000),
+            Self::Read => Duration::from_millis(2_000),
+        }
+    }
+}
+
+#[derive(Debug)]
+pub(super) struct Links {
+    config: RedisConfig,
+    topology: Topology,
+    open: Mutex<HashMap<(Address, Purpose), Arc<Link>>>,
+    /// One dial per address and purpose at a time: a broken primary must not meet a crowd of dialers.
+    dialling: tokio::sync::Mutex<()>,
+    /// Where the links' own tasks run.
+    runtime: Handle,
+    stats: Arc<RedisStats>,
+}
+
+impl Links {
+    pub(super) fn new(config: RedisConfig, runtime: Handle, stats: Arc<RedisStats>) -> Self {
+        Self {
+            config,
+            topology: Topology::default(),
+            open: Mutex::default(),
+            dialling: tokio::sync::Mutex::default(),
+            runtime,
+            stats,
+        }
+    }
+
+    pub(super) fn config(&self) -> &RedisConfig {
+        &self.config
+    }
+
+    /// The link to a slot's primary.
+    ///
+    /// # Errors
+    /// It cannot be reached now.
+    pub(super) async fn get(&self, purpose: Purpose, slot: u16) -> Result<Arc<Link>, Fault> {
+        let address = self.topology.primary_of(&self.config, slot).await?;
+        if let Some(link) = self.find(&address, purpose) {
+            return Ok(link);
+        }
+        let _one = self.dialling.lock().await;
+        if let Some(link) = self.find(&address, purpose) {
+            return Ok(link);
+        }
+        let link = Arc::new(self.dial(&address, purpose.timeout()).await?);
+        self.open
+            .lock()
+            .insert((address, purpose), Arc::clone(&link));
+        Ok(link)
+    }
+
+    /// The link to a slot's primary, if there is one now.
+    pub(super) fn held(&self, purpose: Purpose, slot: u16) -> Option<Arc<Link>> {
+        self.held_at(purpose, &self.topology.known_primary_of(slot)?)
+    }
+
+    pub(super) fn held_at(&self, purpose: Purpose, address: &Address) -> Option<Arc<Link>> {
+        self.find(address, purpose)
+    }
+
+    /// A link of the caller's own, for blocking reads.
+    ///
+    /// # Errors
+    /// As [`Self::get`].
+    pub(super) async fn own(&self, slot: u16, timeout: Duration) -> Result<Link, Fault> {
+        let address = self.topology.primary_of(&self.config, slot).await?;
+        self.dial(&address, timeout).await
+    }
+
+    /// All primaries.
+    ///
+    /// # Errors
+    /// The topology is not known.
+    pub(super) async fn primaries(&self) -> Result<Vec<Address>, Fault> {
+        self.topology.primaries(&self.config).await
+    }
+
+    /// A link failed: the next caller dials anew, with fresh topology.
+    pub(super) fn drop_link(&self, link: &Link, fault: &Fault) {
+        self.topology.forget();
+        let mut open = self.open.lock();
+        let before = open.len();
+        open.retain(|_, held| held.id != link.id);
+        if open.len() < before {
+            info!(address = %link.address, %fault, "A connection to Redis ended.");
+        }
+    }
+
+    /// Everything is suspect: all links are made anew.
+    pub(super) fn drop_all(&self) {
+        self.topology.forget();
+        self.open.lock().clear();
+    }
+
+    fn find(&self, address: &Address, purpose: Purpose) -> Option<Arc<Link>> {
+        self.open.lock().get(&(address.clone(), purpose)).cloned()
+    }
+
+    async fn dial(&self, address: &Address, timeout: Duration) -> Result<Link, Fault> {
+        let (config, to) = (self.config.clone(), address.clone());
+        // On our own runtime: the task that drives a connection lives where it was dialled.
+        let dialled = self
+            .runtime
+            .spawn(async move { Link::open(&config, &to, timeout).await });
+        let dialled = dialled
+            .await
+            .unwrap_or_else(|_| Err(Fault::Unreachable("the server is shutting down".to_owned())));
+        self.stats.dials.fetch_add(1, Ordering::Relaxed);
+        match &dialled {
+            Ok(link) => debug!(%address, lineage = link.lineage, "Connected to Redis."),
+            Err(fault) => {
+                debug!(%address, %fault, "Unable to connect to Redis.");
+                self.topology.forget();
+            }
+        }
+        dialled
+    }
+}

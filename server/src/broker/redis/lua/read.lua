@@ -1,0 +1,120 @@
+-- Reads a channel's top and a page of its log in one consistent view.
+--
+-- KEYS: meta of the partition, meta of the channel, log.
+-- ARGV: lineage, gen, seed, channel, range, from, limit, len max, age (s).
+-- Answers: LINEAGE gen, or a list: epoch, top offset, top tag, oldest retained offset, more (0 or 1), gen, then
+-- offset, head and body of each entry.
+
+local part = load_part(KEYS[1])
+if not is_settled(part, ARGV[1], ARGV[2]) then
+  return unsettled(part)
+end
+local name, range, from, limit = ARGV[4], ARGV[5], ARGV[6], tonumber(ARGV[7])
+local len_max, age_s = tonumber(ARGV[8]), tonumber(ARGV[9])
+local LOG = KEYS[3]
+-- A page ends when it holds this much.
+local BYTES_MAX = 1048576
+local CHUNK = 100
+
+local channel = load_channel(KEYS[2], name, part, ARGV[3])
+if channel.changed then
+  redis.call('SET', KEYS[2], pack_channel(channel), 'KEEPTTL')
+end
+local top = channel.offset
+
+local function number_of(entry)
+  return tonumber(string.match(entry[1], '^%d+'))
+end
+
+local function time_at(offset)
+  local entry = redis.call('XRANGE', LOG, digits(offset) .. '-0', '+', 'COUNT', 1)[1]
+  return entry and string.sub(entry[2][1], 33, 49)
+end
+
+-- The first offset in low..top whose time is later; top + 1 when none is. Times only grow, so bisection finds it.
+local function first_after(low, time)
+  local high = top + 1
+  while low < high do
+    local middle = math.floor((low + high) / 2)
+    local found = time_at(middle)
+    if found and found > time then
+      high = middle
+    else
+      low = middle + 1
+    end
+  end
+  return low
+end
+
+local function oldest_retained()
+  local first = top > 0 and redis.call('XRANGE', LOG, '-', '+', 'COUNT', 1)[1]
+  if not first then
+    return top + 1
+  end
+  local low = math.max(number_of(first), top - len_max + 1)
+  local cutoff = string.format('%010.0f', math.max(now_s - age_s, 0)) .. string.sub(now, 11)
+  local time = low <= top and time_at(low)
+  if time and time <= cutoff then
+    low = first_after(low, cutoff)
+  end
+  return low
+end
+
+local out = {}
+local total = 0
+
+local function take(entries)
+  for _, entry in ipairs(entries) do
+    if total >= BYTES_MAX then
+      return false
+    end
+    out[#out + 1] = string.match(entry[1], '^%d+')
+    out[#out + 1] = entry[2][1]
+    out[#out + 1] = entry[2][2]
+    total = total + #entry[2][2] + 128
+  end
+  return #entries > 0
+end
+
+local function forward(first)
+  while #out / 3 < limit and first <= top do
+    local chunk = math.min(CHUNK, limit - #out / 3)
+    local entries = redis.call('XRANGE', LOG, digits(first) .. '-0', digits(top) .. '-0', 'COUNT', chunk)
+    if not take(entries) then
+      break
+    end
+    first = number_of(entries[#entries]) + 1
+  end
+  return #out > 0 and tonumber(out[#out - 2]) < top
+end
+
+local function backward(last, oldest)
+  while #out / 3 < limit and last >= oldest do
+    local chunk = math.min(CHUNK, limit - #out / 3)
+    local entries = redis.call('XREVRANGE', LOG, digits(last) .. '-0', digits(oldest) .. '-0', 'COUNT', chunk)
+    if not take(entries) then
+      break
+    end
+    last = number_of(entries[#entries]) - 1
+  end
+  return #out > 0 and tonumber(out[#out - 2]) > oldest
+end
+
+local oldest, more = 0, false
+if range ~= 'top' then
+  oldest = oldest_retained()
+  if range == 'after' then
+    more = forward(math.max(tonumber(from) + 1, oldest))
+  elseif range == 'after_time' then
+    more = forward(first_after(oldest, from))
+  elseif range == 'before' then
+    more = backward(math.min(tonumber(from) - 1, top), oldest)
+  else
+    local low = first_after(oldest, from) - 1
+    if low >= oldest and time_at(low) == from then
+      low = low - 1
+    end
+    more = backward(low, oldest)
+  end
+end
+return { channel.epoch, digits(top), channel.tag, digits(oldest), more and '1' or '0', digits(part.gen), out }

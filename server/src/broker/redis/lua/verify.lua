@@ -1,0 +1,57 @@
+-- Looks whether entries that a node acknowledged or delivered are still in their logs. A channel that lost one begins a
+-- new life: its surviving events stay, under a new epoch, and the stream tells all nodes.
+--
+-- KEYS: meta, stream, then meta and log of each channel.
+-- ARGV: seed, then name, epoch, offset, tag of each channel's last known entry.
+-- Answers: for each channel a word (PRESENT, LOST, CHANGED), epoch, offset and tag of its top.
+
+local META, STREAM = KEYS[1], KEYS[2]
+local seed = ARGV[1]
+local part = load_part(META)
+if not part then
+  return unsettled(part)
+end
+local results = {}
+
+local function is_there(channel, log, offset, tag)
+  if channel.offset < offset then
+    return false
+  end
+  if channel.offset == offset then
+    return channel.tag == tag
+  end
+  local entry = redis.call('XRANGE', log, digits(offset) .. '-0', '+', 'COUNT', 1)[1]
+  -- Trimmed by retention: what comes after it is there, so it was.
+  return not entry or tonumber(string.match(entry[1], '^%d+')) > offset or string.sub(entry[2][1], 1, 16) == tag
+end
+
+local function tell(name, channel, lost_to)
+  part.pseq = part.pseq + 1
+  local mark = new_epoch(seed, 'mark' .. digits(part.pseq))
+  redis.call('XADD', STREAM, digits(part.pseq) .. '-0', 'N1 ' .. mark .. ' ' .. part.ptag .. ' ' .. name .. ' '
+    .. channel.epoch .. ' ' .. digits(channel.offset) .. ' ' .. channel.tag .. ' ' .. digits(lost_to), '')
+  part.ptag = mark
+  redis.call('HSET', META, 'pseq', digits(part.pseq), 'ptag', mark)
+end
+
+for index = 1, (#ARGV - 1) / 4 do
+  local at = index * 4 - 2
+  local name, epoch, offset, tag = ARGV[at], ARGV[at + 1], tonumber(ARGV[at + 2]), ARGV[at + 3]
+  local key, log = KEYS[index * 2 + 1], KEYS[index * 2 + 2]
+  local raw = redis.call('GET', key)
+  local channel = load_channel(key, name, part, seed)
+  local word = 'PRESENT'
+  if not raw or channel.epoch ~= epoch then
+    word = 'CHANGED'
+  elseif not is_there(channel, log, offset, tag) then
+    word = 'LOST'
+    channel.epoch = new_epoch(seed, name)
+    redis.call('SET', key, pack_channel(channel), 'KEEPTTL')
+    tell(name, channel, offset)
+  end
+  results[#results + 1] = word
+  results[#results + 1] = channel.epoch
+  results[#results + 1] = digits(channel.offset)
+  results[#results + 1] = channel.tag
+end
+return results

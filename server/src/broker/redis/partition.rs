@@ -1,0 +1,317 @@
+//! One partition as this node knows it: what waits to be appended, what was acknowledged or delivered last, where its
+//! tail stands, and which of its channels somebody here listens to.
+
+use std::collections::{HashMap, VecDeque};
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use parking_lot::Mutex;
+use parlor_protocol::{ChannelName, Position, Tag};
+use tokio::sync::{Notify, oneshot};
+
+use super::batch::Item;
+use super::keys::Keys;
+use crate::broker::{Appended, Error};
+use crate::hub::Hub;
+use crate::kind::ChannelKind;
+
+/// Channels whose newest known entry a partition remembers. Beyond, a loss costs all its channels their epoch.
+const KNOWN_MAX: usize = 2_000;
+
+/// Answers that wait for their event's delivery here are given after this time all the same.
+const DELIVERY_PATIENCE: Duration = Duration::from_secs(1);
+
+/// Where somebody waits for an append's outcome.
+pub(super) type Answer = oneshot::Sender<Result<Appended, Error>>;
+
+#[derive(Debug)]
+pub(super) struct Partition {
+    pub(super) index: usize,
+    pub(super) keys: Keys,
+    /// Plain appends, and those that wait for replicas: two lanes, since the second would hold up the first.
+    pub(super) lanes: [Lane; 2],
+    /// One task settles; the others wait and look again.
+    pub(super) settling: tokio::sync::Mutex<()>,
+    state: Mutex<State>,
+}
+
+#[derive(Debug, Default)]
+pub(super) struct Lane {
+    pub(super) queue: Mutex<VecDeque<Item>>,
+    pub(super) bell: Notify,
+}
+
+/// What this node appends under.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Settled {
+    pub(super) generation: u64,
+    pub(super) lineage: Arc<str>,
+    pub(super) floor: u64,
+}
+
+/// A place in the partition's stream: just behind an entry.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) struct Cursor {
+    pub(super) pseq: u64,
+    pub(super) tag: u64,
+}
+
+/// A channel's newest entry that was acknowledged or delivered here.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Known {
+    pub(super) pseq: u64,
+    pub(super) position: Position,
+}
+
+#[derive(Debug, Default)]
+struct State {
+    settled: Option<Settled>,
+    /// The highest of each that was ever heard of: they never go back, also when Redis was emptied.
+    generation: u64,
+    floor: u64,
+    /// The newest entry of the stream that was acknowledged or delivered here.
+    last: Cursor,
+    known: HashMap<ChannelName, Known>,
+    /// More channels were written than are remembered.
+    known_overflowed: bool,
+    tail: Option<Cursor>,
+    /// Locals must be compared with the logs before the tail goes on.
+    resync_wanted: bool,
+    locals: HashMap<ChannelName, Arc<ChannelKind>>,
+    idle_since: Option<Instant>,
+    unanswered: VecDeque<Unanswered>,
+}
+
+#[derive(Debug)]
+struct Unanswered {
+    pseq: u64,
+    since: Instant,
+    answer: Answer,
+    appended: Appended,
+}
+
+impl Partition {
+    pub(super) fn new(index: usize, keys: Keys) -> Self {
+        Self {
+            index,
+            keys,
+            lanes: Default::default(),
+            settling: tokio::sync::Mutex::default(),
+            state: Mutex::default(),
+        }
+    }
+
+    pub(super) fn settled(&self) -> Option<Settled> {
+        self.state.lock().settled.clone()
+    }
+
+    pub(super) fn settle(&self, settled: Settled) {
+        let mut state = self.state.lock();
+        state.generation = state.generation.max(settled.generation);
+        state.floor = state.floor.max(settled.floor);
+        state.settled = Some(settled);
+    }
+
+    /// The highest generation and floor that were ever heard of; 0: none.
+    pub(super) fn highest(&self) -> (u64, u64) {
+        let state = self.state.lock();
+        (state.generation, state.floor)
+    }
+
+    pub(super) fn unsettle(&self) {
+        self.state.lock().settled = None;
+    }
+
+    /// The stream told of a new generation. True when its floor is news: all channels here must be looked at.
+    pub(super) fn learn_generation(&self, generation: u64, floor: u64) -> bool {
+        let mut state = self.state.lock();
+        if generation > state.generation {
+            state.generation = generation;
+            // The lineage that goes with it is asked for when it is needed.
+            state.settled = None;
+        }
+        let is_news = floor > state.floor;
+        state.floor = state.floor.max(floor);
+        is_news
+    }
+
+    pub(super) fn last(&self) -> Cursor {
+        self.state.lock().last
+    }
+
+    /// The stream holds this much for certain, whatever was known before.
+    pub(super) fn reset_last(&self, last: Cursor) {
+        self.state.lock().last = last;
+    }
+
+    pub(super) fn note(&self, cursor: Cursor, entry: Option<(&ChannelName, Position)>) {
+        let mut state = self.state.lock();
+        if cursor.pseq > state.last.pseq {
+            state.last = cursor;
+        }
+        let Some((channel, position)) = entry else {
+            return;
+        };
+        let known = Known {
+            pseq: cursor.pseq,
+            position,
+        };
+        let has_room = state.known.len() < KNOWN_MAX;
+        match state.known.get_mut(channel) {
+            Some(held) if held.pseq < known.pseq => *held = known,
+            Some(_) => {}
+            None if has_room => {
+                state.known.insert(channel.clone(), known);
+            }
+            None => state.known_overflowed = true,
+        }
+    }
+
+    /// What must be looked for after a change of lineage, and whether that is all.
+    pub(super) fn known(&self) -> (Vec<(ChannelName, Known)>, bool) {
+        let state = self.state.lock();
+        let known = state
+            .known
+            .iter()
+            .map(|(channel, known)| (channel.clone(), *known))
+            .collect();
+        (known, !state.known_overflowed)
+    }
+
+    /// All replicas have confirmed the stream up to here: nothing before it can be lost by a promotion.
+    pub(super) fn forget_known(&self, up_to: u64) {
+        let mut state = self.state.lock();
+        state.known.retain(|_, known| known.pseq > up_to);
+        if state.known.is_empty() {
+            state.known.shrink_to(64);
+            state.known_overflowed = false;
+        }
+    }
+
+    /// The epochs of these channels are new: their older entries are nobody's any more.
+    pub(super) fn forget_channels(&self) {
+        let mut state = self.state.lock();
+        state.known.clear();
+        state.known_overflowed = false;
+    }
+
+    pub(super) fn listen(&self, channel: &ChannelName, kind: &Arc<ChannelKind>) {
+        let mut state = self.state.lock();
+        state.locals.insert(channel.clone(), Arc::clone(kind));
+        state.idle_since = None;
+    }
+
+    /// Ends the interest, unless somebody entered the channel again meanwhile: its `listen` comes before or after this.
+    pub(super) fn unlisten(&self, channel: &ChannelName, hub: &Hub) {
+        let mut state = self.state.lock();
+        if hub.channel(channel).is_none() {
+            state.locals.remove(channel);
+        }
+        if state.locals.is_empty() {
+            state.idle_since = Some(Instant::now());
+        }
+    }
+
+    pub(super) fn locals(&self) -> Vec<(ChannelName, Arc<ChannelKind>)> {
+        let state = self.state.lock();
+        state
+            .locals
+            .iter()
+            .map(|(channel, kind)| (channel.clone(), Arc::clone(kind)))
+            .collect()
+    }
+
+    pub(super) fn tail(&self) -> Option<Cursor> {
+        self.state.lock().tail
+    }
+
+    /// Starts the tail here, unless it runs. True when it did not.
+    pub(super) fn start_tail(&self, at: Cursor) -> bool {
+        let mut state = self.state.lock();
+        let starts = state.tail.is_none();
+        if starts {
+            state.tail = Some(at);
+            if state.last.pseq < at.pseq {
+                state.last = at;
+            }
+        }
+        starts
+    }
+
+    pub(super) fn move_tail(&self, to: Cursor) {
+        self.state.lock().tail = Some(to);
+    }
+
+    /// Ends the tail when nobody has listened for so long.
+    pub(super) fn end_tail_if_idle(&self, patience: Duration) {
+        let mut state = self.state.lock();
+        if state.locals.is_empty()
+            && state
+                .idle_since
+                .is_some_and(|since| since.elapsed() > patience)
+        {
+            state.tail = None;
+            state.idle_since = None;
+        }
+    }
+
+    pub(super) fn want_resync(&self) {
+        self.state.lock().resync_wanted = true;
+    }
+
+    pub(super) fn take_resync_wanted(&self) -> bool {
+        std::mem::take(&mut self.state.lock().resync_wanted)
+    }
+
+    /// Answers a publish once its event was delivered here, at once when nobody here listens to its channel.
+    pub(super) fn answer(
+        &self,
+        channel: &ChannelName,
+        pseq: u64,
+        answer: Answer,
+        appended: Appended,
+    ) {
+        let mut state = self.state.lock();
+        let is_ahead = state.tail.is_some_and(|tail| tail.pseq < pseq);
+        if is_ahead && state.locals.contains_key(channel) {
+            state.unanswered.push_back(Unanswered {
+                pseq,
+                since: Instant::now(),
+                answer,
+                appended,
+            });
+        } else {
+            drop(state);
+            // The publisher may be gone.
+            let _gone = answer.send(Ok(appended));
+        }
+    }
+
+    /// Gives the answers whose events were delivered, and those that waited too long for a tail that stands still.
+    pub(super) fn answer_delivered(&self) {
+        let due: Vec<Unanswered> = {
+            let mut state = self.state.lock();
+            if state.unanswered.is_empty() {
+                return;
+            }
+            let delivered = state.tail.map_or(u64::MAX, |tail| tail.pseq);
+            let (due, waiting) = state.unanswered.drain(..).partition(|one: &Unanswered| {
+                one.pseq <= delivered || one.since.elapsed() > DELIVERY_PATIENCE
+            });
+            state.unanswered = waiting;
+            Vec::from(due)
+        };
+        for Unanswered {
+            answer, appended, ..
+        } in due
+        {
+            let _gone = answer.send(Ok(appended));
+        }
+    }
+}
+
+impl Cursor {
+    pub(super) fn new(pseq: u64, tag: Tag) -> Self {
+        Self { pseq, tag: tag.0 }
+    }
+}

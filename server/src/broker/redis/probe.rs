@@ -1,0 +1,230 @@
+//! Probes: each path to Redis carries one twice a second, and the node is well only while they come back.
+//!
+//! A connection that is open, and a Redis that answers, prove nothing: what counts is that an entry written by an
+//! appender is seen by a tail. After two misses everything is dialled anew with fresh topology.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::{Duration, Instant};
+
+use parking_lot::Mutex;
+use tracing::{error, info};
+
+use super::append::LaneId;
+use super::batch::Item;
+use super::config::Address;
+use super::core::Core;
+use super::fault::Fault;
+use super::links::Purpose;
+
+const INTERVAL: Duration = Duration::from_millis(400);
+
+/// Two misses.
+const RED_AFTER: Duration = Duration::from_millis(1_500);
+
+/// While red, everything is dialled anew this often.
+const REBUILD_EVERY: Duration = Duration::from_millis(1_500);
+
+#[derive(Debug)]
+pub(super) struct Probes {
+    paths: Mutex<Paths>,
+    /// Why it is red.
+    red: Mutex<Option<String>>,
+}
+
+#[derive(Debug)]
+struct Paths {
+    /// When each reader's probe came back last.
+    readers: Vec<Instant>,
+    /// When an append was answered last.
+    append: Instant,
+    read: Instant,
+}
+
+impl Probes {
+    /// Red at first: no path has answered.
+    pub(super) fn new(readers: usize) -> Self {
+        let never = Instant::now()
+            .checked_sub(RED_AFTER * 2)
+            .unwrap_or_else(Instant::now);
+        Self {
+            paths: Mutex::new(Paths {
+                readers: vec![never; readers],
+                append: never,
+                read: never,
+            }),
+            red: Mutex::new(Some("no probe came back yet".to_owned())),
+        }
+    }
+
+    pub(super) fn came_back(&self, reader: usize, now: Instant) {
+        self.paths.lock().readers[reader] = now;
+    }
+
+    pub(super) fn append_answered(&self) {
+        self.paths.lock().append = Instant::now();
+    }
+
+    fn read_answered(&self) {
+        self.paths.lock().read = Instant::now();
+    }
+
+    pub(super) fn health(&self) -> Result<(), String> {
+        self.red.lock().clone().map_or(Ok(()), Err)
+    }
+
+    /// The path that was silent for longest, and for how long.
+    fn worst(&self, core: &Core, now: Instant) -> (&'static str, Duration) {
+        let paths = self.paths.lock();
+        let active = core
+            .readers
+            .all()
+            .iter()
+            .filter(|reader| reader.is_active());
+        let tails = active.map(|reader| {
+            (
+                "no probe came back through a stream",
+                paths.readers[reader.index],
+            )
+        });
+        let append = std::iter::once(("no append was answered", paths.append));
+        let read = std::iter::once(("no read was answered", paths.read));
+        let oldest = append.chain(read).chain(tails).min_by_key(|(_, at)| *at);
+        oldest.map_or(("", Duration::ZERO), |(what, at)| {
+            (what, now.duration_since(at))
+        })
+    }
+}
+
+/// Sends and judges probes for ever.
+pub(super) async fn run(core: Arc<Core>) {
+    let mut ticks = tokio::time::interval(INTERVAL);
+    ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+    let mut rebuilt = Instant::now();
+    let mut watch = ReplicaWatch::default();
+    loop {
+        ticks.tick().await;
+        send(&core);
+        judge(&core, &mut rebuilt);
+        watch.look(&core).await;
+    }
+}
+
+fn send(core: &Arc<Core>) {
+    for reader in core
+        .readers
+        .all()
+        .iter()
+        .filter(|reader| reader.is_active())
+    {
+        let words = format!("{} {}", core.node, reader.index);
+        core.enqueue_once(reader.home(), LaneId::Plain, Item::Heartbeat { words });
+    }
+    let core = Arc::clone(core);
+    tokio::spawn(async move {
+        let slot = core.readers.all()[0].home().keys.slot;
+        let Ok(link) = core.links.get(Purpose::Read, slot).await else {
+            return;
+        };
+        match link.query(&redis::cmd("PING")).await.map_err(Fault::from) {
+            Ok(_) => core.probes.read_answered(),
+            Err(fault) => core.links.drop_link(&link, &fault),
+        }
+    });
+}
+
+fn judge(core: &Core, rebuilt: &mut Instant) {
+    let now = Instant::now();
+    let (what, age) = core.probes.worst(core, now);
+    core.stats
+        .probe_age_ms
+        .store(age.as_millis() as u64, Ordering::Relaxed);
+    let is_red = age > RED_AFTER;
+    core.roster.hearing(!is_red, now);
+    let mut red = core.probes.red.lock();
+    match (&*red, is_red) {
+        (None, true) => {
+            error!(?age, "Redis does not deliver: {what}.");
+            *red = Some(format!("Redis does not deliver: {what}"));
+        }
+        (Some(_), false) => {
+            info!("Redis delivers.");
+            *red = None;
+        }
+        (None, false) | (Some(_), true) => {}
+    }
+    drop(red);
+    if is_red && now.duration_since(*rebuilt) > REBUILD_EVERY {
+        *rebuilt = now;
+        core.links.drop_all();
+        core.readers.restart();
+    }
+}
+
+/// Sees that primaries stay primaries, and up to where their replicas have everything.
+#[derive(Debug, Default)]
+struct ReplicaWatch {
+    /// By primary: its offset at some moment, and where each partition stood before.
+    waiting: HashMap<Address, (u64, Vec<(usize, u64)>)>,
+}
+
+impl ReplicaWatch {
+    async fn look(&mut self, core: &Arc<Core>) {
+        let Ok(primaries) = core.links.primaries().await else {
+            return;
+        };
+        self.waiting
+            .retain(|address, _| primaries.contains(address));
+        for partition in &core.partitions {
+            let Some(link) = core.links.held(Purpose::Append, partition.keys.slot) else {
+                continue;
+            };
+            if self
+                .waiting
+                .get(&link.address)
+                .is_some_and(|(_, stood)| stood.iter().any(|(index, _)| *index == partition.index))
+            {
+                continue;
+            }
+            self.waiting
+                .entry(link.address.clone())
+                .or_default()
+                .1
+                .push((partition.index, partition.last().pseq));
+        }
+        for address in primaries {
+            let Some(link) = core.links.held_at(Purpose::Append, &address) else {
+                continue;
+            };
+            let looked = tokio::time::timeout(INTERVAL, link.replication()).await;
+            let Ok(Ok(replication)) = looked else {
+                continue;
+            };
+            if !replication.is_primary {
+                core.links.drop_link(
+                    &link,
+                    &Fault::Elsewhere("the primary was demoted".to_owned()),
+                );
+                core.readers.restart();
+                continue;
+            }
+            link.replicas_attached(replication.replicas);
+            let Some((offset, stood)) = self.waiting.get_mut(&address) else {
+                continue;
+            };
+            if *offset == 0 {
+                *offset = replication.offset;
+            }
+            if replication
+                .confirmed
+                .is_some_and(|confirmed| confirmed >= *offset)
+            {
+                for (index, pseq) in stood.drain(..) {
+                    core.partitions[index].forget_known(pseq);
+                }
+                self.waiting.remove(&address);
+            }
+        }
+    }
+}

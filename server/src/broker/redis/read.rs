@@ -1,0 +1,241 @@
+//! Reading: a channel's top when it is joined, pages of its log, and the places of partitions.
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+use parlor_protocol::{ChannelName, Epoch, Position, Time};
+use redis::{Cmd, Value};
+
+use super::core::Core;
+use super::entry;
+use super::fault::Fault;
+use super::head::{hex, log_head, tag, to_hex};
+use super::links::Purpose;
+use super::partition::{Cursor, Partition};
+use super::scripts::READ;
+use super::stats::add;
+use crate::broker::{LogPage, Range, Read, random};
+use crate::hub::{Frames, LogEntry};
+use crate::kind::ChannelKind;
+
+/// Entries of a page at most.
+const LIMIT_MAX: usize = 1_000;
+
+/// Attempts while the partition is being settled or Redis moves.
+const ATTEMPTS: usize = 3;
+
+/// What to read of a log.
+#[derive(Clone, Copy, Debug)]
+enum Wish {
+    Top,
+    Page(Range, usize),
+}
+
+impl Core {
+    /// The channel's top; from here on its events are delivered.
+    ///
+    /// # Errors
+    /// Redis is away.
+    pub(super) async fn join(
+        &self,
+        channel: &ChannelName,
+        kind: &Arc<ChannelKind>,
+    ) -> Result<Position, Fault> {
+        let partition = Arc::clone(self.partition(channel));
+        // Before the tail's start is read, so that the tail does not end for lack of listeners.
+        partition.listen(channel, kind);
+        self.start_tail(&partition).await?;
+        Ok(self
+            .read_log(&partition, channel, kind, Wish::Top)
+            .await?
+            .top)
+    }
+
+    pub(super) async fn page(&self, read: &Read) -> Result<LogPage, Fault> {
+        add(&self.stats.pages, 1);
+        let partition = Arc::clone(self.partition(&read.channel));
+        let wish = Wish::Page(read.range, read.limit.min(LIMIT_MAX));
+        self.read_log(&partition, &read.channel, &read.kind, wish)
+            .await
+    }
+
+    pub(super) async fn top(
+        &self,
+        channel: &ChannelName,
+        kind: &ChannelKind,
+    ) -> Result<Position, Fault> {
+        let partition = Arc::clone(self.partition(channel));
+        Ok(self
+            .read_log(&partition, channel, kind, Wish::Top)
+            .await?
+            .top)
+    }
+
+    /// Where the partition's stream ends now.
+    pub(super) async fn end_of(&self, partition: &Arc<Partition>) -> Result<Cursor, Fault> {
+        self.settled(partition).await?;
+        let link = self.links.get(Purpose::Read, partition.keys.slot).await?;
+        let mut command = redis::cmd("HMGET");
+        command.arg(&partition.keys.meta).arg("pseq").arg("ptag");
+        let answer = link
+            .query(&command)
+            .await
+            .map_err(Fault::from)
+            .inspect_err(|fault| {
+                if fault.needs_new_link() {
+                    self.links.drop_link(&link, fault);
+                }
+            })?;
+        let (pseq, ptag): (Option<u64>, Option<String>) =
+            redis::from_redis_value(answer).map_err(|error| Fault::Odd(error.to_string()))?;
+        let known = pseq.zip(ptag.as_deref().and_then(hex));
+        let (pseq, tag) =
+            known.ok_or_else(|| Fault::Passing("the partition has no meta".to_owned()))?;
+        Ok(Cursor { pseq, tag })
+    }
+
+    /// Starts the partition's tail where its stream ends, unless it runs.
+    pub(super) async fn start_tail(&self, partition: &Arc<Partition>) -> Result<(), Fault> {
+        if partition.tail().is_none() {
+            let end = self.end_of(partition).await?;
+            if partition.start_tail(end) {
+                self.readers.wake(partition.index);
+            }
+        }
+        Ok(())
+    }
+
+    async fn read_log(
+        &self,
+        partition: &Arc<Partition>,
+        channel: &ChannelName,
+        kind: &ChannelKind,
+        wish: Wish,
+    ) -> Result<LogPage, Fault> {
+        let mut last = Fault::Passing("the partition is being settled".to_owned());
+        for _ in 0..ATTEMPTS {
+            let settled = self.settled(partition).await?;
+            let link = self.links.get(Purpose::Read, partition.keys.slot).await?;
+            if link.lineage != *settled.lineage {
+                self.links.drop_all();
+                partition.unsettle();
+                continue;
+            }
+            let (meta, log) = (
+                partition.keys.channel_meta(channel),
+                partition.keys.channel_log(channel),
+            );
+            let arguments = |command: &mut Cmd| {
+                let (range, from, limit) = words(wish);
+                command
+                    .arg(&*settled.lineage)
+                    .arg(settled.generation)
+                    .arg(to_hex(random::epoch().0));
+                command
+                    .arg(channel.as_str())
+                    .arg(range)
+                    .arg(from)
+                    .arg(limit);
+                command
+                    .arg(kind.history_len_max)
+                    .arg(kind.history_age_max.as_secs());
+            };
+            match READ
+                .run(&link, &[&partition.keys.meta, &meta, &log], arguments)
+                .await
+                .map_err(Fault::from)
+            {
+                Ok(Value::Array(parts)) => {
+                    return page(&parts)
+                        .ok_or_else(|| Fault::Odd("a page of unknown form".to_owned()));
+                }
+                Ok(_) => partition.unsettle(),
+                Err(fault) => {
+                    if fault.needs_new_link() {
+                        self.links.drop_link(&link, &fault);
+                    }
+                    last = fault;
+                }
+            }
+        }
+        Err(last)
+    }
+}
+
+fn words(wish: Wish) -> (&'static str, String, usize) {
+    match wish {
+        Wish::Top => ("top", String::new(), 0),
+        Wish::Page(Range::AfterOffset(offset), limit) => {
+            ("after", offset.min(FAR).to_string(), limit)
+        }
+        Wish::Page(Range::BeforeOffset(offset), limit) => {
+            ("before", offset.min(FAR).to_string(), limit)
+        }
+        Wish::Page(Range::AfterTime(time), limit) => ("after_time", digits(time), limit),
+        Wish::Page(Range::BeforeTime(time), limit) => ("before_time", digits(time), limit),
+    }
+}
+
+/// Offsets stay below it, and Lua's numbers are exact up to it.
+const FAR: u64 = 1 << 52;
+
+/// Scripts compare times as texts of 17 digits.
+fn digits(time: Time) -> String {
+    format!("{:017}", time.0.min(99_999_999_999_999_999))
+}
+
+fn page(parts: &[Value]) -> Option<LogPage> {
+    let text = |index: usize| text(parts.get(index)?);
+    let epoch = Epoch(hex(text(0)?)?);
+    let top = Position {
+        epoch,
+        offset: text(1)?.parse().ok()?,
+        tag: tag(text(2)?)?,
+    };
+    let Value::Array(rows) = parts.get(6)? else {
+        return None;
+    };
+    // An entry of a version that this build does not know leaves a hole, which its readers notice.
+    let entries = rows
+        .chunks_exact(3)
+        .filter_map(|row| entry_of(epoch, row))
+        .map(Arc::new)
+        .collect();
+    Some(LogPage {
+        entries,
+        more: text(4)? == "1",
+        top,
+        oldest: text(3)?.parse().ok()?,
+    })
+}
+
+fn entry_of(epoch: Epoch, row: &[Value]) -> Option<LogEntry> {
+    let (tag, prev, time, seq) = log_head(text(&row[1])?)?;
+    let Value::BulkString(body) = &row[2] else {
+        return None;
+    };
+    let content = entry::decode(&Bytes::copy_from_slice(body))?;
+    Some(LogEntry {
+        epoch,
+        offset: text(&row[0])?.parse().ok()?,
+        seq,
+        tag,
+        prev,
+        time,
+        kind: content.kind,
+        id: content.id,
+        user: content.user,
+        tags: content.tags,
+        payload: content.payload,
+        no_echo_to: None,
+        frames: Frames::default(),
+    })
+}
+
+pub(super) fn text(value: &Value) -> Option<&str> {
+    match value {
+        Value::BulkString(bytes) => std::str::from_utf8(bytes).ok(),
+        Value::SimpleString(text) => Some(text),
+        _ => None,
+    }
+}

@@ -1,0 +1,107 @@
+//! Resync: after a hole, a thaw or a new floor, every channel that somebody here listens to is compared with its log
+//! and read back, before the tail goes on.
+
+use std::sync::Arc;
+
+use futures_util::{StreamExt as _, TryStreamExt as _, stream};
+use parlor_protocol::{ChannelName, Position};
+use tracing::info;
+
+use super::core::Core;
+use super::fault::Fault;
+use super::partition::Partition;
+use crate::broker::{Range, Read};
+use crate::hub::Channel;
+use crate::kind::ChannelKind;
+
+/// Channels compared at the same time.
+const AT_ONCE: usize = 64;
+
+/// Entries read back at once.
+const PAGE: usize = 500;
+
+impl Core {
+    /// Brings everybody here level with the logs, and the tail to where the stream ended when this began.
+    pub(super) async fn resync(&self, partition: &Arc<Partition>) -> Result<(), Fault> {
+        // First the stream's end, then the logs: what comes in between is delivered twice, and known by its offset.
+        let end = self.end_of(partition).await?;
+        let locals = partition.locals();
+        info!(
+            partition = partition.index,
+            channels = locals.len(),
+            "Comparing channels with their logs."
+        );
+        stream::iter(locals)
+            .map(|(channel, kind)| async move { self.compare(&channel, &kind).await })
+            .buffer_unordered(AT_ONCE)
+            .try_collect::<()>()
+            .await?;
+        partition.move_tail(end);
+        partition.reset_last(end);
+        partition.answer_delivered();
+        Ok(())
+    }
+
+    async fn compare(&self, channel: &ChannelName, kind: &Arc<ChannelKind>) -> Result<(), Fault> {
+        let Some(live) = self.hub.channel(channel) else {
+            return Ok(());
+        };
+        let Some(had) = live.top() else { return Ok(()) };
+        let top = self.top(channel, kind).await?;
+        if top.epoch != had.epoch {
+            self.begin_new_life(channel, top, had.offset);
+            return Ok(());
+        }
+        if top.offset < had.offset || (top.offset == had.offset && top.tag != had.tag) {
+            // The log went back and nobody gave it a new epoch: its readers must not be led to believe in it.
+            return self.begin_anew(channel, had).await;
+        }
+        self.read_back(&live, kind, had, top).await
+    }
+
+    async fn read_back(
+        &self,
+        live: &Channel,
+        kind: &Arc<ChannelKind>,
+        had: Position,
+        top: Position,
+    ) -> Result<(), Fault> {
+        let mut at = had;
+        while at.offset < top.offset {
+            let read = Read {
+                channel: live.name().clone(),
+                kind: Arc::clone(kind),
+                range: Range::AfterOffset(at.offset),
+                limit: PAGE,
+            };
+            let page = self.page(&read).await?;
+            if page.top.epoch != had.epoch {
+                self.begin_new_life(live.name(), page.top, had.offset);
+                return Ok(());
+            }
+            let Some(first) = page.entries.first() else {
+                return Ok(());
+            };
+            if first.offset == at.offset + 1 && first.prev != at.tag {
+                return self.begin_anew(live.name(), at).await;
+            }
+            for entry in page.entries {
+                at = entry.position();
+                // Where retention left a hole, the hub's readers notice it by the offset.
+                self.hub.deliver(live.name(), entry);
+            }
+        }
+        Ok(())
+    }
+
+    /// What is known here is not in the log: the log gets a new epoch, and all nodes are told.
+    async fn begin_anew(&self, channel: &ChannelName, known: Position) -> Result<(), Fault> {
+        let partition = Arc::clone(self.partition(channel));
+        self.settled(&partition).await?;
+        let link = self
+            .links
+            .get(super::links::Purpose::Append, partition.keys.slot)
+            .await?;
+        self.verify_one(&partition, &link, channel, known).await
+    }
+}

@@ -1,0 +1,88 @@
+//! The Lua scripts, each loaded by its hash and sent in full once a Redis does not know it.
+
+use std::sync::LazyLock;
+
+use redis::{Cmd, ErrorKind, RedisError, ServerErrorKind, Value};
+
+use super::link::Link;
+
+/// A script with the functions that all share.
+#[derive(Debug)]
+pub(super) struct Script {
+    code: String,
+    hash: String,
+}
+
+macro_rules! script {
+    ($(#[$doc:meta])* $name:ident = $file:literal) => {
+        $(#[$doc])*
+        pub(super) static $name: LazyLock<Script> =
+            LazyLock::new(|| Script::new(concat!(include_str!("lua/common.lua"), include_str!($file))));
+    };
+}
+
+script! {
+    /// Appends a batch.
+    APPEND = "lua/append.lua"
+}
+script! {
+    /// Reads a top or a page.
+    READ = "lua/read.lua"
+}
+script! {
+    /// Settles a partition's generation.
+    SETTLE = "lua/settle.lua"
+}
+script! {
+    /// Looks for entries that may be lost.
+    VERIFY = "lua/verify.lua"
+}
+
+impl Script {
+    fn new(code: &str) -> Self {
+        Self {
+            code: code.to_owned(),
+            hash: redis::Script::new(code).get_hash().to_owned(),
+        }
+    }
+
+    /// The call, by hash.
+    pub(super) fn by_hash(&self, keys: &[&str]) -> Cmd {
+        call("EVALSHA", &self.hash, keys)
+    }
+
+    /// The call with the whole code: what teaches it to a Redis.
+    pub(super) fn in_full(&self, keys: &[&str]) -> Cmd {
+        call("EVAL", &self.code, keys)
+    }
+
+    /// Runs it. A Redis that does not know it gets it in full: nothing was run in that case.
+    pub(super) async fn run(
+        &self,
+        link: &Link,
+        keys: &[&str],
+        arguments: impl Fn(&mut Cmd),
+    ) -> Result<Value, RedisError> {
+        let mut command = self.by_hash(keys);
+        arguments(&mut command);
+        match link.query(&command).await {
+            Err(error) if is_unknown(&error) => {
+                let mut command = self.in_full(keys);
+                arguments(&mut command);
+                link.query(&command).await
+            }
+            other => other,
+        }
+    }
+}
+
+/// Whether this is `NOSCRIPT`.
+pub(super) fn is_unknown(error: &RedisError) -> bool {
+    error.kind() == ErrorKind::Server(ServerErrorKind::NoScript)
+}
+
+fn call(how: &str, what: &str, keys: &[&str]) -> Cmd {
+    let mut command = redis::cmd(how);
+    command.arg(what).arg(keys.len()).arg(keys);
+    command
+}

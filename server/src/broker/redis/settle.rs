@@ -1,0 +1,308 @@
+//! Settling: under which generation this node may append to a partition, and what a change of lineage cost.
+//!
+//! A Redis whose run id or replication id is new may hold other data than the one before. Nobody appends until every
+//! node has said whether its last known entry is still there; the verdict is given in Redis, by one script.
+
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::{Duration, Instant};
+
+use parlor_protocol::{ChannelName, Position};
+use redis::Value;
+use tracing::{info, warn};
+
+use super::core::Core;
+use super::fault::Fault;
+use super::head::{hex, tag, to_hex};
+use super::link::Link;
+use super::links::Purpose;
+use super::partition::{Cursor, Known, Partition, Settled};
+use super::scripts::{SETTLE, VERIFY};
+use super::stats::add;
+use crate::broker::random;
+
+/// How long the verdict waits for nodes that have not spoken.
+const MISSING_AFTER: Duration = Duration::from_millis(500);
+
+/// How long one attempt goes on asking for the verdict.
+const PATIENCE: Duration = Duration::from_secs(2);
+
+/// Between questions.
+const PAUSE: Duration = Duration::from_millis(25);
+
+/// Channels per look into the logs.
+const VERIFY_MAX: usize = 200;
+
+/// Whether this node has looked for what it lost.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Checked {
+    NotYet = 0,
+    /// Every channel that lost something was named.
+    Named = 1,
+    /// More was written here than is remembered: all channels of the partition must begin a new life.
+    CannotTell = 2,
+}
+
+/// What the script said.
+struct Word {
+    is_settled: bool,
+    wants_check: bool,
+    generation: u64,
+    top: Cursor,
+    floor: u64,
+}
+
+impl Core {
+    /// Under what this node may append to the partition now.
+    ///
+    /// # Errors
+    /// Redis is away, or the verdict takes long.
+    pub(super) async fn settled(&self, partition: &Arc<Partition>) -> Result<Settled, Fault> {
+        let link = self.links.get(Purpose::Append, partition.keys.slot).await?;
+        let holds = |settled: &Settled| *settled.lineage == link.lineage;
+        if let Some(settled) = partition.settled().filter(holds) {
+            return Ok(settled);
+        }
+        let _one = partition.settling.lock().await;
+        if let Some(settled) = partition.settled().filter(holds) {
+            return Ok(settled);
+        }
+        let settled = self.settle(partition, &link).await;
+        if let Err(fault) = &settled
+            && fault.needs_new_link()
+        {
+            self.links.drop_link(&link, fault);
+        }
+        settled
+    }
+
+    async fn settle(&self, partition: &Arc<Partition>, link: &Link) -> Result<Settled, Fault> {
+        let give_up = Instant::now() + PATIENCE;
+        let mut checked = Checked::NotYet;
+        loop {
+            let word = self.ask(partition, link, checked).await?;
+            if word.is_settled {
+                return Ok(self.take_verdict(partition, link, &word, checked));
+            }
+            if word.wants_check {
+                checked = self.verify(partition, link).await?;
+            } else if Instant::now() > give_up {
+                return Err(Fault::Passing("the nodes have not settled yet".to_owned()));
+            } else {
+                tokio::time::sleep(PAUSE).await;
+            }
+        }
+    }
+
+    async fn ask(
+        &self,
+        partition: &Partition,
+        link: &Link,
+        checked: Checked,
+    ) -> Result<Word, Fault> {
+        let keys = &partition.keys;
+        let names = [
+            &keys.meta,
+            &keys.stream,
+            &keys.dedup[0],
+            &keys.dedup[1],
+            &keys.words,
+            &keys.members,
+        ]
+        .map(String::as_str);
+        let last = partition.last();
+        let (generation, _) = partition.highest();
+        let live = self.roster.live();
+        let sure = self.roster.is_sure();
+        let seed = to_hex(random::epoch().0);
+        let answer = SETTLE.run(link, &names, |command| {
+            command.arg(&link.lineage).arg(&*self.node).arg(generation);
+            command
+                .arg(last.pseq)
+                .arg(to_hex(last.tag))
+                .arg(checked as u8)
+                .arg(u8::from(sure));
+            command
+                .arg(&seed)
+                .arg(MISSING_AFTER.as_millis() as u64)
+                .arg(&*self.node);
+            live.iter().for_each(|node| {
+                command.arg(&**node);
+            });
+        });
+        word(&answer.await?).ok_or_else(|| Fault::Odd("a verdict of unknown form".to_owned()))
+    }
+
+    fn take_verdict(
+        &self,
+        partition: &Partition,
+        link: &Link,
+        word: &Word,
+        checked: Checked,
+    ) -> Settled {
+        let settled = Settled {
+            generation: word.generation,
+            lineage: link.lineage.as_str().into(),
+            floor: word.floor,
+        };
+        let (before, floor_before) = partition.highest();
+        partition.settle(settled.clone());
+        let checked = checked != Checked::NotYet;
+        if checked {
+            partition.reset_last(word.top);
+        }
+        let lost_names = before > 0 && word.floor > floor_before;
+        if checked || lost_names {
+            if lost_names {
+                warn!(
+                    partition = partition.index,
+                    "A node that may have acknowledged events was not heard: new epochs."
+                );
+                add(&self.stats.epoch_changes, 1);
+                partition.forget_channels();
+            }
+            partition.want_resync();
+            self.readers.wake(partition.index);
+        }
+        if before > 0 && before != word.generation {
+            info!(
+                partition = partition.index,
+                generation = word.generation,
+                checked,
+                "A partition is settled anew."
+            );
+        }
+        settled
+    }
+
+    /// Looks whether what this node acknowledged or delivered is still there. Channels that lost something begin a new
+    /// life, and everybody here who had more is told.
+    async fn verify(&self, partition: &Partition, link: &Link) -> Result<Checked, Fault> {
+        let (known, is_all) = partition.known();
+        for chunk in known.chunks(VERIFY_MAX) {
+            self.verify_some(partition, link, chunk).await?;
+        }
+        partition.forget_channels();
+        Ok(if is_all {
+            Checked::Named
+        } else {
+            Checked::CannotTell
+        })
+    }
+
+    /// The same for one channel.
+    pub(super) async fn verify_one(
+        &self,
+        partition: &Partition,
+        link: &Link,
+        channel: &ChannelName,
+        position: Position,
+    ) -> Result<(), Fault> {
+        self.verify_some(
+            partition,
+            link,
+            &[(channel.clone(), Known { pseq: 0, position })],
+        )
+        .await
+    }
+
+    async fn verify_some(
+        &self,
+        partition: &Partition,
+        link: &Link,
+        chunk: &[(ChannelName, Known)],
+    ) -> Result<(), Fault> {
+        let keys = &partition.keys;
+        let mut names = vec![keys.meta.clone(), keys.stream.clone()];
+        for (channel, _) in chunk {
+            names.extend([keys.channel_meta(channel), keys.channel_log(channel)]);
+        }
+        let names: Vec<&str> = names.iter().map(String::as_str).collect();
+        let seed = to_hex(random::epoch().0);
+        let answer = VERIFY.run(link, &names, |command| {
+            command.arg(&seed);
+            for (channel, Known { position, .. }) in chunk {
+                command
+                    .arg(channel.as_str())
+                    .arg(to_hex(position.epoch.0))
+                    .arg(position.offset);
+                command.arg(to_hex(position.tag.0));
+            }
+        });
+        let Value::Array(words) = answer.await? else {
+            return Ok(());
+        };
+        let words: Vec<String> = words
+            .into_iter()
+            .filter_map(|word| redis::from_redis_value(word).ok())
+            .collect();
+        for ((channel, known), word) in chunk.iter().zip(words.chunks(4)) {
+            if word[0] == "LOST"
+                && let Some(top) = top_of(&word[1..])
+            {
+                self.tell_lost(channel, known.position.offset, top);
+            }
+        }
+        Ok(())
+    }
+
+    fn tell_lost(&self, channel: &ChannelName, known_to: u64, top: Position) {
+        let delivered = self
+            .hub
+            .channel(channel)
+            .and_then(|live| live.top())
+            .map_or(0, |top| top.offset);
+        let lost_to = known_to.max(delivered);
+        warn!(%channel, from = top.offset + 1, to = lost_to, "A failover lost acknowledged events.");
+        self.stats
+            .lost
+            .fetch_add(lost_to.saturating_sub(top.offset), Ordering::Relaxed);
+        self.begin_new_life(channel, top, lost_to);
+    }
+
+    /// A channel stands at `top` of a new epoch: whoever had more, up to `lost_to`, is told exactly that.
+    pub(super) fn begin_new_life(&self, channel: &ChannelName, top: Position, lost_to: u64) {
+        let Some(live) = self.hub.channel(channel) else {
+            return;
+        };
+        if live.top().is_some_and(|known| known.epoch == top.epoch) {
+            return;
+        }
+        add(&self.stats.epoch_changes, 1);
+        self.hub.restart(channel, top);
+    }
+}
+
+fn word(answer: &Value) -> Option<Word> {
+    let Value::Array(parts) = answer else {
+        return None;
+    };
+    let mut parts = parts
+        .iter()
+        .map(|part| redis::from_redis_value::<String>(part.clone()).ok());
+    let mut next = || parts.next().flatten();
+    let word = next()?;
+    let generation = next()?.parse().ok()?;
+    let pseq = next()?.parse().ok()?;
+    let top = Cursor {
+        pseq,
+        tag: hex(&next()?)?,
+    };
+    let floor = next()?.parse().ok()?;
+    Some(Word {
+        is_settled: word == "SETTLED",
+        wants_check: word == "CHECK",
+        generation,
+        top,
+        floor,
+    })
+}
+
+/// Epoch, offset and tag.
+fn top_of(words: &[String]) -> Option<Position> {
+    Some(Position {
+        epoch: parlor_protocol::Epoch(hex(&words[0])?),
+        offset: words[1].parse().ok()?,
+        tag: tag(&words[2])?,
+    })
+}

@@ -1,0 +1,452 @@
+//! The tails: readers that follow the partitions' streams by explicit cursors, and deliver into the hub.
+//!
+//! Redis trims in silence, and a promoted copy may hold other entries: so each entry must be the next by number and
+//! repeat the tag of the one before, else the partition's channels are compared with their logs before anything goes on.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
+use std::time::{Duration, Instant};
+
+use bytes::Bytes;
+use parlor_protocol::{ChannelName, Event, EventKind, Tag, Time};
+use redis::Value;
+use tokio::sync::Notify;
+use tracing::{debug, warn};
+
+use super::core::Core;
+use super::entry;
+use super::fault::Fault;
+use super::head::{Place, StreamHead, What};
+use super::link::Link;
+use super::links::Purpose;
+use super::partition::{Cursor, Partition};
+use super::read::text;
+use super::stats::add;
+use crate::hub::{ConnectionId, EphemeralBody, Frames, LogEntry};
+
+/// Readers of a Redis that has all partitions in one place: waking one costs Redis a little per stream that it waits for.
+const READERS: usize = 4;
+
+/// Entries per stream and read.
+const COUNT: usize = 500;
+
+/// How long Redis holds a read that finds nothing, in ms.
+const BLOCK_MS: u64 = 1_000;
+
+/// A read that takes longer has lost its Redis.
+const TIMEOUT: Duration = Duration::from_millis(BLOCK_MS + 1_500);
+
+/// Between attempts to connect.
+const PAUSE: Duration = Duration::from_millis(50);
+
+/// A tail without listeners goes on for so long, so that coming and going costs nothing.
+const IDLE_TAIL: Duration = Duration::from_secs(30);
+
+/// Attempts to wake a reader, and the time between.
+const WAKES: usize = 40;
+const WAKE_PAUSE: Duration = Duration::from_millis(5);
+
+/// All readers of a node.
+#[derive(Debug)]
+pub(super) struct Readers {
+    all: Vec<Arc<Reader>>,
+    /// By partition.
+    of: Vec<Arc<Reader>>,
+}
+
+/// One connection that reads the streams of some partitions.
+#[derive(Debug)]
+pub(super) struct Reader {
+    pub(super) index: usize,
+    pub(super) partitions: Vec<Arc<Partition>>,
+    /// Always followed by the first reader, and by every reader that has all partitions in one place: for probes.
+    is_always_on: bool,
+    /// For who rings at a blocked reader, and for a reader that has nothing to follow.
+    bell: Notify,
+    start: Notify,
+    /// Counts wishes to look anew; and the newest one that was seen.
+    wished: AtomicU64,
+    seen: AtomicU64,
+    /// The connection that may be blocked, for `CLIENT UNBLOCK`; 0: none.
+    client: AtomicI64,
+    /// Counts orders to connect anew.
+    restarts: AtomicU64,
+}
+
+impl Readers {
+    pub(super) fn new(partitions: &[Arc<Partition>], is_cluster: bool) -> Self {
+        let count = if is_cluster {
+            partitions.len()
+        } else {
+            READERS.min(partitions.len())
+        };
+        let all: Vec<_> = (0..count)
+            .map(|index| {
+                let own = partitions
+                    .iter()
+                    .skip(index)
+                    .step_by(count)
+                    .cloned()
+                    .collect();
+                Arc::new(Reader {
+                    index,
+                    partitions: own,
+                    is_always_on: !is_cluster || index == 0,
+                    bell: Notify::new(),
+                    start: Notify::new(),
+                    wished: AtomicU64::new(0),
+                    seen: AtomicU64::new(0),
+                    client: AtomicI64::new(0),
+                    restarts: AtomicU64::new(0),
+                })
+            })
+            .collect();
+        let of = (0..partitions.len())
+            .map(|index| Arc::clone(&all[index % count]))
+            .collect();
+        Self { all, of }
+    }
+
+    pub(super) fn all(&self) -> &[Arc<Reader>] {
+        &self.all
+    }
+
+    /// The partition's reader is to look at its cursors again.
+    pub(super) fn wake(&self, partition: usize) {
+        self.of[partition].wake();
+    }
+
+    /// All connect anew.
+    pub(super) fn restart(&self) {
+        for reader in &self.all {
+            reader.restarts.fetch_add(1, Ordering::AcqRel);
+            reader.wake();
+        }
+    }
+}
+
+impl Reader {
+    fn wake(&self) {
+        self.wished.fetch_add(1, Ordering::AcqRel);
+        self.bell.notify_one();
+        self.start.notify_one();
+    }
+
+    /// The partition that carries this reader's probes.
+    pub(super) fn home(&self) -> &Arc<Partition> {
+        &self.partitions[0]
+    }
+
+    /// Whether it follows anything now.
+    pub(super) fn is_active(&self) -> bool {
+        self.is_always_on
+            || self
+                .partitions
+                .iter()
+                .any(|partition| partition.tail().is_some())
+    }
+}
+
+/// Follows the reader's partitions for ever.
+pub(super) async fn run(core: Arc<Core>, reader: Arc<Reader>) {
+    loop {
+        let restarts = reader.restarts.load(Ordering::Acquire);
+        if let Err(fault) = follow(&core, &reader, restarts).await {
+            debug!(reader = reader.index, %fault, "A tail broke off.");
+            reader.client.store(0, Ordering::Release);
+            reader
+                .partitions
+                .iter()
+                .for_each(|partition| partition.answer_delivered());
+            tokio::time::sleep(PAUSE).await;
+        }
+    }
+}
+
+/// Rings at blocked readers until they have looked.
+pub(super) async fn ring(core: Arc<Core>, reader: Arc<Reader>) {
+    loop {
+        reader.bell.notified().await;
+        let wished = reader.wished.load(Ordering::Acquire);
+        for _ in 0..WAKES {
+            let client = reader.client.load(Ordering::Acquire);
+            if reader.seen.load(Ordering::Acquire) >= wished || client == 0 {
+                break;
+            }
+            let Ok(link) = core.links.get(Purpose::Read, reader.home().keys.slot).await else {
+                break;
+            };
+            let mut command = redis::cmd("CLIENT");
+            command.arg("UNBLOCK").arg(client);
+            // A reader that was not blocked yet is asked again.
+            let _asked = link.query(&command).await;
+            tokio::time::sleep(WAKE_PAUSE).await;
+        }
+    }
+}
+
+async fn follow(core: &Arc<Core>, reader: &Reader, restarts: u64) -> Result<(), Fault> {
+    if reader.is_always_on {
+        core.start_tail(reader.home()).await?;
+    }
+    let link = core.links.own(reader.home().keys.slot, TIMEOUT).await?;
+    for partition in &reader.partitions {
+        // Another lineage may hold other entries: the cursor is worth nothing until that is settled.
+        if partition.tail().is_some() && *core.settled(partition).await?.lineage != link.lineage {
+            return Err(Fault::Elsewhere(
+                "the tail's Redis is another than the appends'".to_owned(),
+            ));
+        }
+    }
+    while reader.restarts.load(Ordering::Acquire) == restarts {
+        let wished = reader.wished.load(Ordering::Acquire);
+        for partition in &reader.partitions {
+            partition.end_tail_if_idle(
+                if reader.is_always_on && partition.index == reader.home().index {
+                    Duration::MAX
+                } else {
+                    IDLE_TAIL
+                },
+            );
+            if partition.tail().is_some() && partition.take_resync_wanted() {
+                resync(core, partition).await?;
+            }
+        }
+        reader.client.store(link.client, Ordering::Release);
+        let read = read(core, reader, &link).await;
+        reader.client.store(0, Ordering::Release);
+        reader.seen.store(wished, Ordering::Release);
+        read?;
+        reader
+            .partitions
+            .iter()
+            .for_each(|partition| partition.answer_delivered());
+    }
+    Ok(())
+}
+
+async fn resync(core: &Core, partition: &Arc<Partition>) -> Result<(), Fault> {
+    let done = core.resync(partition).await;
+    if done.is_err() {
+        partition.want_resync();
+    }
+    done
+}
+
+/// One read of all streams.
+async fn read(core: &Arc<Core>, reader: &Reader, link: &Link) -> Result<(), Fault> {
+    let followed: Vec<_> = reader
+        .partitions
+        .iter()
+        .filter_map(|partition| Some((partition, partition.tail()?)))
+        .collect();
+    if followed.is_empty() {
+        reader.start.notified().await;
+        return Ok(());
+    }
+    let mut command = redis::cmd("XREAD");
+    command
+        .arg("COUNT")
+        .arg(COUNT)
+        .arg("BLOCK")
+        .arg(BLOCK_MS)
+        .arg("STREAMS");
+    for (partition, _) in &followed {
+        command.arg(&partition.keys.stream);
+    }
+    for (_, cursor) in &followed {
+        command.arg(format!("{}-0", cursor.pseq));
+    }
+    let Value::Array(streams) = link.query(&command).await? else {
+        return Ok(());
+    };
+    let mut lag = 0;
+    for stream in streams {
+        let Value::Array(mut parts) = stream else {
+            continue;
+        };
+        let (Some(Value::Array(entries)), Some(key)) = (parts.pop(), parts.pop()) else {
+            continue;
+        };
+        let key = text(&key).unwrap_or_default();
+        let Some((partition, _)) = followed
+            .iter()
+            .find(|(partition, _)| partition.keys.stream == key)
+        else {
+            continue;
+        };
+        lag = lag.max(entries.len() as u64);
+        take_all(core, partition, entries).await?;
+    }
+    core.stats.tail_lag.store(lag, Ordering::Relaxed);
+    Ok(())
+}
+
+/// Delivers a stream's entries in order; at the first that does not follow on, the logs are asked instead.
+async fn take_all(
+    core: &Arc<Core>,
+    partition: &Arc<Partition>,
+    entries: Vec<Value>,
+) -> Result<(), Fault> {
+    add(&core.stats.tailed, entries.len() as u64);
+    for entry in entries {
+        if take(core, partition, entry).is_none() {
+            warn!(
+                partition = partition.index,
+                "A stream does not continue where it ended; reading the logs."
+            );
+            add(&core.stats.holes, 1);
+            // What comes next may belong to another history: that is settled first.
+            partition.unsettle();
+            return resync(core, partition).await;
+        }
+    }
+    Ok(())
+}
+
+/// Delivers one entry. `None` when it is not the next.
+fn take(core: &Core, partition: &Partition, raw: Value) -> Option<()> {
+    let Value::Array(mut parts) = raw else {
+        return None;
+    };
+    let (Value::Array(mut pair), id) = (parts.pop()?, parts.pop()?) else {
+        return None;
+    };
+    let (Value::BulkString(body), head) = (pair.pop()?, pair.pop()?) else {
+        return None;
+    };
+    let pseq: u64 = text(&id)?.split('-').next()?.parse().ok()?;
+    let cursor = partition.tail()?;
+    let head = StreamHead::parse(text(&head)?)?;
+    if pseq != cursor.pseq + 1 || head.prev.0 != cursor.tag {
+        return None;
+    }
+    let to = Cursor::new(pseq, head.tag);
+    let body = Bytes::from(body);
+    match head.what {
+        What::Logged {
+            channel,
+            place,
+            origin,
+        } => log(core, partition, to, channel, place, head.tag, origin, &body),
+        What::Ephemeral(words) => pass_on(core, words, &body),
+        What::Heartbeat(words) => heartbeat(core, partition, words),
+        What::Generation { gen_, floor } => {
+            if partition.learn_generation(gen_, floor) {
+                partition.want_resync();
+            }
+        }
+        What::NewLife {
+            channel,
+            top,
+            lost_to,
+        } => core.begin_new_life(&channel, top, lost_to),
+        What::Unknown => {}
+    }
+    partition.note(to, None);
+    partition.move_tail(to);
+    Some(())
+}
+
+#[expect(
+    clippy::too_many_arguments,
+    reason = "the parts of one entry, split where they were read"
+)]
+fn log(
+    core: &Core,
+    partition: &Partition,
+    cursor: Cursor,
+    channel: ChannelName,
+    place: Place,
+    tag: Tag,
+    origin: &str,
+    body: &Bytes,
+) {
+    if core.hub.channel(&channel).is_none() {
+        return;
+    }
+    let Some(content) = entry::decode(body) else {
+        // Of a later version: its offset is missing here, and the readers are told to start anew.
+        warn!(%channel, "An entry is of a form that this build does not know.");
+        return;
+    };
+    let no_echo_to = origin
+        .strip_prefix(&*core.node)
+        .and_then(|rest| rest.strip_prefix('/'))
+        .and_then(|id| id.parse().ok());
+    let entry = LogEntry {
+        epoch: place.position.epoch,
+        offset: place.position.offset,
+        seq: place.seq,
+        tag,
+        prev: place.prev,
+        time: place.time,
+        kind: content.kind,
+        id: content.id,
+        user: content.user,
+        tags: content.tags,
+        payload: content.payload,
+        no_echo_to: no_echo_to.map(ConnectionId),
+        frames: Frames::default(),
+    };
+    partition.note(cursor, Some((&channel, entry.position())));
+    core.hub.deliver(&channel, Arc::new(entry));
+}
+
+/// A signal: "S channel time origin".
+fn pass_on(core: &Core, words: &str, body: &Bytes) {
+    let mut words = words.split(' ');
+    let (Some("S"), Some(channel), Some(time), Some(origin)) =
+        (words.next(), words.next(), words.next(), words.next())
+    else {
+        return;
+    };
+    let (Ok(channel), Ok(time), Some(content)) = (
+        ChannelName::parse(channel),
+        time.parse(),
+        entry::decode(body),
+    ) else {
+        return;
+    };
+    let from = origin
+        .strip_prefix(&*core.node)
+        .and_then(|rest| rest.strip_prefix('/'))
+        .and_then(|id| id.parse().ok());
+    let event = Event {
+        kind: EventKind::Signal,
+        offset: None,
+        seq: None,
+        position: None,
+        time: Time(time),
+        id: None,
+        user: content.user.as_deref().map(str::to_owned),
+        tags: content.tags,
+        payload: Some(content.payload),
+        own: false,
+    };
+    core.hub.deliver_ephemeral(
+        &channel,
+        EphemeralBody::Signal {
+            event,
+            from: from.map(ConnectionId),
+        },
+    );
+}
+
+fn heartbeat(core: &Core, partition: &Partition, words: &str) {
+    let Some((node, reader)) = words.split_once(' ') else {
+        return;
+    };
+    let now = Instant::now();
+    core.roster.heard(node, now);
+    if node == &*core.node
+        && let Ok(reader) = reader.parse()
+        && core
+            .readers
+            .all()
+            .get(reader)
+            .is_some_and(|reader: &Arc<Reader>| reader.home().index == partition.index)
+    {
+        core.probes.came_back(reader, now);
+    }
+}
