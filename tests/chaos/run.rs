@@ -17,6 +17,8 @@ use crate::workload::{Scale, Workload};
 
 mod end;
 
+pub(crate) use end::rosters_become;
+
 /// A row of the fault matrix.
 #[derive(Clone, Debug)]
 pub(crate) struct Row {
@@ -115,7 +117,7 @@ pub(crate) fn play(row: &Row, seed: Seed) -> Summary {
     warm_up(&scene);
     (row.script)(&mut scene);
     end::heal(&scene, row.back_within);
-    end::quiesce(&scene, seed);
+    end::quiesce(&scene);
     end::compare(&scene);
     let recording = scene.recorder.recording();
     Summary {

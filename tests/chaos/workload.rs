@@ -23,10 +23,12 @@ mod follower;
 mod leaver;
 mod message;
 mod poster;
+mod sleeper;
 mod writer;
 
 use follower::{Follower, Parting};
-pub(crate) use poster::publish_until_acked;
+pub(crate) use poster::Post;
+pub(crate) use sleeper::{Sleep, Sleeper};
 
 /// How much of everything.
 #[derive(Clone, Debug)]
@@ -235,6 +237,11 @@ impl Workload {
             *parting == Parting::Stays && channels.contains(channel)
         });
         staying.map(|(name, ..)| name.clone()).collect()
+    }
+
+    /// Lets something live beside everybody else.
+    pub(crate) fn spawn(&self, life: impl Future<Output = ()> + Send + 'static) -> JoinHandle<()> {
+        self.runtime.spawn(life)
     }
 
     /// Runs something on the clients' runtime.

@@ -37,6 +37,8 @@ pub struct Roamer {
     pub session: ClientSession,
     /// Whether [`Heard::Raw`] is wanted.
     pub watched: bool,
+    /// Bounds what the kernel takes in while nobody reads. For sockets to come.
+    pub receive_bytes: Option<u32>,
     nodes: Vec<SocketAddr>,
     /// Index of the node that was dialled last.
     node: Option<usize>,
@@ -82,6 +84,7 @@ impl Roamer {
         Self {
             session,
             watched: false,
+            receive_bytes: None,
             nodes,
             node: None,
             form,
@@ -138,7 +141,7 @@ impl Roamer {
     fn dial(&mut self) {
         let node = self.another_node();
         self.node = Some(node);
-        let opening = Wire::try_open(self.nodes[node], self.form);
+        let opening = Wire::try_open_with(self.nodes[node], self.form, self.receive_bytes);
         let opening = async { tokio::time::timeout(DIAL_TIME_MAX, opening).await.ok()? };
         self.dialling = Some(Dial(Box::pin(opening)));
     }

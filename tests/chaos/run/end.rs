@@ -1,16 +1,17 @@
 //! The end of a run: everything heals, everybody comes to rest, and each node is asked what it holds.
 
 use std::collections::{BTreeSet, HashSet};
+use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
 use parlor_protocol::Epoch;
-use parlor_tests::{Backend, Seed};
+use parlor_tests::Backend;
 use serde_json::Value;
 
 use super::Scene;
 use crate::recorder::{Fact, Name};
 use crate::stage::Node;
-use crate::workload::{Phase, publish_until_acked};
+use crate::workload::{Phase, Post};
 
 /// After the heal every publish knows its outcome within this time. It holds a client's longest pause before it comes back.
 const ANSWERED_WITHIN: Duration = Duration::from_secs(30);
@@ -36,26 +37,19 @@ pub(super) fn heal(scene: &Scene, back_within: Duration) {
         what: "everything".into(),
     });
     let channel = &scene.workload.channels[0];
-    for (number, node) in scene.stage.nodes.iter().enumerate() {
+    for node in &scene.stage.nodes {
         let id = format!("back-{}", node.name).into();
-        let rng = Seed(number as u64).rng(5_000);
-        let address = [node.front.address()];
-        let publishing =
-            publish_until_acked(&scene.recorder, &address, channel, &id, rng, back_within);
-        if !scene.workload.block_on(publishing) {
-            overdue(
-                scene,
-                format!(
-                    "{} took no publish within {back_within:?} after everything healed",
-                    node.name
-                ),
-            );
+        if !post(scene, &[node.front.address()], channel, &id, back_within) {
+            let name = &node.name;
+            let what =
+                format!("{name} took no publish within {back_within:?} after everything healed");
+            overdue(scene, what);
         }
     }
 }
 
 /// Publishers finish, and the last event of every channel reaches everybody.
-pub(super) fn quiesce(scene: &Scene, seed: Seed) {
+pub(super) fn quiesce(scene: &Scene) {
     scene.workload.order(Phase::Finishing);
     for name in scene.workload.wait_for_publishers(ANSWERED_WITHIN) {
         overdue(
@@ -65,18 +59,9 @@ pub(super) fn quiesce(scene: &Scene, seed: Seed) {
     }
     let addresses = scene.stage.addresses();
     let mut sentinels = Vec::new();
-    for (number, channel) in (0..).zip(&scene.workload.channels) {
+    for channel in &scene.workload.channels {
         let id: Name = format!("last-of-{channel}").into();
-        let rng = seed.rng(6_000 + number);
-        let publishing = publish_until_acked(
-            &scene.recorder,
-            &addresses,
-            channel,
-            &id,
-            rng,
-            ANSWERED_WITHIN,
-        );
-        if scene.workload.block_on(publishing) {
+        if post(scene, &addresses, channel, &id, ANSWERED_WITHIN) {
             let (channel, id) = (channel.clone(), id);
             scene.note(Fact::Sentinel {
                 channel: channel.clone(),
@@ -127,30 +112,11 @@ fn wait_until_seen(scene: &Scene, sentinels: &[(Name, Name)]) {
 /// Asks every node for its histories and rosters.
 pub(super) fn compare(scene: &Scene) {
     scene.workload.order(Phase::Parting);
+    rosters_become(scene, ROSTERS_WITHIN, |channel| {
+        scene.workload.stay_in(channel)
+    });
     for channel in &scene.workload.channels {
-        let users = scene.workload.stay_in(channel);
-        scene.note(Fact::Present {
-            channel: channel.clone(),
-            users,
-        });
-    }
-    let nodes = &scene.stage.nodes;
-    let end = Instant::now() + ROSTERS_WITHIN;
-    for channel in &scene.workload.channels {
-        for node in nodes {
-            let users = scene
-                .workload
-                .block_on(settled_roster(scene, node, channel, end));
-            let (node, channel) = (node.name.as_str().into(), channel.clone());
-            scene.note(Fact::Roster {
-                node,
-                channel,
-                users,
-            });
-        }
-    }
-    for channel in &scene.workload.channels {
-        for node in nodes {
+        for node in &scene.stage.nodes {
             let history = scene.workload.block_on(history(node, channel));
             scene.note(history.unwrap_or_else(|| Fact::Overdue {
                 what: format!("{} does not give the history of {channel}", node.name),
@@ -160,22 +126,45 @@ pub(super) fn compare(scene: &Scene) {
     scene.workload.order(Phase::Over);
 }
 
+/// Waits until every node lists who is there in truth, or the time is over; the checker compares what is noted then.
+pub(crate) fn rosters_become(
+    scene: &Scene,
+    within: Duration,
+    truth: impl Fn(&Name) -> BTreeSet<Name>,
+) {
+    let end = Instant::now() + within;
+    for channel in &scene.workload.channels {
+        let present = truth(channel);
+        for node in &scene.stage.nodes {
+            let settling = settled_roster(node, channel, &present, end);
+            let users = scene.workload.block_on(settling);
+            let (users, channel) = (users.unwrap_or_default(), channel.clone());
+            scene.note(Fact::Present {
+                channel: channel.clone(),
+                users: present.clone(),
+            });
+            scene.note(Fact::Roster {
+                node: node.name.as_str().into(),
+                channel,
+                users,
+            });
+        }
+    }
+}
+
 /// Asks until it is true or its time is over.
 async fn settled_roster(
-    scene: &Scene,
     node: &Node,
     channel: &Name,
+    truth: &BTreeSet<Name>,
     end: Instant,
-) -> BTreeSet<Name> {
-    let truth = scene.workload.stay_in(channel);
+) -> Option<BTreeSet<Name>> {
     loop {
         let users = roster(&node.backend(), channel).await;
-        let is_late = Instant::now() > end;
-        match users {
-            Some(users) if users == truth || is_late => return users,
-            None if is_late => return BTreeSet::new(),
-            _ => tokio::time::sleep(PAUSE).await,
+        if users.as_ref() == Some(truth) || Instant::now() > end {
+            return users;
         }
+        tokio::time::sleep(PAUSE).await;
     }
 }
 
@@ -232,6 +221,18 @@ fn entry(event: &Value) -> Option<(u64, Name)> {
         format!("{id} with the body of {words}").into()
     };
     Some((offset, name))
+}
+
+fn post(scene: &Scene, nodes: &[SocketAddr], channel: &Name, id: &Name, within: Duration) -> bool {
+    let post = Post {
+        recorder: &scene.recorder,
+        by: "runner",
+        nodes,
+        channel,
+        id,
+        padding: 0,
+    };
+    scene.workload.block_on(post.within(within))
 }
 
 fn overdue(scene: &Scene, what: String) {

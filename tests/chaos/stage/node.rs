@@ -1,6 +1,7 @@
 //! One `parlor` process of a stage, on a port that it keeps, with a network before it and one behind it.
 
 use std::fs::{self, File};
+use std::net::{Ipv4Addr, SocketAddr};
 use std::path::Path;
 use std::process::Command;
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -38,7 +39,7 @@ impl Node {
         recorder: Recorder,
     ) -> Self {
         let port = Port::free();
-        let front = Proxy::start(([127, 0, 0, 1], port.number()).into());
+        let front = Proxy::start((Ipv4Addr::LOCALHOST, port.number()).into());
         let node = Self {
             name,
             front,
@@ -58,9 +59,14 @@ impl Node {
         node
     }
 
+    /// Its own address, past the proxy before it.
+    pub(crate) fn address(&self) -> SocketAddr {
+        (Ipv4Addr::LOCALHOST, self.port.number()).into()
+    }
+
     /// Spoken to directly, without the proxy.
     pub(crate) fn backend(&self) -> Backend {
-        Backend::new(([127, 0, 0, 1], self.port.number()).into()).with_key(API_KEY)
+        Backend::new(self.address()).with_key(API_KEY)
     }
 
     /// Whether its process is there, frozen or not.

@@ -7,7 +7,7 @@ use parlor_protocol::{Position, WireError};
 use parlor_tests::{API_KEY, Backend};
 use rand::Rng as _;
 use rand::rngs::StdRng;
-use rand::seq::IndexedRandom as _;
+use rand::seq::{IndexedRandom as _, SliceRandom as _};
 use serde_json::{Value, json};
 use tokio::time::Instant;
 
@@ -18,79 +18,75 @@ use crate::recorder::{Fact, Name, Outcome, Recorder};
 /// How long one answer is waited for.
 const ANSWER_TIME_MAX: Duration = Duration::from_secs(5);
 const RETRY: Duration = Duration::from_millis(100);
+const PADDING_MAX: usize = 400;
 
-/// Until the run is over, or the last publish is answered and no more is wanted.
-pub(super) async fn live(part: Part, mut rng: StdRng) {
-    let mut said = 0_u64;
-    while part.orders.borrow().phase == Phase::Working {
-        said += 1;
-        let channel = part.channels.choose(&mut rng).expect("channels");
-        let id: Name = format!("{}-{said}", part.name).into();
-        let is_over = || part.orders.borrow().phase == Phase::Over;
-        publish(
-            &part.recorder,
-            &part.name,
-            &part.nodes,
-            channel,
-            &id,
-            &mut rng,
-            is_over,
-        )
-        .await;
-        tokio::time::sleep(part.scale.pause).await;
+/// One publish over HTTP, until its outcome is known.
+#[derive(Debug)]
+pub(crate) struct Post<'a> {
+    pub(crate) recorder: &'a Recorder,
+    pub(crate) by: &'a str,
+    /// Asked one after the other.
+    pub(crate) nodes: &'a [SocketAddr],
+    pub(crate) channel: &'a Name,
+    pub(crate) id: &'a Name,
+    /// Bytes that make the payload larger.
+    pub(crate) padding: usize,
+}
+
+impl Post<'_> {
+    /// True once it is acknowledged, false when it is not in time.
+    pub(crate) async fn within(&self, time_max: Duration) -> bool {
+        let end = Instant::now() + time_max;
+        self.until(|| Instant::now() > end).await
+    }
+
+    async fn until(&self, is_over: impl Fn() -> bool) -> bool {
+        let said = format!("{} {}", self.id, "x".repeat(self.padding));
+        let body = json!({ "channel": &**self.channel, "id": &**self.id, "data": said });
+        for node in self.nodes.iter().cycle() {
+            self.note(None);
+            let (outcome, is_final) = ask(*node, &body).await;
+            let is_acked = matches!(outcome, Outcome::Acked(_));
+            self.note(Some(outcome));
+            if is_final || is_over() {
+                return is_acked;
+            }
+            tokio::time::sleep(RETRY).await;
+        }
+        false
+    }
+
+    fn note(&self, outcome: Option<Outcome>) {
+        let (by, channel, id) = (self.by.into(), self.channel.clone(), self.id.clone());
+        self.recorder.note(match outcome {
+            None => Fact::Asked { by, channel, id },
+            Some(outcome) => Fact::Answered {
+                by,
+                channel,
+                id,
+                outcome,
+            },
+        });
     }
 }
 
-/// Publishes until it is acknowledged, at whichever node. False when it is not in time.
-pub(crate) async fn publish_until_acked(
-    recorder: &Recorder,
-    nodes: &[SocketAddr],
-    channel: &Name,
-    id: &Name,
-    mut rng: StdRng,
-    time_max: Duration,
-) -> bool {
-    let end = Instant::now() + time_max;
-    let by = "runner".into();
-    publish(recorder, &by, nodes, channel, id, &mut rng, || {
-        Instant::now() > end
-    })
-    .await
-}
-
-/// True once it is acknowledged.
-async fn publish(
-    recorder: &Recorder,
-    by: &Name,
-    nodes: &[SocketAddr],
-    channel: &Name,
-    id: &Name,
-    rng: &mut StdRng,
-    gives_up: impl Fn() -> bool,
-) -> bool {
-    let body = json!({ "channel": &**channel, "id": &**id, "data": format!("{id} posted") });
-    let mut node = rng.random_range(0..nodes.len());
-    loop {
-        let note = |fact| recorder.note(fact);
-        let (by, channel, id) = (by.clone(), channel.clone(), id.clone());
-        note(Fact::Asked {
-            by: by.clone(),
-            channel: channel.clone(),
-            id: id.clone(),
-        });
-        let (outcome, is_final) = ask(nodes[node], &body).await;
-        let is_acked = matches!(outcome, Outcome::Acked(_));
-        note(Fact::Answered {
-            by,
-            channel,
-            id,
-            outcome,
-        });
-        if is_final || gives_up() {
-            return is_acked;
-        }
-        tokio::time::sleep(RETRY).await;
-        node = (node + 1) % nodes.len();
+/// Until the run is over, or the last publish is answered and no more is wanted.
+pub(super) async fn live(mut part: Part, mut rng: StdRng) {
+    let mut said = 0_u64;
+    while part.orders.borrow().phase == Phase::Working {
+        said += 1;
+        part.nodes.shuffle(&mut rng);
+        let post = Post {
+            recorder: &part.recorder,
+            by: &part.name,
+            nodes: &part.nodes,
+            channel: part.channels.choose(&mut rng).expect("channels"),
+            id: &format!("{}-{said}", part.name).into(),
+            padding: rng.random_range(0..PADDING_MAX),
+        };
+        post.until(|| part.orders.borrow().phase == Phase::Over)
+            .await;
+        tokio::time::sleep(part.scale.pause).await;
     }
 }
 

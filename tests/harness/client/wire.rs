@@ -54,7 +54,20 @@ impl Wire {
 
     /// Nothing when nobody answers there.
     pub(crate) async fn try_open(address: SocketAddr, form: Form) -> Option<Self> {
-        let stream = TcpStream::connect(address).await.ok()?;
+        Self::try_open_with(address, form, None).await
+    }
+
+    /// The same; `receive_bytes` bounds what the kernel takes in for a client that does not read.
+    pub(crate) async fn try_open_with(
+        address: SocketAddr,
+        form: Form,
+        receive_bytes: Option<u32>,
+    ) -> Option<Self> {
+        let socket = TcpSocket::new_v4().ok()?;
+        if let Some(bytes) = receive_bytes {
+            socket.set_recv_buffer_size(bytes).ok()?;
+        }
+        let stream = socket.connect(address).await.ok()?;
         stream.set_nodelay(true).ok()?;
         let socket = handshake(address, form, stream).await.ok()?;
         Some(Self { form, socket })
