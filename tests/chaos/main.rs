@@ -8,6 +8,7 @@
 )]
 
 mod checker;
+mod planted;
 mod proxies;
 mod recorder;
 mod redis_processes;

@@ -2,5 +2,5 @@
 //!
 //! `cargo test -p parlor-tests --test chaos -- --ignored row_04` plays one; `tests/chaos/run.sh` plays many seeds and keeps a log.
 
-mod clients;
-mod single;
+pub(crate) mod clients;
+pub(crate) mod single;

@@ -183,7 +183,7 @@ pub(crate) fn play_all(row: &Row) {
 
 impl Summary {
     /// What a log keeps of a run.
-    fn line(&self, row: &Row, seed: u64) -> String {
+    pub(crate) fn line(&self, row: &Row, seed: u64) -> String {
         let count = |is: fn(&Fact) -> bool| {
             self.recording
                 .iter()

@@ -135,6 +135,8 @@ pub(crate) struct Settings {
     pub(crate) redis: Option<String>,
     /// Of the keys in Redis: several Parlors share one.
     pub(crate) prefix: Option<&'static str>,
+    /// A fault that the nodes have built in.
+    pub(crate) planted: Option<&'static str>,
     /// Further variables of the environment.
     pub(crate) environment: Vec<(&'static str, String)>,
 }

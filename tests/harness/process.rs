@@ -42,7 +42,34 @@ impl Process {
         shards: usize,
         change: impl FnOnce(&mut Command),
     ) -> Option<Self> {
-        let mut command = Command::new(binary());
+        Self::run(binary(), port, directory, shards, change)
+    }
+
+    /// The same with a fault built in: the name of one of the server's planted bugs.
+    ///
+    /// # Panics
+    /// When it cannot be run.
+    pub fn start_planted_at(
+        port: u16,
+        directory: &Path,
+        shards: usize,
+        bug: &str,
+        change: impl FnOnce(&mut Command),
+    ) -> Option<Self> {
+        Self::run(planted_binary(), port, directory, shards, |command| {
+            command.env("PARLOR_PLANTED_BUG", bug);
+            change(command);
+        })
+    }
+
+    fn run(
+        binary: &Path,
+        port: u16,
+        directory: &Path,
+        shards: usize,
+        change: impl FnOnce(&mut Command),
+    ) -> Option<Self> {
+        let mut command = Command::new(binary);
         let (port, shards) = (port.to_string(), shards.to_string());
         command
             .args(["dev", "--port", &port, "--shards", &shards])
@@ -163,24 +190,39 @@ fn address_in(line: &str) -> Option<SocketAddr> {
 /// The binary beside the tests, up to date: Cargo builds it for its own package's tests only.
 fn binary() -> &'static Path {
     static BINARY: OnceLock<PathBuf> = OnceLock::new();
+    BINARY.get_or_init(|| build(&[]))
+}
+
+/// The one with faults that are built in, as a copy: Cargo then puts the sound one back in its place.
+fn planted_binary() -> &'static Path {
+    static BINARY: OnceLock<PathBuf> = OnceLock::new();
     BINARY.get_or_init(|| {
-        let tests = std::env::current_exe().expect("the tests' own path");
-        let folder = tests
-            .parent()
-            .and_then(Path::parent)
-            .expect("it is target/<profile>/deps");
-        let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
-        let mut build = Command::new(cargo);
-        build.args(["build", "--quiet", "--package", "parlor", "--bin", "parlor"]);
-        if folder.ends_with("release") {
-            build.arg("--release");
-        }
-        let target = folder.parent().expect("the target directory");
-        let built = build
-            .env("CARGO_TARGET_DIR", target)
-            .status()
-            .expect("cargo runs");
-        assert!(built.success(), "unable to build the server");
-        folder.join("parlor")
+        let built = build(&["--features", "planted-bugs"]);
+        let copy = built.with_file_name("parlor-planted");
+        std::fs::copy(&built, &copy).expect("the binary is copied");
+        build(&[]);
+        copy
     })
+}
+
+fn build(options: &[&str]) -> PathBuf {
+    let tests = std::env::current_exe().expect("the tests' own path");
+    let folder = tests
+        .parent()
+        .and_then(Path::parent)
+        .expect("it is target/<profile>/deps");
+    let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
+    let mut build = Command::new(cargo);
+    build.args(["build", "--quiet", "--package", "parlor", "--bin", "parlor"]);
+    build.args(options);
+    if folder.ends_with("release") {
+        build.arg("--release");
+    }
+    let target = folder.parent().expect("the target directory");
+    let built = build
+        .env("CARGO_TARGET_DIR", target)
+        .status()
+        .expect("cargo runs");
+    assert!(built.success(), "unable to build the server");
+    folder.join("parlor")
 }

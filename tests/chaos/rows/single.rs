@@ -20,19 +20,28 @@ fn row(name: &'static str, script: fn(&mut Scene)) -> Row {
     }
 }
 
-/// Nothing breaks: the checker finds nothing.
 #[test]
 fn nothing_happens() {
-    let mut row = row("rows::single::nothing_happens", |scene| {
-        scene.last(Duration::from_secs(3))
-    });
-    row.promises = Promises::strict();
-    play_all(&row);
+    play_all(&calm());
+}
+
+/// Nothing breaks: the checker finds nothing.
+pub(crate) fn calm() -> Row {
+    let script = |scene: &mut Scene| scene.last(Duration::from_secs(3));
+    Row {
+        promises: Promises::strict(),
+        ..row("rows::single::nothing_happens", script)
+    }
 }
 
 #[test]
 fn a_lone_node_is_killed_and_comes_back() {
-    play_all(&row(
+    play_all(&lone_kill());
+}
+
+/// `kill -9` in the middle of everything: what is on the disk is there again.
+pub(crate) fn lone_kill() -> Row {
+    row(
         "rows::single::a_lone_node_is_killed_and_comes_back",
         |scene| {
             for _ in 0..2 {
@@ -43,5 +52,5 @@ fn a_lone_node_is_killed_and_comes_back() {
             }
             scene.last(Duration::from_secs(1));
         },
-    ));
+    )
 }

@@ -122,9 +122,12 @@ impl Node {
 
     fn spawn(&self) {
         let directory = self.directory.path();
-        let process = Process::start_at(self.port.number(), directory, SHARDS, |command| {
-            configure(command, directory, &self.settings);
-        });
+        let change = |command: &mut Command| configure(command, directory, &self.settings);
+        let port = self.port.number();
+        let process = match self.settings.planted {
+            Some(bug) => Process::start_planted_at(port, directory, SHARDS, bug, change),
+            None => Process::start_at(port, directory, SHARDS, change),
+        };
         let process =
             process.unwrap_or_else(|| panic!("{} does not start:\n{}", self.name, self.log()));
         *self.process() = Some(process);
