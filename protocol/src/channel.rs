@@ -15,7 +15,7 @@ use crate::limits::CHANNEL_NAME_BYTES_MAX;
 pub struct ChannelName(Arc<str>);
 
 impl ChannelName {
-    /// The only way in. Names that start with `$` are reserved and refused.
+    /// The only way in for what others say. Names that start with `$` are reserved and refused.
     ///
     /// # Errors
     /// `bad_channel` when the name is empty, too long, or has a byte outside the alphabet.
@@ -28,6 +28,23 @@ impl ChannelName {
                 .with("a channel name has a character outside A-Z a-z 0-9 _ - . : @ # = + , / ~"));
         }
         Ok(Self(Arc::from(raw)))
+    }
+
+    /// A name of the server's own: `$` and then bytes of the alphabet. No client can name such a channel.
+    ///
+    /// # Panics
+    /// When it is not one: these names stand in the code.
+    pub fn reserved(name: &'static str) -> Self {
+        let is_reserved = name
+            .strip_prefix('$')
+            .is_some_and(|rest| !rest.is_empty() && rest.bytes().all(is_name_byte));
+        assert!(is_reserved, "{name} is not a reserved name");
+        Self(Arc::from(name))
+    }
+
+    /// Whether the channel is one of the server's own.
+    pub fn is_reserved(&self) -> bool {
+        self.0.starts_with('$')
     }
 
     pub fn as_str(&self) -> &str {

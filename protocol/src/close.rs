@@ -69,6 +69,8 @@ close_codes! {
     TokenExpired = 4006, "token_expired", "the token has expired";
     /// `connect` could not be served now; its error says why.
     Busy = 4007, "busy", "connect could not be served now";
+    /// The token was revoked. With a new one nothing is lost; the old one is refused for good.
+    Revoked = 4008, "revoked", "the token was revoked";
     /// The session was taken over by a newer connection; the older socket was half-dead.
     Replaced = 4400, "replaced", "the session continued on another connection";
     /// A backend asked for it: come back only by the user's own act.

@@ -91,6 +91,7 @@ error_codes! {
     BadToken = 3000, "bad_token", 401, "the token was refused";
     TokenExpired = 3001, "token_expired", 401, "the token has expired";
     BadKey = 3002, "bad_key", 401, "the API key was refused";
+    TokenRevoked = 3003, "token_revoked", 401, "the token was revoked";
 }
 
 impl ErrorCode {

@@ -19,6 +19,8 @@ pub enum Push {
     Subscribed(Subscribed),
     Unsubscribed(Unsubscribed),
     TokenExpiring(TokenExpiring),
+    /// Whether the server can keep and pass on events; told when it changes.
+    Status(Status),
     /// Precedes the close frame, since proxies eat close reasons.
     Disconnect(Disconnect),
     /// Answer with the command `pong`; any frame in time will do.
@@ -64,11 +66,24 @@ pub struct Unsubscribed {
     pub reason: String,
     /// Whether the client should subscribe again, from its position.
     pub resubscribe: bool,
+    /// First and last offset, in the life of the log that ended, of the events that had been acknowledged or
+    /// delivered and are gone. Absent when none are.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub lost_from: Option<u64>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub lost_to: Option<u64>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct TokenExpiring {
     pub expires_in_ms: u64,
+}
+
+/// How the server is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Status {
+    /// True: nothing can be published or newly subscribed until it is over. Nothing is lost meanwhile: stay.
+    pub degraded: bool,
 }
 
 /// Why the connection ends. The code's range says what to do, see [`CloseCode`](crate::CloseCode).
@@ -84,5 +99,9 @@ pub struct Disconnect {
 
 /// Codes of `unsubscribed`: below 2500 the subscription is over, from 2500 on subscribe again from the position.
 pub const UNSUBSCRIBED_BY_APPLICATION: u16 = 2000;
+/// The token that allowed it was revoked.
+pub const UNSUBSCRIBED_REVOKED: u16 = 2001;
 /// The log and the reader no longer fit: retention overtook it, or the log began a new life.
 pub const UNSUBSCRIBED_RESUBSCRIBE: u16 = 2500;
+/// The same, and events that had been acknowledged or delivered are gone: `lost_from` and `lost_to` name them.
+pub const UNSUBSCRIBED_LOST: u16 = 2501;

@@ -42,6 +42,9 @@ pub struct Connected {
     /// When the token ends, in ms from now; absent: never.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub expires_in_ms: Option<u64>,
+    /// The server can neither keep nor pass on events at the moment: see the push `status`.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub degraded: bool,
     /// One outcome for each subscription of the command, in its order.
     #[serde(default)]
     pub subscriptions: Vec<SubscribeOutcome>,

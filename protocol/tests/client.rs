@@ -487,6 +487,8 @@ fn an_ended_subscription_is_told_or_renewed_as_the_server_says() {
             code,
             reason,
             resubscribe,
+            lost_from: None,
+            lost_to: None,
         }));
         let commands = wire.commands();
         assert_eq!(commands.len(), usize::from(resubscribe));
@@ -494,6 +496,25 @@ fn an_ended_subscription_is_told_or_renewed_as_the_server_says() {
         wire.push(message(7, 4));
         assert_eq!(wire.offsets(), [0_u64; 0]);
     }
+}
+
+#[test]
+fn what_the_server_lost_is_told_before_the_channel_is_subscribed_anew() {
+    let mut wire = Wire::live_in("a", 3);
+    wire.push(Push::Unsubscribed(Unsubscribed {
+        alias: Alias(7),
+        channel: "a".to_owned(),
+        code: 2501,
+        reason: "events were lost".to_owned(),
+        resubscribe: true,
+        lost_from: Some(2),
+        lost_to: Some(3),
+    }));
+    let events = wire.events();
+    assert!(
+        matches!(&events[..], [ClientEvent::Lost { channel, from: 2, to: 3 }] if &**channel == "a"),
+        "{events:?}"
+    );
 }
 
 #[test]

@@ -2,7 +2,7 @@
 //! quote more than a line of what the peer said.
 
 use parlor_protocol::codec::{CommandError, decode_commands, decode_server};
-use parlor_protocol::{Command, ErrorCode, Form, limits};
+use parlor_protocol::{ChannelName, Command, ErrorCode, Form, limits};
 use serde_json::{Value, json};
 
 #[test]
@@ -143,6 +143,14 @@ fn a_payload_does_not_keep_the_frame_alive() {
         assert!(!inside);
         assert!(publish.payload.bytes.is_unique(), "its own memory");
     }
+}
+
+#[test]
+fn the_servers_own_channels_have_names_that_nobody_else_can_say() {
+    let own = ChannelName::reserved("$control");
+    assert!(own.is_reserved());
+    assert!(ChannelName::parse(own.as_str()).is_err());
+    assert!(!ChannelName::parse("control").expect("a name").is_reserved());
 }
 
 fn refusal(form: Form, frame: &[u8]) -> CommandError {

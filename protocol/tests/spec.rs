@@ -67,7 +67,7 @@ fn every_name_of_the_wire_has_an_example() {
     assert_eq!(names("reply"), set(&format!("{BOTH} error")));
     assert_eq!(
         names("push"),
-        set("event advance presence subscribed unsubscribed token_expiring disconnect ping")
+        set("event advance presence subscribed unsubscribed token_expiring status disconnect ping")
     );
 }
 

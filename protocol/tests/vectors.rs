@@ -149,7 +149,7 @@ fn every_error_close_and_name_has_a_vector() {
     assert_eq!(names(&replies), set(&format!("{COMMANDS} error")));
     assert_eq!(
         names(&pushes),
-        set("event advance presence subscribed unsubscribed token_expiring disconnect ping")
+        set("event advance presence subscribed unsubscribed token_expiring status disconnect ping")
     );
 }
 

@@ -8,7 +8,7 @@ use std::net::{SocketAddr, TcpListener};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::thread;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use parlor_protocol::limits;
 use parlor_protocol::reply::ConnectionLimits;
@@ -16,17 +16,20 @@ use tokio::sync::mpsc;
 use tracing::{error, info, warn};
 
 use crate::auth::{self, Auth};
-use crate::broker::Embedded;
 use crate::broker::embedded::{COMMIT_SECONDS, Commits, EmbeddedConfig, OpenError, Stats};
+use crate::broker::{Broker, Embedded};
 use crate::config::Config;
 use crate::http::{self, HttpConfig};
 use crate::hub::{Control, Hub, ShardId};
+use crate::kind::Durability;
 use crate::metrics::{Histogram, Metrics, NodeMetric};
 use crate::node::{Lifecycle, Node, Roll};
 use crate::presence::{Presence, PresenceConfig};
 use crate::session::SessionKeys;
 use crate::transport::websocket::Origins;
 use crate::transport::{self, BindError, Listeners, ShardSetup, TransportConfig};
+
+mod house;
 
 /// After the drain window, how long connections may take to hear their goodbye before the process ends anyway.
 const DRAIN_GRACE: Duration = Duration::from_secs(5);
@@ -62,8 +65,37 @@ pub async fn run(
     stop: impl Future<Output = ()>,
     ready: impl FnOnce(Addresses),
 ) -> Result<(), Error> {
+    run_over(open_embedded, config, stop, ready).await
+}
+
+/// A broker, and the counters that the metrics page shows of it.
+#[derive(Debug)]
+pub struct Opened {
+    pub broker: Box<dyn Broker>,
+    pub stats: Option<Arc<Stats>>,
+}
+
+/// The same over the broker that `open` gives: tests bring one that fails when they want it.
+///
+/// # Errors
+/// As [`run`].
+pub async fn run_over(
+    open: impl FnOnce(&Config, &Arc<Hub>) -> Result<Opened, Error>,
+    config: Config,
+    stop: impl Future<Output = ()>,
+    ready: impl FnOnce(Addresses),
+) -> Result<(), Error> {
     let drain_window = config.transport.drain_window;
-    let node = build(&config)?;
+    let node = build(&config, open)?;
+    let others = tokio::spawn({
+        let node = Arc::clone(&node);
+        async move { node.follow_others().await }
+    });
+    tokio::pin!(stop);
+    tokio::select! {
+        () = learn_from_others(&node) => {}
+        () = &mut stop => return shut_down(node).await,
+    }
     let Listeners { address, sockets } = transport::bind(config.listen, config.shards)?;
     let metrics_listener = config
         .metrics_listen
@@ -74,15 +106,20 @@ pub async fn run(
         metrics: metrics_listener.as_ref().map(|listener| listener.address),
     };
     let mut ended = start_shards(&config, &node, sockets)?;
-    let house = tokio::spawn(keep_house(Arc::clone(&node), metrics_listener));
+    let house = tokio::spawn(house::keep(Arc::clone(&node), metrics_listener));
     info!(address = %addresses.http, shards = config.shards, "Listening.");
     ready(addresses);
     tokio::select! {
-        () = stop => {}
+        () = &mut stop => {}
         _ = ended.recv() => error!("A shard ended by itself; stopping."),
     }
     drain(&node, &mut ended, drain_window).await;
     house.abort();
+    others.abort();
+    shut_down(node).await
+}
+
+async fn shut_down(node: Arc<Node>) -> Result<(), Error> {
     // Finishes what was accepted; its threads are joined, so nothing that was acknowledged can be lost here.
     tokio::task::spawn_blocking(move || node.broker.shut_down())
         .await
@@ -91,13 +128,28 @@ pub async fn run(
     Ok(())
 }
 
-fn build(config: &Config) -> Result<Arc<Node>, Error> {
-    let hub = Arc::new(Hub::new(config.shards));
-    let broker = Embedded::open(storage(config), Arc::clone(&hub))?;
-    let metrics = Arc::new(Metrics::new(config.shards));
-    read_broker_figures(&metrics, broker.stats());
-    let node = Arc::new(Node {
+fn open_embedded(config: &Config, hub: &Arc<Hub>) -> Result<Opened, Error> {
+    let broker = Embedded::open(storage(config), Arc::clone(hub))?;
+    let stats = Some(Arc::clone(broker.stats()));
+    Ok(Opened {
         broker: Box::new(broker),
+        stats,
+    })
+}
+
+fn build(
+    config: &Config,
+    open: impl FnOnce(&Config, &Arc<Hub>) -> Result<Opened, Error>,
+) -> Result<Arc<Node>, Error> {
+    let hub = Arc::new(Hub::new(config.shards));
+    let Opened { broker, stats } = open(config, &hub)?;
+    let metrics = Arc::new(Metrics::new(config.shards));
+    if let Some(stats) = stats {
+        read_broker_figures(&metrics, &stats);
+    }
+    let (orders, revocations) = Node::reserved(revocations_durability(config));
+    let node = Arc::new(Node {
+        broker,
         presence: Arc::new(Presence::new(presence(config), Arc::clone(&hub))),
         auth: Arc::new(Auth::new(config.auth.clone())?),
         kinds: config.kinds.clone(),
@@ -105,10 +157,20 @@ fn build(config: &Config) -> Result<Arc<Node>, Error> {
         limits: connection_limits(config),
         roll: Roll::default(),
         lifecycle: Lifecycle::default(),
+        orders,
+        revocations,
         hub,
     });
     read_node_figures(&node);
     Ok(node)
+}
+
+/// A server that keeps nothing keeps no revocations either: its tokens' keys are for trying things out.
+fn revocations_durability(config: &Config) -> Durability {
+    match config.storage.data_dir {
+        Some(_) => Durability::Disk,
+        None => Durability::Memory,
+    }
 }
 
 fn storage(config: &Config) -> EmbeddedConfig {
@@ -199,28 +261,9 @@ fn start_shards(
     Ok(ended)
 }
 
-/// What belongs to no shard: presence's clock and the metrics listener.
-async fn keep_house(node: Arc<Node>, metrics: Option<Listeners>) {
-    let metrics_node = Arc::clone(&node);
-    tokio::join!(tick_presence(&node), async move {
-        for socket in metrics.into_iter().flat_map(|listeners| listeners.sockets) {
-            if let Err(error) = http::serve_metrics(socket, Arc::clone(&metrics_node)).await {
-                warn!(%error, "The metrics listener failed.");
-            }
-        }
-    });
-}
-
-async fn tick_presence(node: &Node) {
-    loop {
-        match node.presence.next_tick() {
-            Some(due) => tokio::select! {
-                () = tokio::time::sleep_until(due.into()) => node.presence.tick(Instant::now()),
-                () = node.presence.rescheduled() => {}
-            },
-            None => node.presence.rescheduled().await,
-        }
-    }
+/// Nobody may be served before this node knows what was revoked: a token that is refused elsewhere would be good here.
+async fn learn_from_others(node: &Node) {
+    tokio::join!(node.revocations.reload(), node.orders.reload());
 }
 
 /// Sends everybody away over the drain window, and waits for the shards to end.

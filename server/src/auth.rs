@@ -18,10 +18,12 @@ mod claims;
 mod config;
 mod jwt;
 mod loopback;
+mod revocations;
 
 pub use claims::{Capability, NewToken, OneOrMany};
 pub use config::{Algorithm, ApiKey, AuthConfig, KeyMaterial, Secret, TokenKey};
 pub use loopback::{is_loopback, is_loopback_origin};
+pub use revocations::{REMEMBERED_S, Revocation, Revocations, TokenMark};
 
 use api_keys::ApiKeys;
 use cache::Cache;
@@ -36,6 +38,8 @@ pub struct Identity {
     pub grants: Vec<Grant>,
     /// When the proof ends; none for API keys and development mode.
     pub expires_at: Option<Time>,
+    /// What its token can be revoked by; none for API keys and development mode.
+    pub token: Option<TokenMark>,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -98,6 +102,7 @@ pub struct Auth {
     keys: ApiKeys,
     /// Tokens that were verified already: a signature is checked once, not at every request.
     cache: Cache,
+    revocations: Revocations,
     is_dev: bool,
 }
 
@@ -110,6 +115,7 @@ impl Auth {
             is_dev: config.dev,
             tokens: jwt::Tokens::new(config)?,
             cache: Cache::default(),
+            revocations: Revocations::default(),
         })
     }
 
@@ -123,10 +129,24 @@ impl Auth {
         self.is_dev || !self.tokens.is_empty() || !self.keys.is_empty()
     }
 
+    /// Which tokens were revoked, as far as this node knows.
+    pub fn revocations(&self) -> &Revocations {
+        &self.revocations
+    }
+
+    /// Whether the identity's token was revoked after it was accepted.
+    pub fn is_revoked(&self, identity: &Identity) -> bool {
+        let user = identity.user().map(|user| &**user);
+        identity
+            .token
+            .as_ref()
+            .is_some_and(|token| self.revocations.cover(user, token))
+    }
+
     /// Who a WebSocket client is, from its `connect` or `refresh`. `user` counts in development mode only.
     ///
     /// # Errors
-    /// `bad_token`, `token_expired`, `bad_key`.
+    /// `bad_token`, `token_expired`, `token_revoked`, `bad_key`.
     pub fn verify_connect(
         &self,
         token: Option<&str>,
@@ -142,7 +162,7 @@ impl Auth {
     /// Who presents this: a token when it has the three parts of one, else an API key.
     ///
     /// # Errors
-    /// `bad_token`, `token_expired`, `bad_key`.
+    /// `bad_token`, `token_expired`, `token_revoked`, `bad_key`.
     pub fn verify_bearer(&self, bearer: &str) -> Result<Arc<Identity>, WireError> {
         match bearer.contains('.') {
             true => self.verify(bearer),
@@ -153,7 +173,7 @@ impl Auth {
     /// Who a token's bearer is.
     ///
     /// # Errors
-    /// `bad_token`, `token_expired`; their texts never say more.
+    /// `bad_token`, `token_expired`, `token_revoked`; their texts never say more.
     pub fn verify(&self, token: &str) -> Result<Arc<Identity>, WireError> {
         let verified = self.verified(token)?;
         match &verified.channel {
@@ -162,23 +182,23 @@ impl Auth {
         }
     }
 
-    /// What a subscription token adds for one channel.
+    /// What a subscription token adds for one channel, in the form of an identity that has only that.
     ///
     /// # Errors
-    /// `bad_token` also when it was made for another user or channel; `token_expired`.
+    /// `bad_token` also when it was made for another user or channel; `token_expired`, `token_revoked`.
     pub fn verify_subscription(
         &self,
         token: &str,
         identity: &Identity,
         channel: &ChannelName,
-    ) -> Result<Vec<Grant>, WireError> {
+    ) -> Result<Arc<Identity>, WireError> {
         let verified = self.verified(token)?;
         if verified.channel.as_deref() != Some(channel.as_str())
             || verified.identity.user() != identity.user()
         {
             return Err(refuse(&Refusal::Purpose));
         }
-        Ok(verified.identity.grants.clone())
+        Ok(Arc::clone(&verified.identity))
     }
 
     /// Which backend an API key belongs to. Takes the same time whether and where it differs.
@@ -209,6 +229,7 @@ impl Auth {
             info: None,
             grants: all_grants(),
             expires_at: None,
+            token: None,
         }))
     }
 
@@ -221,6 +242,7 @@ impl Auth {
                 info: None,
                 grants: all_grants(),
                 expires_at: None,
+                token: None,
             })
         })
     }
@@ -230,7 +252,9 @@ impl Auth {
     /// # Errors
     /// [`IssueError`] when no key can sign or a claim would be refused at its verification.
     pub fn issue(&self, token: &NewToken) -> Result<String, IssueError> {
-        self.tokens.sign(token, clock::now())
+        // After "revoke all that Ann has" in this very second, a new one for Ann must not count as an old one.
+        let good_from = self.revocations.issued_before(token.user.as_deref());
+        self.tokens.sign(token, clock::now(), good_from)
     }
 
     fn verified(&self, token: &str) -> Result<Arc<Verified>, WireError> {
@@ -250,6 +274,8 @@ impl Auth {
         };
         match found.identity.expires_at {
             Some(end) if end <= now => Err(refuse(&Refusal::Expired)),
+            // Behind the cache: a revocation is for tokens that were good.
+            _ if self.is_revoked(&found.identity) => Err(refuse(&Refusal::Revoked)),
             _ => Ok(found),
         }
     }
@@ -283,6 +309,7 @@ fn refuse(reason: &Refusal) -> WireError {
     tracing::debug!(%reason, "Refused a token.");
     match reason {
         Refusal::Expired => ErrorCode::TokenExpired.into(),
+        Refusal::Revoked => ErrorCode::TokenRevoked.into(),
         _ => ErrorCode::BadToken.into(),
     }
 }

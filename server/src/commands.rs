@@ -18,6 +18,7 @@ pub mod info;
 pub mod manage;
 pub mod presence;
 pub mod publish;
+pub mod revoke;
 pub mod signal;
 pub mod subscribe;
 

@@ -26,6 +26,7 @@ mod presence;
 mod problem;
 mod publish;
 mod rate;
+mod revoke;
 mod routes;
 mod token;
 mod user;

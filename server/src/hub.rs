@@ -4,8 +4,9 @@
 //! "this channel advanced" and take what they lack from the channel's tail, so order and completeness hold
 //! by construction and nothing is lost when a shard lags.
 
+use std::ops::RangeInclusive;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::atomic::{AtomicU32, AtomicUsize, Ordering};
 
 use dashmap::DashMap;
 use parlor_protocol::{Alias, ChannelName, Position};
@@ -29,6 +30,8 @@ pub struct Hub {
     channels: DashMap<ChannelName, Arc<Channel>>,
     inboxes: Box<[Arc<Inbox>]>,
     next_alias: AtomicU32,
+    /// How many of the channels the process follows by itself.
+    followed: AtomicUsize,
 }
 
 impl Hub {
@@ -41,6 +44,7 @@ impl Hub {
                 .map(|index| Arc::new(Inbox::new(ShardId(index))))
                 .collect(),
             next_alias: AtomicU32::new(1),
+            followed: AtomicUsize::new(0),
         }
     }
 
@@ -52,13 +56,14 @@ impl Hub {
         &self.inboxes[shard.0]
     }
 
-    /// How many channels have a subscriber.
+    /// How many channels have a subscriber. Those that the process itself follows do not count.
     pub fn len(&self) -> usize {
-        self.channels.len()
+        let followed = self.followed.load(Ordering::Relaxed);
+        self.channels.len().saturating_sub(followed)
     }
 
     pub fn is_empty(&self) -> bool {
-        self.channels.is_empty()
+        self.len() == 0
     }
 
     /// The channel, if anybody here is subscribed to it.
@@ -111,19 +116,26 @@ impl Hub {
         }
     }
 
-    /// Follows a channel inside the process: `tap` gets each entry once, in order, under the channel's lock. The
-    /// channel stays alive from now on. Call it before the broker's `join`.
+    /// Follows a channel inside the process: `tap` is called at each news of its log. The channel stays alive from now
+    /// on. Call it before the broker's `join`.
     pub fn follow(&self, name: &ChannelName, tap: Tap) -> Arc<Channel> {
         let alias = Alias(self.next_alias.fetch_add(1, Ordering::Relaxed));
         let channel = Arc::new(Channel::followed(name.clone(), alias, tap));
-        self.channels.insert(name.clone(), Arc::clone(&channel));
+        if self
+            .channels
+            .insert(name.clone(), Arc::clone(&channel))
+            .is_none()
+        {
+            self.followed.fetch_add(1, Ordering::Relaxed);
+        }
         channel
     }
 
-    /// The channel's log began a new life, or lost entries that were delivered here: everybody starts anew from `top`.
-    pub fn restart(&self, name: &ChannelName, top: Position) {
+    /// The channel's log began a new life: everybody starts anew from `top`. `lost` names the entries of the ended life
+    /// that had been acknowledged or delivered and are gone: whoever is subscribed or just joining is told.
+    pub fn restart(&self, name: &ChannelName, top: Position, lost: Option<RangeInclusive<u64>>) {
         if let Some(channel) = self.channel(name) {
-            let shards = channel.restart(top);
+            let shards = channel.restart(top, lost);
             self.wake(&channel, shards);
         }
     }

@@ -3,7 +3,7 @@
 //! Plain state with `now` passed in. Each command's policy is in `commands`; who one is, in `connect`; which
 //! channels, in `subscriptions`; the replay of what was missed, in `catch_up`.
 
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::collections::HashMap;
 use std::fmt;
 use std::rc::Rc;
@@ -13,6 +13,7 @@ use std::time::{Duration, Instant};
 use futures_util::future::LocalBoxFuture;
 use parlor_protocol::codec::CommandError;
 use parlor_protocol::command::{Command, Envelope, Publish};
+use parlor_protocol::push::{Push, Status};
 use parlor_protocol::reply::{Pinged, Reply};
 use parlor_protocol::{ChannelName, CloseCode, ErrorCode, WireError, codec};
 
@@ -42,6 +43,8 @@ pub struct Session {
     connection: ConnectionId,
     outbox: Rc<Outbox>,
     state: RefCell<State>,
+    /// What the client was last told of the broker's health; none before `connect` is answered.
+    told_degraded: Cell<Option<bool>>,
 }
 
 struct State {
@@ -87,6 +90,7 @@ impl Session {
             connection,
             outbox,
             state: RefCell::new(state),
+            told_degraded: Cell::default(),
         })
     }
 
@@ -196,6 +200,19 @@ impl Session {
         })
     }
 
+    /// Tells the client how the broker is, if it was told otherwise.
+    pub fn tell_status(&self) {
+        let degraded = self.shard.node.lifecycle.is_degraded();
+        // Before its `connect` is answered the client is told nothing: the answer says it.
+        let told = self.told_degraded.get();
+        if told.is_some_and(|told| told != degraded) {
+            self.told_degraded.set(Some(degraded));
+            let status = Push::Status(Status { degraded });
+            self.outbox
+                .push_reply(Frame::of_push(self.outbox.form(), &status));
+        }
+    }
+
     /// Sends a reply, if the command wanted one.
     pub fn reply(&self, id: Option<u32>, result: &Result<Reply, WireError>) {
         if let Err(error) = result {
@@ -272,7 +289,8 @@ impl fmt::Debug for Session {
 /// How a connection ends whose `connect` failed.
 fn refusal(error: Option<&WireError>) -> CloseCode {
     match error.and_then(WireError::kind) {
-        Some(ErrorCode::BadToken) => CloseCode::BadToken,
+        // Not `revoked`: that is for those who may come back with another token, and this one just did not.
+        Some(ErrorCode::BadToken | ErrorCode::TokenRevoked) => CloseCode::BadToken,
         Some(ErrorCode::TokenExpired) => CloseCode::TokenExpired,
         Some(ErrorCode::Draining) => CloseCode::Draining,
         Some(code) if code.is_retryable() => CloseCode::Busy,

@@ -8,6 +8,7 @@ pub mod client;
 mod http1;
 mod listen;
 mod pending;
+mod rounds;
 mod shard;
 pub mod websocket;
 mod wheel;

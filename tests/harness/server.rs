@@ -6,8 +6,10 @@ use std::sync::{Arc, mpsc};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
+use parlor::app::{self, Addresses};
 use parlor::auth::{Algorithm, ApiKey, KeyMaterial, Secret, TokenKey, all_grants};
 use parlor::config::{Config, api_key_hash};
+use parlor::hub::Hub;
 use parlor_protocol::command::Connect;
 use parlor_protocol::reply::Connected;
 use parlor_protocol::{Form, WireError};
@@ -16,6 +18,7 @@ use tokio::sync::oneshot;
 
 use crate::backend::Backend;
 use crate::client::Client;
+use crate::frail::Frailty;
 use crate::kinds::kinds;
 use crate::patience::{PATIENCE, in_time};
 use crate::token::{API_KEY, SECRET};
@@ -26,6 +29,8 @@ pub struct Setup {
     config: Config,
     form: Form,
     directory: Arc<TempDir>,
+    /// Stands between the server and its log, if the test wants it to fail.
+    frail: Option<Arc<Frailty>>,
 }
 
 impl Setup {
@@ -49,7 +54,15 @@ impl Setup {
             config,
             form,
             directory,
+            frail: None,
         }
+    }
+
+    /// The same over a broker that fails when the test says so.
+    #[must_use]
+    pub fn frail(mut self, frailty: &Arc<Frailty>) -> Self {
+        self.frail = Some(Arc::clone(frailty));
+        self
     }
 
     /// The same with something changed.
@@ -86,9 +99,10 @@ impl Setup {
         let (stop, stopped) = oneshot::channel();
         let (tell, ready) = oneshot::channel();
         let (config, directory) = (self.config.clone(), Arc::clone(&self.directory));
+        let frail = self.frail.clone();
         let (tell_end, ended) = mpsc::sync_channel(1);
         let thread = std::thread::spawn(move || {
-            serve(config, stopped, tell);
+            serve(config, frail, stopped, tell);
             // The directory lives as long as the server, also when the test is over.
             drop(directory);
             // Nobody listens after a failed test.
@@ -113,7 +127,12 @@ impl Setup {
 }
 
 /// Runs the server on the calling thread.
-fn serve(config: Config, stopped: oneshot::Receiver<()>, ready: oneshot::Sender<SocketAddr>) {
+fn serve(
+    config: Config,
+    frail: Option<Arc<Frailty>>,
+    stopped: oneshot::Receiver<()>,
+    ready: oneshot::Sender<SocketAddr>,
+) {
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()
@@ -122,11 +141,20 @@ fn serve(config: Config, stopped: oneshot::Receiver<()>, ready: oneshot::Sender<
         // A dropped handle stops it too.
         let _dropped = stopped.await;
     };
-    let run = parlor::app::run(config, stop, |addresses| {
+    let ready = |addresses: Addresses| {
         // The test may have given up.
         let _gone = ready.send(addresses.http);
+    };
+    let ended = runtime.block_on(async {
+        match frail {
+            None => app::run(config, stop, ready).await,
+            Some(frailty) => {
+                let open = |config: &Config, hub: &Arc<Hub>| Ok(frailty.open(config, hub));
+                app::run_over(open, config, stop, ready).await
+            }
+        }
     });
-    runtime.block_on(run).expect("the server runs and drains");
+    ended.expect("the server runs and drains");
 }
 
 /// A server that runs.

@@ -255,6 +255,7 @@ impl Subscribers {
                     Push::Presence(_)
                     | Push::Subscribed(_)
                     | Push::TokenExpiring(_)
+                    | Push::Status(_)
                     | Push::Unknown,
                 )
                 | ServerMessage::Reply { .. } => {}

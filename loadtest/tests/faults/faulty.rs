@@ -251,6 +251,7 @@ fn connected(subscriptions: Vec<SubscribeOutcome>) -> Connected {
             dedup_window_ms: 300_000,
         },
         expires_in_ms: None,
+        degraded: false,
         subscriptions,
     }
 }

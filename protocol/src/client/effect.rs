@@ -6,7 +6,7 @@ use std::time::Duration;
 use crate::codec::FrameError;
 use crate::error::WireError;
 use crate::event::Event;
-use crate::push::{Disconnect, PresenceDiff};
+use crate::push::{Disconnect, PresenceDiff, Status};
 use crate::reply::{Connected, NotRecovered, Reply, Subscribed};
 
 /// What the driver has to do.
@@ -80,6 +80,15 @@ pub enum ClientEvent {
         request: RequestId,
         result: Result<Reply, Failure>,
     },
+    /// Events of these offsets had been acknowledged or delivered and are gone: the server lost them, and says so.
+    /// The session subscribes again.
+    Lost {
+        channel: Arc<str>,
+        from: u64,
+        to: u64,
+    },
+    /// The server can keep and pass on events again, or cannot for now.
+    Status(Status),
     /// The token ends soon: get another and call `refresh`.
     TokenExpiring { expires_in: Duration },
     /// The server sent what is not of this protocol; the connection is dropped.

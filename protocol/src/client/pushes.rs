@@ -28,6 +28,7 @@ impl ClientSession {
                 let expires_in = Duration::from_millis(expiring.expires_in_ms);
                 self.tell(ClientEvent::TokenExpiring { expires_in });
             }
+            Push::Status(status) => self.tell(ClientEvent::Status(status)),
             Push::Disconnect(farewell) => {
                 self.tell(ClientEvent::Farewell(farewell.clone()));
                 self.farewell = Some(farewell);
@@ -113,6 +114,10 @@ impl ClientSession {
                 code: ended.code,
                 reason: ended.reason,
             });
+        }
+        if let (Some(from), Some(to)) = (ended.lost_from, ended.lost_to) {
+            let channel = Arc::clone(&channel);
+            self.tell(ClientEvent::Lost { channel, from, to });
         }
         if let Some(subscription) = self.subscriptions.get_mut(&channel) {
             subscription.lost();

@@ -79,6 +79,7 @@ impl Serialize for Push {
             Self::Subscribed(body) => tagged(serializer, None, "subscribed", body),
             Self::Unsubscribed(body) => tagged(serializer, None, "unsubscribed", body),
             Self::TokenExpiring(body) => tagged(serializer, None, "token_expiring", body),
+            Self::Status(body) => tagged(serializer, None, "status", body),
             Self::Disconnect(body) => tagged(serializer, None, "disconnect", body),
             Self::Ping => tagged(serializer, None, "ping", &crate::command::Ping {}),
             // Says nothing, and every client passes over it.

@@ -53,6 +53,7 @@ fn push(name: &str, body: Body<'_>) -> Option<Result<Push, WireError>> {
         "subscribed" => read(body, Push::Subscribed),
         "unsubscribed" => read(body, Push::Unsubscribed),
         "token_expiring" => read(body, Push::TokenExpiring),
+        "status" => read(body, Push::Status),
         "disconnect" => read(body, Push::Disconnect),
         "ping" => Ok(Push::Ping),
         _ => return None,

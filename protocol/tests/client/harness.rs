@@ -101,6 +101,7 @@ impl Wire {
                 dedup_window_ms: 300_000,
             },
             expires_in_ms: None,
+            degraded: false,
             subscriptions,
         };
         self.reply(self.connect_id, Ok(Reply::Connect(Box::new(connected))));

@@ -6,7 +6,7 @@ use parlor_protocol::command::{
     Refresh, SessionKey, Signal, Subscribe, Unsubscribe,
 };
 use parlor_protocol::push::{
-    Advance, Disconnect, PresenceDiff, TokenExpiring, Unsubscribed as Ended,
+    Advance, Disconnect, PresenceDiff, Status, TokenExpiring, Unsubscribed as Ended,
 };
 use parlor_protocol::reply::{
     Connected, ConnectionLimits, Member, Members, NotRecovered, Page, Pinged, PresenceWasSet,
@@ -281,6 +281,7 @@ impl Random {
                 dedup_window_ms: self.exact(),
             },
             expires_in_ms: self.maybe(Self::exact),
+            degraded: self.coin(),
             subscriptions: self.several(Self::outcome),
         }
     }
@@ -347,7 +348,7 @@ impl Random {
     }
 
     pub(crate) fn push(&mut self) -> Push {
-        match self.below(9) {
+        match self.below(10) {
             0 => Push::Event {
                 alias: Alias(self.u32()),
                 event: self.event(),
@@ -374,6 +375,8 @@ impl Random {
                 code: self.u32() as u16,
                 reason: self.text(),
                 resubscribe: self.coin(),
+                lost_from: self.maybe(Self::exact),
+                lost_to: self.maybe(Self::exact),
             }),
             5 => Push::TokenExpiring(TokenExpiring {
                 expires_in_ms: self.exact(),
@@ -385,6 +388,9 @@ impl Random {
                 retry_after_ms: self.maybe(Self::exact),
             }),
             7 => Push::Ping,
+            8 => Push::Status(Status {
+                degraded: self.coin(),
+            }),
             _ => Push::Unknown,
         }
     }

@@ -167,6 +167,7 @@ fn connected(outcome: SubscribeOutcome) -> Connected {
             dedup_window_ms: 300_000,
         },
         expires_in_ms: None,
+        degraded: false,
         subscriptions: vec![outcome],
     }
 }

@@ -1,7 +1,9 @@
 //! Every push, sparse and full, and a `disconnect` for every close.
 
 use parlor_protocol::codec::encode_push;
-use parlor_protocol::push::{Advance, Disconnect, PresenceDiff, TokenExpiring, Unsubscribed};
+use parlor_protocol::push::{
+    Advance, Disconnect, PresenceDiff, Status, TokenExpiring, Unsubscribed,
+};
 use parlor_protocol::reply::Subscribed;
 use parlor_protocol::{Alias, CloseCode, Event, EventKind, Form, Push, Tags};
 
@@ -36,6 +38,7 @@ pub(crate) fn all() -> Vec<Vector> {
     for (code, reason, resubscribe) in [
         (2000, "unsubscribed by the application", false),
         (2500, "subscribe again", true),
+        (2501, "events were lost", true),
     ] {
         let ended = Unsubscribed {
             alias,
@@ -43,6 +46,8 @@ pub(crate) fn all() -> Vec<Vector> {
             code,
             reason: reason.to_owned(),
             resubscribe,
+            lost_from: (code == 2501).then_some(42),
+            lost_to: (code == 2501).then_some(44),
         };
         vectors.push(vector(
             &format!("unsubscribed {code}"),
@@ -55,6 +60,13 @@ pub(crate) fn all() -> Vec<Vector> {
             expires_in_ms: 60_000,
         }),
     ));
+    for degraded in [true, false] {
+        let name = if degraded { "degraded" } else { "well again" };
+        vectors.push(vector(
+            &format!("status: {name}"),
+            Push::Status(Status { degraded }),
+        ));
+    }
     vectors.push(vector("ping", Push::Ping));
     for code in CloseCode::ALL {
         vectors.push(vector(

@@ -51,12 +51,14 @@ fn connected() -> Vec<Vector> {
             dedup_window_ms: 300_000,
         },
         expires_in_ms: None,
+        degraded: false,
         subscriptions: vec![],
     };
     let full = Connected {
         user: Some("ada".to_owned()),
         features: vec!["delta".to_owned()],
         expires_in_ms: Some(3_600_000),
+        degraded: true,
         subscriptions: vec![
             SubscribeOutcome::Subscribed(Subscribed {
                 recovered: Some(true),

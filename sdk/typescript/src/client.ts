@@ -49,6 +49,10 @@ export interface ClientEvents {
   state: ConnectionState;
   /** The server or a backend made a subscription for this user. */
   subscribed: Subscription;
+  /**
+   * The server became degraded (true: publishes and new subscriptions wait, what exists stays), or is well again (false).
+   */
+  degraded: boolean;
   /** Something failed in the background; the client goes on. */
   error: ParlorError;
 }
@@ -63,6 +67,7 @@ export class Client extends Emitter<ClientEvents> {
   #session: SessionKey | undefined;
   #dedupWindowMs = DEDUP_WINDOW_MS;
   #isConnected = false;
+  #degraded = false;
   /** The subscriptions that the latest `connect` command carries. */
   #carried: readonly Subscription[] = [];
   #stopWaking = () => {};
@@ -158,6 +163,7 @@ export class Client extends Emitter<ClientEvents> {
     this.#tokens.accepted(reply.expires_in_ms);
     this.#calls.attach((command) => this.#connection.send([command]));
     this.#subscriptions.settle(this.#carried, reply.subscriptions ?? []);
+    this.#told(reply.degraded);
   }
 
   #lost(verdict: Verdict, reason: ParlorError): void {
@@ -184,8 +190,15 @@ export class Client extends Emitter<ClientEvents> {
 
   #push(push: Push): void {
     if (push.name === "token_expiring") return void this.#refresh();
+    if (push.name === "status") return this.#told(push.body.degraded);
     const made = this.#subscriptions.push(push);
     if (made !== undefined) this.emit("subscribed", made);
+  }
+
+  #told(degraded = false): void {
+    if (degraded === this.#degraded) return;
+    this.#degraded = degraded;
+    this.emit("degraded", degraded);
   }
 
   async #refresh(): Promise<void> {
@@ -227,7 +240,7 @@ export class Client extends Emitter<ClientEvents> {
 }
 
 /** Errors and closes after which the token at hand is worth nothing. */
-const TOKEN_FAULTS = new Set(["token_expired", "bad_token", "bad_key"]);
+const TOKEN_FAULTS = new Set(["token_expired", "token_revoked", "revoked", "bad_token", "bad_key"]);
 const PENDING_MAX = 1_000;
 const ASK_TIMEOUT_MS = 30_000;
 /** Of the dedup window: the rest is for frames that are slow on their way. */

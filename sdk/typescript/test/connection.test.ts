@@ -165,6 +165,29 @@ test("a fixed token that ended closes the client", async () => {
   assert.equal(scene.states.at(-1), "closed:token_expired");
 });
 
+test("a revoked token is not shown again", async () => {
+  let fetched = 0;
+  const scene = new Scene({ token: async () => `t${++fetched}` });
+  assert.equal((await scene.greet())["token"], "t1");
+  await scene.link.say({ disconnect: { code: 4008, name: "revoked", text: "" } });
+  await scene.clock.pass(250);
+  assert.equal((await scene.greet())["token"], "t2");
+});
+
+test("says when the server becomes degraded and when it is well again", async () => {
+  const scene = new Scene();
+  const told: boolean[] = [];
+  scene.client.on("degraded", (degraded) => told.push(degraded));
+  await scene.greet();
+  await scene.link.say({ status: { degraded: true } });
+  assert.deepEqual(told, [true]);
+  // Somewhere else it is no better; then it is.
+  await scene.reconnect({ degraded: true });
+  assert.deepEqual(told, [true]);
+  await scene.reconnect();
+  assert.deepEqual(told, [true, false]);
+});
+
 test("a token provider that fails is asked again", async () => {
   let asked = 0;
   const scene = new Scene({

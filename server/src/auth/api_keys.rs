@@ -27,6 +27,7 @@ impl ApiKeys {
                     info: None,
                     grants,
                     expires_at: None,
+                    token: None,
                 }),
             ));
         }

@@ -63,6 +63,7 @@ mod tests {
             info: None,
             grants: Vec::new(),
             expires_at: None,
+            token: None,
         };
         Arc::new(Verified {
             identity: Arc::new(identity),

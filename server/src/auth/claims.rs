@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 
 use super::jwt::Refusal;
-use super::{Grant, Identity, IssueError, Verified, Who, is_user_id};
+use super::{Grant, Identity, IssueError, REMEMBERED_S, TokenMark, Verified, Who, is_user_id};
 use crate::kind::Verb;
 use crate::pattern::Pattern;
 
@@ -89,6 +89,9 @@ pub struct NewToken {
 /// The last second of the year 9999: later times are taken for mistakes.
 const SECONDS_MAX: u64 = 253_402_300_799;
 
+/// A token may claim to be issued this much ahead, in seconds: see [`Claims::issue_from`].
+const IAT_AHEAD_S: u64 = 1;
+
 const LIFETIME_MAX: Duration = Duration::from_secs(366 * 24 * 3600);
 
 impl Claims {
@@ -117,6 +120,13 @@ impl Claims {
         })
     }
 
+    /// Makes the token good although others of its user were revoked in this second: at most that second later.
+    pub(super) fn issue_from(&mut self, good_from: u64) {
+        if self.iat.is_some_and(|iat| iat + IAT_AHEAD_S >= good_from) {
+            self.iat = self.iat.max(Some(good_from));
+        }
+    }
+
     /// Checks when, by whom and for whom the token was made.
     pub(super) fn check(&self, expected: &Expected, now: Time) -> Result<(), Refusal> {
         let (now, leeway) = (now.as_unix_ms() / 1000, expected.leeway.as_secs());
@@ -125,7 +135,9 @@ impl Claims {
             return Err(Refusal::Time);
         }
         if self.nbf.is_some_and(|nbf| nbf > now + leeway)
-            || self.iat.is_some_and(|iat| iat > now + leeway)
+            || self
+                .iat
+                .is_some_and(|iat| iat > now + leeway.max(IAT_AHEAD_S))
         {
             return Err(Refusal::Time);
         }
@@ -143,11 +155,17 @@ impl Claims {
             _ => return Err(Refusal::Audience),
         }
         // Last: "expired" must not be said of a token that would be refused anyway.
-        if self.exp.saturating_add(leeway) <= now {
+        if self.ends_at(leeway) <= now {
             Err(Refusal::Expired)
         } else {
             Ok(())
         }
+    }
+
+    /// When it ends, in seconds: by its own word, or when a revocation of it might be forgotten.
+    fn ends_at(&self, leeway: u64) -> u64 {
+        let forgotten = self.iat.map_or(u64::MAX, |iat| iat + REMEMBERED_S);
+        self.exp.saturating_add(leeway).min(forgotten)
     }
 
     /// What the checked claims mean.
@@ -161,15 +179,19 @@ impl Claims {
             Some(channel) => vec![subscription_grant(channel, self.allow.as_deref())?],
         };
         let who = user.map_or(Who::Anonymous, |user| Who::User(user.into()));
-        let info = self.info.map(payload).transpose()?;
         // The leeway forgives a slow clock of the issuer: until its end the token is as good as before.
-        let expires_at = Some(Time::from_unix_ms((self.exp + leeway.as_secs()) * 1000));
+        let ends_at = self.ends_at(leeway.as_secs());
+        let info = self.info.map(payload).transpose()?;
         Ok(Verified {
             identity: Arc::new(Identity {
                 who,
                 info,
                 grants,
-                expires_at,
+                expires_at: Some(Time::from_unix_ms(ends_at * 1000)),
+                token: Some(TokenMark {
+                    id: self.jti.map(Arc::from),
+                    issued_at: self.iat.unwrap_or(0),
+                }),
             }),
             channel: self.channel,
         })

@@ -73,6 +73,8 @@ pub(super) enum Refusal {
     Purpose,
     #[error("it has expired")]
     Expired,
+    #[error("it was revoked")]
+    Revoked,
 }
 
 impl Tokens {
@@ -138,14 +140,20 @@ impl Tokens {
         claims.into_verified(self.expected.leeway)
     }
 
-    /// Signs with the first key that can.
-    pub(super) fn sign(&self, token: &NewToken, now: Time) -> Result<String, IssueError> {
+    /// Signs with the first key that can. A token of this user is good when issued from `good_from` on.
+    pub(super) fn sign(
+        &self,
+        token: &NewToken,
+        now: Time,
+        good_from: u64,
+    ) -> Result<String, IssueError> {
         let signer = self
             .keys
             .iter()
             .find_map(|key| key.signing.as_ref().map(|signing| (key, signing)));
         let (key, signing) = signer.ok_or(IssueError::NoSigningKey)?;
         let mut claims = Claims::of(token, now)?;
+        claims.issue_from(good_from);
         claims.iss = self.expected.issuers.first().cloned();
         claims.aud = self
             .expected

@@ -206,11 +206,11 @@ fn a_subscription_token_is_for_one_user_and_one_channel() {
     let auth = auth(vec![hmac(SECRET)]);
     let ann = auth.verify(&signed("")).expect("ann");
     let token = signed(r#","channel":"room:1","allow":["subscribe","publish"]"#);
-    let grants = auth
+    let hers = auth
         .verify_subscription(&token, &ann, &channel("room:1"))
         .expect("hers");
     assert_eq!(
-        grants,
+        hers.grants,
         [Grant {
             channels: Pattern::new("room:1"),
             verbs: vec![Verb::Subscribe, Verb::Publish]

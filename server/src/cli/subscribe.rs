@@ -196,6 +196,13 @@ fn remark(event: &ClientEvent) -> Option<String> {
             expected,
             got,
         } => Some(format!("{channel}: expected event {expected}, got {got}")),
+        ClientEvent::Lost { channel, from, to } => {
+            Some(format!("{channel}: the server lost events {from} to {to}"))
+        }
+        ClientEvent::Status(status) if status.degraded => {
+            Some("the server cannot keep events at the moment".to_owned())
+        }
+        ClientEvent::Status(_) => Some("the server is well again".to_owned()),
         ClientEvent::TokenExpiring { expires_in } => {
             Some(format!("the token ends in {} s", expires_in.as_secs()))
         }

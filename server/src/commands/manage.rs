@@ -1,11 +1,12 @@
 //! What backends do with users' connections: end them, subscribe them, unsubscribe them.
 
-use parlor_protocol::{CloseCode, ErrorCode, WireError};
+use parlor_protocol::{ErrorCode, WireError};
 
 use super::{Caller, permitted};
-use crate::hub::Control;
+use crate::auth::is_user_id;
 use crate::kind::Verb;
-use crate::node::{Node, RollEntry};
+use crate::node::Node;
+use crate::node::orders::{self, Order};
 
 /// Whether the caller may manage users, not only channels.
 ///
@@ -19,61 +20,50 @@ pub fn permitted_everywhere(caller: &Caller) -> Result<(), WireError> {
     }
 }
 
-/// Ends all connections of a user on this node. Returns how many.
+/// Ends all connections of a user, on all nodes. Returns how many there were on this one.
 ///
 /// # Errors
-/// `not_permitted`, `busy`.
-pub fn disconnect(node: &Node, caller: &Caller, user: &str) -> Result<usize, WireError> {
+/// `not_permitted`; what the broker answers, and then nobody was told.
+pub async fn disconnect(node: &Node, caller: &Caller, user: &str) -> Result<usize, WireError> {
     permitted_everywhere(caller)?;
-    order_all(node, user, |connection| Control::Disconnect {
-        connection,
-        code: CloseCode::Disconnected,
-    })
+    give(node, user, &Order::Disconnect).await
 }
 
-/// Subscribes all present connections of a user. Returns how many were told.
+/// Subscribes all present connections of a user, on all nodes. Returns how many there were on this one.
 ///
 /// # Errors
-/// `not_permitted`, `bad_channel`, `unknown_channel_kind`, `busy`.
-pub fn subscribe(
+/// `not_permitted`, `bad_channel`, `unknown_channel_kind`; what the broker answers, and then nobody was told.
+pub async fn subscribe(
     node: &Node,
     caller: &Caller,
     user: &str,
     channel: &str,
 ) -> Result<usize, WireError> {
     let (channel, _) = permitted(node, caller, Verb::Manage, channel)?;
-    order_all(node, user, |connection| Control::Subscribe {
-        connection,
-        channel: channel.clone(),
-    })
+    give(node, user, &Order::Subscribe(channel)).await
 }
 
-/// Ends the subscriptions of all connections of a user to a channel. Returns how many were told.
+/// Ends the subscriptions of all connections of a user to a channel, on all nodes. Returns how many connections
+/// there were on this one.
 ///
 /// # Errors
 /// As [`subscribe`].
-pub fn unsubscribe(
+pub async fn unsubscribe(
     node: &Node,
     caller: &Caller,
     user: &str,
     channel: &str,
 ) -> Result<usize, WireError> {
     let (channel, _) = permitted(node, caller, Verb::Manage, channel)?;
-    order_all(node, user, |connection| Control::Unsubscribe {
-        connection,
-        channel: channel.clone(),
-    })
+    give(node, user, &Order::Unsubscribe(channel)).await
 }
 
-fn order_all(
-    node: &Node,
-    user: &str,
-    order: impl Fn(crate::hub::ConnectionId) -> Control,
-) -> Result<usize, WireError> {
-    let connections = node.roll.connections_of(user);
-    for RollEntry { connection, shard } in &connections {
-        let told = node.hub.inbox(*shard).order(order(*connection));
-        told.map_err(|_| WireError::from(ErrorCode::Busy).retry_after_ms(1_000))?;
+async fn give(node: &Node, user: &str, order: &Order) -> Result<usize, WireError> {
+    // Nobody can be connected under what is no user's id: no node need be told.
+    if !is_user_id(user) {
+        return Ok(0);
     }
-    Ok(connections.len())
+    let here = node.roll.connections_of(user).len();
+    orders::give(node, user, order).await?;
+    Ok(here)
 }

@@ -7,7 +7,7 @@ use axum::response::IntoResponse;
 use utoipa::openapi::security::{Http, HttpAuthScheme, SecurityScheme};
 use utoipa::{Modify, OpenApi};
 
-use super::{channel, health, history, presence, publish, token, user};
+use super::{channel, health, history, presence, publish, revoke, token, user};
 
 #[derive(OpenApi)]
 #[openapi(
@@ -15,7 +15,7 @@ use super::{channel, health, history, presence, publish, token, user};
     paths(
         publish::publish, publish::publish_many, publish::broadcast, publish::signal, history::history,
         presence::presence, presence::occupancy, channel::channel, user::disconnect, user::subscribe,
-        user::unsubscribe, token::issue, health::healthz, health::readyz, document,
+        user::unsubscribe, token::issue, revoke::revoke, health::healthz, health::readyz, document,
     ),
     security(("bearer" = [])),
     modifiers(&Bearer),

@@ -4,7 +4,7 @@ use axum::Router;
 use axum::routing::{MethodRouter, get, post};
 
 use super::problem::Problem;
-use super::{Api, channel, health, history, openapi, presence, publish, token, user};
+use super::{Api, channel, health, history, openapi, presence, publish, revoke, token, user};
 
 /// How a route is made.
 type Make = fn() -> MethodRouter<Api>;
@@ -29,6 +29,7 @@ pub(super) const ROUTES: &[(&str, &str, Make)] = &[
         post(user::unsubscribe)
     }),
     ("post", "/v1/tokens", || post(token::issue)),
+    ("post", "/v1/tokens/revoke", || post(revoke::revoke)),
     ("get", "/healthz", || get(health::healthz)),
     ("get", "/readyz", || get(health::readyz)),
     ("get", "/openapi.json", || get(openapi::document)),

@@ -15,14 +15,15 @@ pub(super) struct SubscriptionBody {
     channel: String,
 }
 
-/// How many connections were told.
+/// How many connections were told on the node that was asked.
 #[derive(Debug, Serialize, ToSchema)]
 pub(super) struct ConnectionsBody {
-    /// Connections of the user; 0: the user is not connected.
+    /// Connections of the user on this node; 0: the user is not connected here. Those on other nodes are told too,
+    /// within a second.
     connections: usize,
 }
 
-/// End all connections of a user. They do not come back by themselves.
+/// End all connections of a user, on all nodes. They do not come back by themselves.
 #[utoipa::path(
     post, path = "/v1/users/{user}/disconnect", params(("user" = String, Path)),
     responses((status = 200, body = ConnectionsBody), (status = "default", body = ProblemBody, content_type = "application/problem+json")),
@@ -32,11 +33,11 @@ pub(super) async fn disconnect(
     caller: Caller,
     Path(user): Path<String>,
 ) -> Result<Json<ConnectionsBody>, Problem> {
-    let connections = commands::manage::disconnect(&api.node, &caller, &user)?;
+    let connections = commands::manage::disconnect(&api.node, &caller, &user).await?;
     Ok(Json(ConnectionsBody { connections }))
 }
 
-/// Subscribe all present connections of a user to a channel.
+/// Subscribe all present connections of a user to a channel, on all nodes.
 #[utoipa::path(
     post, path = "/v1/users/{user}/subscribe", params(("user" = String, Path)), request_body = SubscriptionBody,
     responses((status = 200, body = ConnectionsBody), (status = "default", body = ProblemBody, content_type = "application/problem+json")),
@@ -47,11 +48,11 @@ pub(super) async fn subscribe(
     Path(user): Path<String>,
     Body(body): Body<SubscriptionBody>,
 ) -> Result<Json<ConnectionsBody>, Problem> {
-    let connections = commands::manage::subscribe(&api.node, &caller, &user, &body.channel)?;
+    let connections = commands::manage::subscribe(&api.node, &caller, &user, &body.channel).await?;
     Ok(Json(ConnectionsBody { connections }))
 }
 
-/// End the subscriptions of all connections of a user to a channel.
+/// End the subscriptions of all connections of a user to a channel, on all nodes.
 #[utoipa::path(
     post, path = "/v1/users/{user}/unsubscribe", params(("user" = String, Path)), request_body = SubscriptionBody,
     responses((status = 200, body = ConnectionsBody), (status = "default", body = ProblemBody, content_type = "application/problem+json")),
@@ -62,6 +63,7 @@ pub(super) async fn unsubscribe(
     Path(user): Path<String>,
     Body(body): Body<SubscriptionBody>,
 ) -> Result<Json<ConnectionsBody>, Problem> {
-    let connections = commands::manage::unsubscribe(&api.node, &caller, &user, &body.channel)?;
+    let connections =
+        commands::manage::unsubscribe(&api.node, &caller, &user, &body.channel).await?;
     Ok(Json(ConnectionsBody { connections }))
 }

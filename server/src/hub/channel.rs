@@ -4,11 +4,11 @@
 
 use std::collections::VecDeque;
 use std::fmt;
-use std::ops::Range;
+use std::ops::{Range, RangeInclusive};
 use std::sync::Arc;
 
 use parking_lot::Mutex;
-use parlor_protocol::{Alias, ChannelName, Position};
+use parlor_protocol::{Alias, ChannelName, Epoch, Position};
 
 use super::entry::{Ephemeral, EphemeralBody, LogEntry};
 use super::ids::ShardId;
@@ -20,6 +20,8 @@ const TAIL_LEN_MAX: usize = 256;
 const TAIL_BYTES_MAX: usize = 256 * 1024;
 /// Signals and presence diffs that wait for the slowest shard; then the oldest is dropped.
 const EPHEMERALS_MAX: usize = 128;
+/// Ended lives of which a channel still knows what they lost: for shards and joins that look late.
+const LOSSES_MAX: usize = 8;
 /// Events handed to a shard at once, so that one busy channel does not hold up the others.
 const PULL_MAX: usize = 64;
 
@@ -31,8 +33,9 @@ pub struct Channel {
     state: Mutex<State>,
 }
 
-/// What the process itself does with each entry of a channel. Must not call the hub.
-pub type Tap = Box<dyn Fn(&LogEntry) + Send + Sync>;
+/// How the process itself learns that a channel's log has news: an entry came, or a new life began. It only rings: the
+/// follower pulls what it lacks, as shards do. Called under the channel's lock, so it must neither block nor call the hub.
+pub type Tap = Box<dyn Fn() + Send + Sync>;
 
 #[derive(Debug, Default)]
 struct State {
@@ -44,6 +47,8 @@ struct State {
     top: Option<Position>,
     tail: VecDeque<Arc<LogEntry>>,
     tail_bytes: usize,
+    /// What was lost when a life of the log ended, the newest last, at most [`LOSSES_MAX`].
+    losses: VecDeque<(Epoch, RangeInclusive<u64>)>,
     ephemerals: VecDeque<Arc<Ephemeral>>,
     /// The number of the ephemeral that comes next; they are numbered from 0.
     ephemeral_next: u64,
@@ -119,11 +124,27 @@ impl Channel {
         state.interest == 0 && self.tap.is_none()
     }
 
+    /// What a life of the log that ended had lost, for those who still stand in it.
+    pub fn lost(&self, ended: Epoch) -> Option<RangeInclusive<u64>> {
+        let state = self.state.lock();
+        let found = state.losses.iter().rev().find(|(epoch, _)| *epoch == ended);
+        found.map(|(_, range)| range.clone())
+    }
+
     /// Forgets what was delivered: the log stands at `top` now. Returns the shards that must be told.
-    pub(super) fn restart(&self, top: Position) -> u64 {
+    pub(super) fn restart(&self, top: Position, lost: Option<RangeInclusive<u64>>) -> u64 {
         let mut state = self.state.lock();
         state.clear_tail();
-        state.top = Some(top);
+        let ended = state.top.replace(top);
+        if let (Some(ended), Some(lost)) = (ended, lost) {
+            if state.losses.len() == LOSSES_MAX {
+                state.losses.pop_front();
+            }
+            state.losses.push_back((ended.epoch, lost));
+        }
+        if let Some(tap) = &self.tap {
+            tap();
+        }
         state.tell()
     }
 
@@ -139,7 +160,7 @@ impl Channel {
         }
         state.top = Some(entry.position());
         if let Some(tap) = &self.tap {
-            tap(&entry);
+            tap();
         }
         state.tail_bytes += entry.bytes();
         state.tail.push_back(entry);

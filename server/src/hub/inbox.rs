@@ -31,6 +31,12 @@ pub enum Control {
     },
     /// A fresh socket from a shard that owns clearly more connections.
     Accept { socket: TcpStream },
+    /// A user's connection: end it if its token was revoked.
+    CheckToken { connection: ConnectionId },
+    /// The same for every connection.
+    CheckTokens,
+    /// The broker's health changed: tell every client that was told otherwise.
+    TellStatus,
     /// Begin to send every client away.
     Drain,
 }

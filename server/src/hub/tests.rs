@@ -3,6 +3,7 @@
 use std::convert::Infallible;
 use std::rc::Rc;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 use parlor_protocol::codec::{ServerMessage, decode_server};
 use parlor_protocol::{
@@ -428,4 +429,60 @@ fn a_channel_dies_with_its_last_subscriber_on_any_shard() {
         alias,
         "an alias is not used again"
     );
+}
+
+fn newer(epoch: u64, offset: u64) -> Position {
+    Position {
+        epoch: Epoch(epoch),
+        offset,
+        tag: Tag(7),
+    }
+}
+
+#[test]
+fn a_new_life_of_the_log_makes_a_shard_start_anew_and_names_what_was_lost() {
+    let mut rig = Rig::new();
+    rig.subscribe(1, 1 << 20, SlowPolicy::Close);
+    rig.publish(1..=5);
+    rig.advance_fully();
+    rig.hub.restart(&name(), newer(6, 3), Some(4..=5));
+    assert_eq!(rig.channel.lost(EPOCH), Some(4..=5));
+    assert_eq!(rig.advance(), Advanced::EpochChanged);
+    rig.table.restart(rig.channel.alias());
+    assert_eq!(rig.table.delivered(rig.channel.alias()), Some(newer(6, 3)));
+    assert_eq!(rig.advance(), Advanced::Done);
+}
+
+#[test]
+fn each_life_remembers_its_own_losses_and_only_the_newest_lives_do() {
+    let rig = Rig::new();
+    for epoch in 6..30 {
+        let lost = (epoch % 2 == 0).then_some(epoch..=epoch);
+        rig.hub.restart(&name(), newer(epoch, 0), lost);
+    }
+    // The life of epoch 27 ended with the restart of 28.
+    assert_eq!(rig.channel.lost(Epoch(27)), Some(28..=28));
+    assert_eq!(rig.channel.lost(Epoch(28)), None, "nothing was lost then");
+    assert_eq!(rig.channel.lost(EPOCH), None, "too long ago");
+}
+
+#[test]
+fn a_followed_channel_rings_and_is_not_counted() {
+    let rings = Arc::new(AtomicUsize::new(0));
+    let hub = Hub::new(1);
+    let counted = Arc::clone(&rings);
+    let ring = move || {
+        counted.fetch_add(1, Ordering::Relaxed);
+    };
+    let channel = hub.follow(&name(), Box::new(ring));
+    assert!(hub.is_empty());
+    hub.deliver(&name(), Arc::new(entry(1, None)));
+    hub.deliver(&name(), Arc::new(entry(1, None)));
+    assert_eq!(rings.load(Ordering::Relaxed), 1, "an entry is news once");
+    assert_eq!(channel.tail_after(0, 9).unwrap().len(), 1);
+    hub.restart(&name(), newer(6, 0), None);
+    assert_eq!(rings.load(Ordering::Relaxed), 2);
+    let entered = hub.enter(&name(), SHARD);
+    assert!(!hub.exit(&entered, SHARD), "the process follows it still");
+    assert_eq!(hub.names(), [name()]);
 }

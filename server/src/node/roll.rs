@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use dashmap::DashMap;
+use parlor_protocol::Time;
 
 use crate::hub::{ConnectionId, ShardId};
 
@@ -11,6 +12,8 @@ use crate::hub::{ConnectionId, ShardId};
 pub struct RollEntry {
     pub connection: ConnectionId,
     pub shard: ShardId,
+    /// When it signed on, by this node's clock.
+    pub since: Time,
 }
 
 /// User → connections and session → connection. Written at connect and close only, and bounded by the open

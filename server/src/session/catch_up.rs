@@ -65,12 +65,20 @@ impl Session {
         let session = Rc::clone(self);
         tokio::task::spawn_local(async move {
             let alias = subscription.channel.alias();
+            let epoch = catch_up.epoch;
             match session.replay(&subscription, catch_up).await {
                 Ok(()) | Err(Stop::Gone) => {}
                 Err(Stop::Overtaken) => {
-                    session.ask_to_resubscribe(alias, "retention overtook the replay")
+                    let lost = subscription.channel.lost(epoch);
+                    let reason = match lost {
+                        Some(_) => "the log lost events",
+                        None => "retention overtook the replay",
+                    };
+                    session.ask_to_resubscribe(alias, reason, lost);
                 }
-                Err(Stop::Failed(error)) => session.ask_to_resubscribe(alias, error.name.as_str()),
+                Err(Stop::Failed(error)) => {
+                    session.ask_to_resubscribe(alias, error.name.as_str(), None);
+                }
             }
         });
     }

@@ -2,6 +2,7 @@
 
 use std::rc::Rc;
 use std::sync::Arc;
+use std::sync::atomic::{Ordering, fence};
 use std::time::{Duration, Instant};
 
 use parlor_protocol::command::{Connect, Subscribe};
@@ -25,7 +26,7 @@ impl Session {
     /// Proves who the client is, takes its session over, and makes all its subscriptions.
     ///
     /// # Errors
-    /// `already_connected`, `bad_token`, `token_expired`, `draining`, `too_many`.
+    /// `already_connected`, `bad_token`, `token_expired`, `token_revoked`, `draining`, `too_many`.
     pub(super) async fn connect(self: &Rc<Self>, command: Connect) -> Result<Reply, WireError> {
         self.check_may_connect(&command)?;
         let identity = self
@@ -42,8 +43,11 @@ impl Session {
                 .map_err(|_| ErrorCode::Internal)?,
         };
         self.sign_on(&identity, session.id.as_str().into());
+        self.check_not_revoked_meanwhile(&identity)?;
         let interval = self.agree_on_ping_interval(command.ping_interval_ms);
         let subscriptions = self.subscribe_all(&identity, command.subscriptions).await;
+        let degraded = self.shard.node.lifecycle.is_degraded();
+        self.told_degraded.set(Some(degraded));
         Ok(Reply {
             connection: self.connection.to_string(),
             session,
@@ -54,6 +58,7 @@ impl Session {
             features: Vec::new(),
             limits: self.shard.node.limits,
             expires_in_ms: identity.expires_at.map(ms_until),
+            degraded,
             subscriptions,
         })
     }
@@ -79,6 +84,7 @@ impl Session {
         let entry = RollEntry {
             connection: self.connection,
             shard: self.shard.id,
+            since: clock::now(),
         };
         if let Some(user) = identity.user() {
             node.roll.add(user, entry);
@@ -100,6 +106,29 @@ impl Session {
             identity: Arc::clone(identity),
             session,
         });
+    }
+
+    /// A revocation looks for its user on the roll. It may have looked between this token's check and the entry there:
+    /// then it is found here.
+    fn check_not_revoked_meanwhile(&self, identity: &Identity) -> Result<(), WireError> {
+        fence(Ordering::SeqCst);
+        if !self.shard.node.auth.is_revoked(identity) {
+            return Ok(());
+        }
+        self.sign_off(false);
+        Err(ErrorCode::TokenRevoked.into())
+    }
+
+    /// Whether the connection's token was revoked. Subscriptions by tokens of their own end here, if those were.
+    pub fn is_revoked(&self) -> bool {
+        let Some(Connected { identity, .. }) = self.state.borrow().connected.clone() else {
+            return false;
+        };
+        let is_revoked = self.shard.node.auth.is_revoked(&identity);
+        if !is_revoked {
+            self.end_revoked();
+        }
+        is_revoked
     }
 
     /// The reverse of signing on. After a clean end the user leaves at once, else when its grace is over.
@@ -154,7 +183,7 @@ impl Session {
     /// Puts a new token in the old one's place.
     ///
     /// # Errors
-    /// `bad_token`, `token_expired`; `not_permitted` when it is another user's.
+    /// `bad_token`, `token_expired`, `token_revoked`; `not_permitted` when it is another user's.
     pub(super) fn refresh(&self, token: &str) -> Result<Refreshed, WireError> {
         let identity = self.shard.node.auth.verify_connect(Some(token), None)?;
         let mut state = self.state.borrow_mut();

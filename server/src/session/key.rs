@@ -1,8 +1,8 @@
 //! Keys that prove a session is one's own, without a table of sessions.
 //!
-//! A session's secret is an HMAC (RFC 2104, SHA-256) over its id and user under a key of this process. It can be
-//! checked anywhere the key is known, costs nothing to hold, and ends with the key: after a restart presence is
-//! empty anyway, and a session holds nothing else.
+//! A session's secret is an HMAC (RFC 2104, SHA-256) over its id and user under a key of this process, or one that all
+//! nodes share. It can be checked anywhere the key is known, costs nothing to hold, and ends with the key: after a
+//! restart of a single node presence is empty anyway, and a session holds nothing else.
 
 use std::sync::Arc;
 
@@ -29,7 +29,12 @@ impl SessionKeys {
     pub fn random() -> Result<Self, getrandom::Error> {
         let mut key = [0; 32];
         getrandom::fill(&mut key)?;
-        Ok(Self { key })
+        Ok(Self::from_bytes(key))
+    }
+
+    /// The same on every node that has these bytes, so that a session can be resumed on any of them.
+    pub fn from_bytes(key: [u8; 32]) -> Self {
+        Self { key }
     }
 
     /// A new session of this user.
@@ -46,7 +51,7 @@ impl SessionKeys {
         })
     }
 
-    /// Whether the key is one that this process gave to this user.
+    /// Whether the key is one that was given to this user.
     pub(super) fn is_genuine(&self, session: &SessionKey, user: Option<&str>) -> bool {
         session.id.len() <= 32
             && self
@@ -105,6 +110,13 @@ mod tests {
                 .unwrap()
                 .is_genuine(&session, Some("ann"))
         );
+    }
+
+    #[test]
+    fn nodes_with_one_key_know_each_others_sessions() {
+        let session = SessionKeys::from_bytes([7; 32]).issue(Some("ann")).unwrap();
+        assert!(SessionKeys::from_bytes([7; 32]).is_genuine(&session, Some("ann")));
+        assert!(!SessionKeys::from_bytes([8; 32]).is_genuine(&session, Some("ann")));
     }
 
     /// RFC 4231, test case 2 has a 4-byte key; ours are 32 bytes, so this is case 1's shape checked with zeros.

@@ -1,6 +1,7 @@
 //! A session's subscriptions: made and ended by the client, by a backend, or by the server.
 
 use std::cell::{Cell, RefCell};
+use std::ops::RangeInclusive;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Instant;
@@ -12,7 +13,7 @@ use parlor_protocol::{Alias, ChannelName, ErrorCode, WireError};
 
 use super::catch_up::CatchUp;
 use super::{Connected, Session};
-use crate::auth::{Grant, Identity};
+use crate::auth::Identity;
 use crate::commands::subscribe::{Recovery, Start, start};
 use crate::commands::{Caller, permitted};
 use crate::hub::{Channel, SubscriberKey};
@@ -29,6 +30,8 @@ pub(super) struct Subscription {
     pub(super) kind: Arc<ChannelKind>,
     pub(super) ephemerals_since: u64,
     pub(super) presence: bool,
+    /// What its own token allowed, if it needed one.
+    pub(super) token: Option<Arc<Identity>>,
     pub(super) stage: Cell<Stage>,
     /// What is to be replayed, until the task for it starts.
     pub(super) replay: RefCell<Option<CatchUp>>,
@@ -52,7 +55,8 @@ impl Session {
         caller: &Caller,
         command: Subscribe,
     ) -> Result<Subscribed, WireError> {
-        let caller = self.with_channel_token(caller, &command)?;
+        let token = self.channel_token(caller, &command)?;
+        let caller = with_token(caller, token.as_deref());
         let node = &self.shard.node;
         let (name, kind) = permitted(node, &caller, Verb::Subscribe, &command.channel)?;
         if command.presence && !kind.presence {
@@ -61,7 +65,7 @@ impl Session {
         if command.presence && !caller.identity.may(Verb::Presence, &name, &kind) {
             return Err(ErrorCode::NotPermitted.with("the identity may not see presence here"));
         }
-        let subscription = self.begin(&name, &kind, command.presence)?;
+        let subscription = self.begin(&name, &kind, command.presence, token)?;
         let may_read_history = caller.identity.may(Verb::History, &name, &kind);
         match start(
             node,
@@ -80,29 +84,19 @@ impl Session {
         }
     }
 
-    /// The subscription's own token adds its grants to the connection's.
-    fn with_channel_token(
+    /// What the subscription's own token allows.
+    fn channel_token(
         &self,
         caller: &Caller,
         command: &Subscribe,
-    ) -> Result<Caller, WireError> {
+    ) -> Result<Option<Arc<Identity>>, WireError> {
         let Some(token) = &command.token else {
-            return Ok(caller.clone());
+            return Ok(None);
         };
         let channel = ChannelName::parse(&command.channel)?;
-        let grants: Vec<Grant> =
-            self.shard
-                .node
-                .auth
-                .verify_subscription(token, &caller.identity, &channel)?;
-        let identity = Identity {
-            grants: [caller.identity.grants.clone(), grants].concat(),
-            ..(*caller.identity).clone()
-        };
-        Ok(Caller {
-            identity: Arc::new(identity),
-            ..caller.clone()
-        })
+        let auth = &self.shard.node.auth;
+        auth.verify_subscription(token, &caller.identity, &channel)
+            .map(Some)
     }
 
     /// Makes room in the tables, so that from here on nothing of the channel passes by.
@@ -111,6 +105,7 @@ impl Session {
         name: &ChannelName,
         kind: &Arc<ChannelKind>,
         presence: bool,
+        token: Option<Arc<Identity>>,
     ) -> Result<Rc<Subscription>, WireError> {
         let node = &self.shard.node;
         let mut state = self.state.borrow_mut();
@@ -132,6 +127,7 @@ impl Session {
             kind: Arc::clone(kind),
             ephemerals_since,
             presence,
+            token,
             stage: Cell::new(Stage::Joining),
             replay: RefCell::default(),
         });
@@ -258,26 +254,49 @@ impl Session {
         self.shard.release(unused);
     }
 
-    /// The server ends a subscription because its log and its reader no longer fit: subscribe again.
-    pub fn ask_to_resubscribe(&self, alias: Alias, reason: &str) {
-        self.end_by_server(reason, true, |subscription| {
-            subscription.channel.alias() == alias
-        });
+    /// The server ends a subscription because its log and its reader no longer fit: subscribe again. `lost` are the
+    /// offsets of events that had been acknowledged or delivered and are gone.
+    pub fn ask_to_resubscribe(
+        &self,
+        alias: Alias,
+        reason: &str,
+        lost: Option<RangeInclusive<u64>>,
+    ) {
+        let code = match lost {
+            Some(_) => push::UNSUBSCRIBED_LOST,
+            None => push::UNSUBSCRIBED_RESUBSCRIBE,
+        };
+        let end = End { code, reason, lost };
+        self.end_by_server(&end, |subscription| subscription.channel.alias() == alias);
     }
 
     /// A backend ends a subscription.
     pub fn unsubscribe_by_order(&self, channel: &ChannelName) {
-        self.end_by_server("ended by the application", false, |subscription| {
-            subscription.channel.name() == channel
-        });
+        let end = End {
+            code: push::UNSUBSCRIBED_BY_APPLICATION,
+            reason: "ended by the application",
+            lost: None,
+        };
+        self.end_by_server(&end, |subscription| subscription.channel.name() == channel);
     }
 
-    fn end_by_server(
-        &self,
-        reason: &str,
-        resubscribe: bool,
-        is_it: impl Fn(&Subscription) -> bool,
-    ) {
+    /// Ends the subscriptions whose own tokens were revoked.
+    pub(super) fn end_revoked(&self) {
+        let auth = &self.shard.node.auth;
+        let is_revoked = |subscription: &Subscription| {
+            let token = subscription.token.as_deref();
+            token.is_some_and(|token| auth.is_revoked(token))
+        };
+        let end = End {
+            code: push::UNSUBSCRIBED_REVOKED,
+            reason: "its token was revoked",
+            lost: None,
+        };
+        while self.end_by_server(&end, is_revoked) {}
+    }
+
+    /// Ends one subscription of which that is true. False when there is none.
+    fn end_by_server(&self, end: &End<'_>, is_it: impl Fn(&Subscription) -> bool) -> bool {
         let found = self
             .state
             .borrow()
@@ -285,49 +304,60 @@ impl Session {
             .values()
             .find(|subscription| is_it(subscription))
             .cloned();
-        let Some(subscription) = found else { return };
+        let Some(subscription) = found else {
+            return false;
+        };
         let name = subscription.channel.name().clone();
+        let resubscribe = end.code >= push::UNSUBSCRIBED_RESUBSCRIBE;
         self.end(&name);
         if !resubscribe {
             self.leave_presence(&subscription);
         }
-        let code = if resubscribe {
-            push::UNSUBSCRIBED_RESUBSCRIBE
-        } else {
-            push::UNSUBSCRIBED_BY_APPLICATION
-        };
         let notice = push::Unsubscribed {
             alias: subscription.channel.alias(),
             channel: name.to_string(),
-            code,
-            reason: reason.to_owned(),
+            code: end.code,
+            reason: end.reason.to_owned(),
             resubscribe,
+            lost_from: end.lost.as_ref().map(|lost| *lost.start()),
+            lost_to: end.lost.as_ref().map(|lost| *lost.end()),
         };
         self.outbox.push_reply(Frame::of_push(
             self.outbox.form(),
             &Push::Unsubscribed(notice),
         ));
+        true
     }
 
-    /// A backend subscribes the connection, by its own right.
-    pub async fn subscribe_by_order(self: &Rc<Self>, channel: &ChannelName) {
+    /// A backend subscribes the connection, by its own right. The subscription stands when this returns, so that an
+    /// order that ends it finds it; the client is told once the log was read.
+    pub fn subscribe_by_order(self: &Rc<Self>, channel: &ChannelName) {
         let Some(kind) = self.shard.node.kinds.of(channel).cloned() else {
             return;
         };
-        let Ok(subscription) = self.begin(channel, &kind, false) else {
+        let Ok(subscription) = self.begin(channel, &kind, false, None) else {
             return;
         };
-        match start(&self.shard.node, &subscription.channel, &kind, None, false).await {
+        let session = Rc::clone(self);
+        tokio::task::spawn_local(async move { session.start_by_order(&subscription).await });
+    }
+
+    async fn start_by_order(self: &Rc<Self>, subscription: &Rc<Subscription>) {
+        let node = &self.shard.node;
+        let channel = &subscription.channel;
+        match start(node, channel, &subscription.kind, None, false).await {
             Ok(start) => {
-                if let Ok(reply) = self.started(&subscription, start) {
+                if let Ok(reply) = self.started(subscription, start) {
                     self.outbox
                         .push_reply(Frame::of_push(self.outbox.form(), &Push::Subscribed(reply)));
                     // Not the others: a `connect` under way has not told its subscriptions yet.
-                    self.start_catching_up_in(&subscription);
+                    self.start_catching_up_in(subscription);
                 }
             }
+            // If it was ended meanwhile, another may stand in its place.
+            Err(_) if subscription.stage.get() == Stage::Ended => {}
             Err(_) => {
-                self.end(channel);
+                self.end(channel.name());
             }
         }
     }
@@ -345,5 +375,27 @@ impl Session {
             .iter()
             .for_each(|subscription| self.take_out(subscription));
         self.sign_off(clean);
+    }
+}
+
+/// Why the server ends a subscription. The code's range says whether to subscribe again.
+struct End<'a> {
+    code: u16,
+    reason: &'a str,
+    lost: Option<RangeInclusive<u64>>,
+}
+
+/// The caller, with what a subscription's own token adds.
+fn with_token(caller: &Caller, token: Option<&Identity>) -> Caller {
+    let Some(token) = token else {
+        return caller.clone();
+    };
+    let identity = Identity {
+        grants: [caller.identity.grants.clone(), token.grants.clone()].concat(),
+        ..(*caller.identity).clone()
+    };
+    Caller {
+        identity: Arc::new(identity),
+        ..caller.clone()
     }
 }

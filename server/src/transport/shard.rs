@@ -5,6 +5,7 @@
 use std::cell::{Cell, RefCell};
 use std::fmt;
 use std::net::TcpListener;
+use std::ops::RangeInclusive;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -17,6 +18,7 @@ use tokio::sync::Notify;
 use tracing::debug;
 
 use super::pending::{Pending, PendingPlace};
+use super::rounds::{self, Round, Rounds};
 use super::websocket::{self, Peer};
 use super::wheel::{TICK, Wheel};
 use super::{TransportConfig, accept};
@@ -54,6 +56,7 @@ pub struct Shard {
     pending: Rc<Pending>,
     is_draining: Cell<bool>,
     drain_bell: Notify,
+    rounds: Rounds,
 }
 
 /// Runs a shard on the calling thread until the node has drained.
@@ -99,6 +102,7 @@ impl Shard {
             pending: Rc::default(),
             is_draining: Cell::default(),
             drain_bell: Notify::new(),
+            rounds: Rounds::default(),
         }
     }
 
@@ -169,6 +173,15 @@ impl Shard {
         self.pending.tell_of_an_end();
     }
 
+    pub(super) fn rounds(&self) -> &Rounds {
+        &self.rounds
+    }
+
+    /// Every peer's key is below.
+    pub(super) fn peer_keys_end(&self) -> usize {
+        self.peers.borrow().capacity()
+    }
+
     pub(super) fn peer_at(&self, key: usize) -> Option<Rc<Peer>> {
         self.peers.borrow().get(key).cloned()
     }
@@ -203,7 +216,7 @@ impl Shard {
                 false
             }
             Advanced::EpochChanged => {
-                self.start_anew(alias, "the log began a new life");
+                self.start_anew_after_loss(alias);
                 false
             }
         }
@@ -218,14 +231,31 @@ impl Shard {
         metrics::add(&counters.ephemerals_dropped, tally.ephemerals_dropped);
     }
 
+    /// The log began a new life. Joins that are under way notice it by themselves.
+    fn start_anew_after_loss(&self, alias: Alias) {
+        let lost = {
+            let table = self.state.table.borrow();
+            let channel = table.channel(alias);
+            channel
+                .zip(table.delivered(alias))
+                .and_then(|(channel, delivered)| channel.lost(delivered.epoch))
+        };
+        let reason = match lost {
+            Some(_) => "the log lost events",
+            None => "the log began a new life",
+        };
+        self.start_anew(alias, reason, lost);
+    }
+
     /// The log and this shard's subscribers no longer fit: all subscribe again from their positions.
-    fn start_anew(&self, alias: Alias, reason: &str) {
+    fn start_anew(&self, alias: Alias, reason: &str, lost: Option<RangeInclusive<u64>>) {
         let connections = self.state.table.borrow().connections(alias);
         for peer in connections
             .into_iter()
             .filter_map(|connection| self.peer(connection))
         {
-            peer.session().ask_to_resubscribe(alias, reason);
+            peer.session()
+                .ask_to_resubscribe(alias, reason, lost.clone());
         }
         self.state.table.borrow_mut().restart(alias);
     }
@@ -239,6 +269,13 @@ impl Shard {
                     peer.tell_to_leave(code, None);
                 }
             }
+            Control::CheckToken { connection } => {
+                if let Some(peer) = self.peer(connection) {
+                    peer.check_token();
+                }
+            }
+            Control::CheckTokens => rounds::begin(self, Round::Tokens),
+            Control::TellStatus => rounds::begin(self, Round::Status),
             Control::Unsubscribe {
                 connection,
                 channel,
@@ -252,9 +289,7 @@ impl Shard {
                 channel,
             } => {
                 if let Some(peer) = self.peer(connection) {
-                    tokio::task::spawn_local(async move {
-                        peer.session().subscribe_by_order(&channel).await
-                    });
+                    peer.session().subscribe_by_order(&channel);
                 }
             }
         }
@@ -352,7 +387,7 @@ async fn read_lag(shard: Rc<Shard>, alias: Alias, after: u64) {
     if delivered {
         node.hub.nudge(&channel, shard.state.id);
     } else {
-        shard.start_anew(alias, "retention overtook the channel");
+        shard.start_anew(alias, "retention overtook the channel", None);
     }
 }
 

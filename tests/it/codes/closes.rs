@@ -5,7 +5,7 @@ use std::time::Duration;
 use parlor_protocol::command::{Command, Connect, Ping};
 use parlor_protocol::limits::FRAME_BYTES_MAX;
 use parlor_protocol::{CloseCode, Form};
-use parlor_tests::{At, Client, Goodbye, Token, blob, everywhere, publish};
+use parlor_tests::{API_KEY, At, Client, Goodbye, Server, Token, blob, everywhere, publish};
 use serde_json::json;
 
 use super::Case;
@@ -27,7 +27,7 @@ async fn provoke(at: At, code: CloseCode) -> Case<Goodbye> {
         CloseCode::ProtocolError => after_raw(at, &[0x81, 0x01, b'x']).await,
         CloseCode::BadUtf8 => after_raw(at, &[0x81, 0x81, 0, 0, 0, 0, 0xff]).await,
         CloseCode::WrongFrameType => {
-            let mut client = connected(at).await;
+            let (_server, mut client) = connected(at).await;
             match at.form {
                 Form::Json => client.send_binary(b"\x81\xa4ping\x80").await,
                 Form::MsgPack => client.send_text(r#"{"ping":{}}"#).await,
@@ -35,12 +35,12 @@ async fn provoke(at: At, code: CloseCode) -> Case<Goodbye> {
             client.goodbye().await
         }
         CloseCode::FrameTooLarge => {
-            let mut client = connected(at).await;
+            let (_server, mut client) = connected(at).await;
             client.send_bytes(vec![b' '; FRAME_BYTES_MAX + 1]).await;
             client.goodbye().await
         }
         CloseCode::BadFrame => {
-            let mut client = connected(at).await;
+            let (_server, mut client) = connected(at).await;
             // A string in JSON, and the byte that MessagePack never uses.
             client
                 .send_bytes(if at.form == Form::Json {
@@ -70,6 +70,15 @@ async fn provoke(at: At, code: CloseCode) -> Case<Goodbye> {
         CloseCode::TokenExpired | CloseCode::BadToken | CloseCode::ConnectRefused => {
             refused(at, code).await
         }
+        CloseCode::Revoked => {
+            let server = at.setup().with_tokens().start().await;
+            let mut ann = server.join_by_token(&Token::of("ann").sign()).await;
+            let backend = server.backend().with_key(API_KEY);
+            backend
+                .post("/v1/tokens/revoke", json!({ "user": "ann" }))
+                .await;
+            ann.goodbye().await
+        }
         CloseCode::Replaced => {
             let server = at.start().await;
             let mut old = server.join("ann").await;
@@ -95,12 +104,15 @@ async fn provoke(at: At, code: CloseCode) -> Case<Goodbye> {
     })
 }
 
-async fn connected(at: At) -> Client {
-    at.start().await.join("ann").await
+/// The server is kept until the close was seen: one that is dropped says that it drains.
+async fn connected(at: At) -> (Server, Client) {
+    let server = at.start().await;
+    let client = server.join("ann").await;
+    (server, client)
 }
 
 async fn after_raw(at: At, bytes: &[u8]) -> Goodbye {
-    let mut client = connected(at).await;
+    let (_server, mut client) = connected(at).await;
     client.send_raw(bytes).await;
     client.goodbye().await
 }

@@ -7,7 +7,7 @@ use parlor_protocol::command::{
 };
 use parlor_protocol::limits::{PAYLOAD_BYTES_MAX, TAGS_MAX};
 use parlor_protocol::{ErrorCode, Tags, WireError};
-use parlor_tests::{At, Token, blob, in_both_forms, json, publish, text};
+use parlor_tests::{API_KEY, At, Token, blob, in_both_forms, json, publish, text};
 
 use super::Case;
 
@@ -57,6 +57,19 @@ async fn provoke(at: At, code: ErrorCode) -> Case<WireError> {
             .await
         }
         ErrorCode::TokenExpired => connect(at, &Token::of("ann").ends_in(-1).sign()).await,
+        ErrorCode::TokenRevoked => {
+            let server = at.setup().with_tokens().start().await;
+            let backend = server.backend().with_key(API_KEY);
+            backend
+                .post("/v1/tokens/revoke", serde_json::json!({ "user": "ann" }))
+                .await;
+            let token = Some(Token::of("ann").sign());
+            let connect = Connect {
+                token,
+                ..Connect::default()
+            };
+            server.try_join(connect).await.1.unwrap_err()
+        }
         ErrorCode::BadKey => connect(at, "not-a-key-that-anybody-knows").await,
         ErrorCode::NotConnected => {
             let mut client = at.start().await.open().await;

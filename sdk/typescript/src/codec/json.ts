@@ -24,7 +24,7 @@ export const jsonCodec: Codec = {
 type JsonObject = Readonly<Record<string, unknown>>;
 
 const PUSH_NAMES: ReadonlySet<string> = new Set<PushName>([
-  "event", "advance", "presence", "subscribed", "unsubscribed", "token_expiring", "disconnect", "ping",
+  "event", "advance", "presence", "subscribed", "unsubscribed", "token_expiring", "status", "disconnect", "ping",
 ]);
 
 const REPLY_NAMES: ReadonlySet<string> = new Set<CommandName>([

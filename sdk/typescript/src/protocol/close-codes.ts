@@ -13,6 +13,7 @@ export const CLOSE_CODES = {
   flooding: 4005,
   token_expired: 4006,
   busy: 4007,
+  revoked: 4008,
   replaced: 4400,
   disconnected: 4401,
   bad_token: 4402,

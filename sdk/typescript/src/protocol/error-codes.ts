@@ -27,6 +27,7 @@ export const ERROR_CODES = {
   bad_token: 3000,
   token_expired: 3001,
   bad_key: 3002,
+  token_revoked: 3003,
 } as const;
 
 /** Whether the same command may succeed later. */

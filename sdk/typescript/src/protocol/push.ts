@@ -35,10 +35,19 @@ export interface Unsubscribed {
   readonly code: number;
   readonly reason: string;
   readonly resubscribe: boolean;
+  /** First and last offset of events that had been acknowledged or delivered and are gone. */
+  readonly lost_from?: number;
+  readonly lost_to?: number;
 }
 
 export interface TokenExpiring {
   readonly expires_in_ms: number;
+}
+
+/** How the server is. */
+export interface Status {
+  /** Publishes and new subscriptions may be refused for now; what exists stays, and nothing is lost. */
+  readonly degraded: boolean;
 }
 
 /** Why the connection ends; the code's range says what to do. */
@@ -57,6 +66,7 @@ export interface Pushes {
   subscribed: Subscribed;
   unsubscribed: Unsubscribed;
   token_expiring: TokenExpiring;
+  status: Status;
   disconnect: Disconnect;
   ping: Empty;
 }

@@ -29,6 +29,7 @@ export interface Connected {
   readonly features?: readonly string[];
   readonly limits: ConnectionLimits;
   readonly expires_in_ms?: number;
+  readonly degraded?: boolean;
   readonly subscriptions?: readonly SubscribeOutcome[];
 }
 

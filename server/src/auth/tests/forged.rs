@@ -203,6 +203,7 @@ fn a_remembered_token_expires_too() {
         info: None,
         grants: Vec::new(),
         expires_at: Some(Time(1)),
+        token: None,
     };
     auth.cache.insert(
         cache::hash(&token),

@@ -109,6 +109,7 @@ impl Core {
             &keys.dedup[1],
             &keys.words,
             &keys.members,
+            &keys.batches,
         ]
         .map(String::as_str);
         let mut last = partition.last();

@@ -47,7 +47,8 @@ var ERROR_CODES = {
 	not_found: 2015,
 	bad_token: 3e3,
 	token_expired: 3001,
-	bad_key: 3002
+	bad_key: 3002,
+	token_revoked: 3003
 };
 function isRetryable(code) {
 	return code >= 1e3 && code < 2e3;
@@ -224,6 +225,7 @@ var PUSH_NAMES = new Set([
 	"subscribed",
 	"unsubscribed",
 	"token_expiring",
+	"status",
 	"disconnect",
 	"ping"
 ]);
@@ -328,6 +330,7 @@ var CLOSE_CODES = {
 	flooding: 4005,
 	token_expired: 4006,
 	busy: 4007,
+	revoked: 4008,
 	replaced: 4400,
 	disconnected: 4401,
 	bad_token: 4402,
@@ -1105,6 +1108,7 @@ var Client = class extends Emitter {
 	#session;
 	#dedupWindowMs = DEDUP_WINDOW_MS;
 	#isConnected = false;
+	#degraded = false;
 	/** The subscriptions that the latest `connect` command carries. */
 	#carried = [];
 	#stopWaking = () => {
@@ -1187,6 +1191,7 @@ var Client = class extends Emitter {
 		this.#tokens.accepted(reply.expires_in_ms);
 		this.#calls.attach((command) => this.#connection.send([command]));
 		this.#subscriptions.settle(this.#carried, reply.subscriptions ?? []);
+		this.#told(reply.degraded);
 	}
 	#lost(verdict, reason) {
 		this.#isConnected = false;
@@ -1208,8 +1213,14 @@ var Client = class extends Emitter {
 	}
 	#push(push) {
 		if (push.name === "token_expiring") return void this.#refresh();
+		if (push.name === "status") return this.#told(push.body.degraded);
 		const made = this.#subscriptions.push(push);
 		if (made !== void 0) this.emit("subscribed", made);
+	}
+	#told(degraded = false) {
+		if (degraded === this.#degraded) return;
+		this.#degraded = degraded;
+		this.emit("degraded", degraded);
 	}
 	async #refresh() {
 		if (!this.#tokens.canRefresh) return;
@@ -1244,7 +1255,7 @@ var Client = class extends Emitter {
 		};
 	}
 };
-var TOKEN_FAULTS = new Set(["token_expired", "bad_token", "bad_key"]);
+var TOKEN_FAULTS = new Set(["token_expired", "token_revoked", "revoked", "bad_token", "bad_key"]);
 var PENDING_MAX = 1e3;
 var ASK_TIMEOUT_MS = 3e4;
 var DEDUP_WINDOW_SHARE = 0.9;

@@ -96,6 +96,13 @@ impl Peer {
         self.wake.notify_one();
     }
 
+    /// Sends the client away if its token was revoked.
+    pub(in crate::transport) fn check_token(&self) {
+        if self.session.is_revoked() {
+            self.tell_to_leave(CloseCode::Revoked, None);
+        }
+    }
+
     pub(super) fn told_to_leave(&self) -> Option<(CloseCode, Option<u64>)> {
         self.leaving.get()
     }

@@ -1,0 +1,58 @@
+//! Keeping house: what belongs to the process and to no shard. Presence's clock, the broker's health, the metrics listener.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use tracing::{info, warn};
+
+use crate::http;
+use crate::hub::{Control, Inbox};
+use crate::node::Node;
+use crate::transport::Listeners;
+
+/// How often the broker is asked how it is.
+const HEALTH_INTERVAL: Duration = Duration::from_millis(250);
+
+/// Goes on for ever.
+pub(super) async fn keep(node: Arc<Node>, metrics: Option<Listeners>) {
+    let metrics_node = Arc::clone(&node);
+    tokio::join!(tick_presence(&node), watch_health(&node), async move {
+        for socket in metrics.into_iter().flat_map(|listeners| listeners.sockets) {
+            if let Err(error) = http::serve_metrics(socket, Arc::clone(&metrics_node)).await {
+                warn!(%error, "The metrics listener failed.");
+            }
+        }
+    });
+}
+
+async fn tick_presence(node: &Node) {
+    loop {
+        match node.presence.next_tick() {
+            Some(due) => tokio::select! {
+                () = tokio::time::sleep_until(due.into()) => node.presence.tick(Instant::now()),
+                () = node.presence.rescheduled() => {}
+            },
+            None => node.presence.rescheduled().await,
+        }
+    }
+}
+
+/// Has the shards tell their clients when the broker's health changes.
+async fn watch_health(node: &Node) {
+    let mut ticks = tokio::time::interval(HEALTH_INTERVAL);
+    ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Skip);
+    let mut untold: Vec<Arc<Inbox>> = Vec::new();
+    loop {
+        ticks.tick().await;
+        let health = node.broker.health();
+        if node.lifecycle.set_degraded(health.is_err()) {
+            match health {
+                Ok(()) => info!("The broker is well again."),
+                Err(reason) => warn!(%reason, "The broker is not well; clients are told to stay."),
+            }
+            untold = node.hub.inboxes().to_vec();
+        }
+        // A shard whose inbox is full is told at a later tick: what counts is the state, not the change.
+        untold.retain(|inbox| inbox.order(Control::TellStatus).is_err());
+    }
+}

@@ -1,0 +1,176 @@
+//! A broker that fails when a test says so: as a Redis that is away, or that lost what it had acknowledged.
+
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, OnceLock};
+use std::time::Duration;
+
+use futures_util::FutureExt as _;
+use futures_util::future::{BoxFuture, ready};
+use parlor::app::Opened;
+use parlor::broker::embedded::EmbeddedConfig;
+use parlor::broker::{Append, Appended, Broker, Embedded, Error, LogPage, Read};
+use parlor::config::Config;
+use parlor::hub::{EphemeralBody, Hub};
+use parlor::kind::ChannelKind;
+use parlor_protocol::{ChannelName, Epoch, Position, Tag};
+use tokio::sync::watch;
+
+/// What a test does to its server's broker.
+#[derive(Debug)]
+pub struct Frailty {
+    down: AtomicBool,
+    /// Whether reading takes its time.
+    slow: watch::Sender<bool>,
+    /// How many readings wait.
+    waiting: watch::Sender<usize>,
+    hub: OnceLock<Arc<Hub>>,
+}
+
+impl Default for Frailty {
+    fn default() -> Self {
+        Self {
+            down: AtomicBool::new(false),
+            slow: watch::Sender::new(false),
+            waiting: watch::Sender::new(0),
+            hub: OnceLock::new(),
+        }
+    }
+}
+
+impl Frailty {
+    /// Everything fails from now on, with "try again".
+    pub fn fail(&self) {
+        self.down.store(true, Ordering::Relaxed);
+    }
+
+    /// Everything works again.
+    pub fn recover(&self) {
+        self.down.store(false, Ordering::Relaxed);
+    }
+
+    /// Readings wait until [`Frailty::go_on`].
+    pub fn hold_readings(&self) {
+        self.slow.send_replace(true);
+    }
+
+    /// Waits until a reading waits.
+    ///
+    /// # Panics
+    /// When none comes.
+    pub async fn until_held(&self) {
+        let mut waiting = self.waiting.subscribe();
+        let held = waiting.wait_for(|waiting| *waiting > 0);
+        crate::in_time("a reading to wait", held)
+            .await
+            .expect("the sender is here");
+    }
+
+    pub fn go_on(&self) {
+        self.slow.send_replace(false);
+    }
+
+    /// The channel's log begins a new life, without these entries of the old one.
+    ///
+    /// # Panics
+    /// Before the server started, and for what is no channel's name.
+    pub fn begin_new_life(&self, channel: &str, lost: Option<std::ops::RangeInclusive<u64>>) {
+        let top = Position {
+            epoch: Epoch(0xA11F),
+            offset: 0,
+            tag: Tag(0),
+        };
+        let name = ChannelName::parse(channel).expect("a name");
+        let hub = self.hub.get().expect("the server started");
+        hub.restart(&name, top, lost);
+    }
+
+    /// The embedded broker behind this frailty.
+    pub(crate) fn open(self: &Arc<Self>, config: &Config, hub: &Arc<Hub>) -> Opened {
+        let embedded = EmbeddedConfig {
+            data_dir: config.storage.data_dir.clone(),
+            ..EmbeddedConfig::default()
+        };
+        let broker = Embedded::open(embedded, Arc::clone(hub)).expect("an embedded broker");
+        // A second start on the same directory has a hub of its own.
+        let _first = self.hub.set(Arc::clone(hub));
+        let frail = Frail {
+            broker: Arc::new(broker),
+            frailty: Arc::clone(self),
+        };
+        Opened {
+            broker: Box::new(frail),
+            stats: None,
+        }
+    }
+
+    fn check(&self) -> Result<(), Error> {
+        match self.down.load(Ordering::Relaxed) {
+            true => Err(Error::Unavailable {
+                reason: "the test wants it".to_owned(),
+                retry_after: Duration::from_millis(100),
+            }),
+            false => Ok(()),
+        }
+    }
+}
+
+#[derive(Debug)]
+struct Frail {
+    broker: Arc<Embedded>,
+    frailty: Arc<Frailty>,
+}
+
+impl Broker for Frail {
+    fn append(&self, append: Append) -> BoxFuture<'static, Result<Appended, Error>> {
+        match self.frailty.check() {
+            Ok(()) => self.broker.append(append),
+            Err(error) => ready(Err(error)).boxed(),
+        }
+    }
+
+    fn join(
+        &self,
+        channel: &ChannelName,
+        kind: &Arc<ChannelKind>,
+    ) -> BoxFuture<'static, Result<Position, Error>> {
+        match self.frailty.check() {
+            Ok(()) => self.broker.join(channel, kind),
+            Err(error) => ready(Err(error)).boxed(),
+        }
+    }
+
+    fn broadcast(&self, channel: &ChannelName, body: EphemeralBody) {
+        if self.frailty.check().is_ok() {
+            self.broker.broadcast(channel, body);
+        }
+    }
+
+    fn leave(&self, channel: &ChannelName) {
+        self.broker.leave(channel);
+    }
+
+    fn read(&self, read: Read) -> BoxFuture<'static, Result<LogPage, Error>> {
+        if let Err(error) = self.frailty.check() {
+            return ready(Err(error)).boxed();
+        }
+        let page = self.broker.read(read);
+        let frailty = Arc::clone(&self.frailty);
+        async move {
+            frailty.waiting.send_modify(|waiting| *waiting += 1);
+            let mut slow = frailty.slow.subscribe();
+            // What it gives back is a lock, which must not be held over the next wait.
+            drop(slow.wait_for(|slow| !*slow).await);
+            frailty.waiting.send_modify(|waiting| *waiting -= 1);
+            page.await
+        }
+        .boxed()
+    }
+
+    fn health(&self) -> Result<(), String> {
+        self.frailty.check().map_err(|error| error.to_string())
+    }
+
+    fn shut_down(&self) {
+        self.broker.shut_down();
+    }
+}
