@@ -42,6 +42,15 @@ impl ChannelName {
         Self(Arc::from(name))
     }
 
+    /// A name as the server's own store holds it, reserved ones included; `None` when it is no name.
+    pub fn stored(raw: &str) -> Option<Self> {
+        let rest = raw.strip_prefix('$').unwrap_or(raw);
+        let is_name = !rest.is_empty()
+            && raw.len() <= CHANNEL_NAME_BYTES_MAX
+            && rest.bytes().all(is_name_byte);
+        is_name.then(|| Self(Arc::from(raw)))
+    }
+
     /// Whether the channel is one of the server's own.
     pub fn is_reserved(&self) -> bool {
         self.0.starts_with('$')

@@ -50,7 +50,12 @@ pub(crate) fn redis_cluster(settings: Settings) -> Subject {
     subject(&server.url(), settings, Durability::Memory, server)
 }
 
-fn subject<T: Send + Sync + 'static>(url: &str, settings: Settings, durability: Durability, server: Arc<T>) -> Subject {
+fn subject<T: Send + Sync + 'static>(
+    url: &str,
+    settings: Settings,
+    durability: Durability,
+    server: Arc<T>,
+) -> Subject {
     static NEXT: AtomicU64 = AtomicU64::new(0);
     let config = RedisConfig {
         url: url.parse().unwrap(),
@@ -64,5 +69,10 @@ fn subject<T: Send + Sync + 'static>(url: &str, settings: Settings, durability: 
     };
     let hub = Arc::new(Hub::new(SHARDS));
     let broker = Arc::new(Redis::open(config, Arc::clone(&hub)).unwrap());
-    Subject { broker, hub, kind: kind(durability, 100_000, Duration::from_secs(3_600)), _store: Some(server) }
+    Subject {
+        broker,
+        hub,
+        kind: kind(durability, 100_000, Duration::from_secs(3_600)),
+        _store: Some(server),
+    }
 }

@@ -100,6 +100,7 @@ impl Frailty {
         Opened {
             broker: Box::new(frail),
             stats: None,
+            secret: None,
         }
     }
 

@@ -162,14 +162,10 @@ impl Batch {
                     );
                 }
                 Item::Ephemeral { words, body } => {
-                    command.arg("E")
-                        .arg(words)
-                        .arg(&body[..]);
+                    command.arg("E").arg(words).arg(&body[..]);
                 }
                 Item::Heartbeat { words } => {
-                    command.arg("H")
-                        .arg(words)
-                        .arg("");
+                    command.arg("H").arg(words).arg("");
                 }
             }
         }

@@ -46,9 +46,8 @@ impl Fault {
         Some(match name {
             "MOVED" | "READONLY" | "UNBLOCKED" => Self::Elsewhere(text),
             // NOREPLICAS is normal for a moment after a promotion: the replicas have not spoken to the new primary.
-            "NOREPLICAS" | "ASK" | "TRYAGAIN" | "LOADING" | "MASTERDOWN" | "CLUSTERDOWN" | "BUSY" => {
-                Self::Passing(text)
-            }
+            "NOREPLICAS" | "ASK" | "TRYAGAIN" | "LOADING" | "MASTERDOWN" | "CLUSTERDOWN"
+            | "BUSY" => Self::Passing(text),
             "OOM" | "MISCONF" => Self::NoWrites(text),
             "NOPERM" | "NOAUTH" | "WRONGPASS" => Self::Denied(text),
             _ => return None,
@@ -126,11 +125,7 @@ mod tests {
                 false,
             ),
             ("MISCONF Errors writing to the AOF file", false, false),
-            (
-                "NOREPLICAS Not enough good replicas to write.",
-                false,
-                true,
-            ),
+            ("NOREPLICAS Not enough good replicas to write.", false, true),
             ("NOPERM this user has no permissions", true, true),
             ("WRONGTYPE Operation against a key", false, false),
         ] {

@@ -16,7 +16,11 @@ pub(super) struct StreamHead {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum What<'a> {
     /// An event of a channel's log.
-    Logged { channel: ChannelName, place: Place, origin: &'a str },
+    Logged {
+        channel: ChannelName,
+        place: Place,
+        origin: &'a str,
+    },
     /// An event that is not logged: the words and the body are its own.
     Ephemeral(&'a str),
     /// A node lives: its words.
@@ -24,7 +28,11 @@ pub(super) enum What<'a> {
     /// The partition has a new generation; channels from before the floor begin a new life.
     Generation { generation: u64, floor: u64 },
     /// A channel lost entries up to this offset and begins a new life from `top`.
-    NewLife { channel: ChannelName, top: Position, lost_to: u64 },
+    NewLife {
+        channel: ChannelName,
+        top: Position,
+        lost_to: u64,
+    },
     /// Of a kind that this build does not know.
     Unknown,
 }
@@ -42,7 +50,10 @@ impl StreamHead {
     /// `None` when it is not a head of this version: "B1 tag prev".
     pub(super) fn parse(raw: &str) -> Option<Self> {
         let (tag_, prev) = raw.strip_prefix("B1 ")?.split_once(' ')?;
-        Some(Self { tag: tag(tag_)?, prev: tag(prev)? })
+        Some(Self {
+            tag: tag(tag_)?,
+            prev: tag(prev)?,
+        })
     }
 }
 
@@ -122,16 +133,32 @@ fn logged(raw: &str) -> Option<What<'_>> {
     let channel = channel(words.next()?)?;
     let offset = words.next()?.parse().ok()?;
     let epoch = Epoch(hex(words.next()?)?);
-    let position = Position { epoch, offset, tag: tag(words.next()?)? };
+    let position = Position {
+        epoch,
+        offset,
+        tag: tag(words.next()?)?,
+    };
     let time = Time(words.next()?.parse().ok()?);
     let seq = words.next()?.parse().ok()?;
-    let place = Place { position, seq, prev: tag(words.next()?)?, time };
-    Some(What::Logged { channel, place, origin: words.next().unwrap_or("") })
+    let place = Place {
+        position,
+        seq,
+        prev: tag(words.next()?)?,
+        time,
+    };
+    Some(What::Logged {
+        channel,
+        place,
+        origin: words.next().unwrap_or(""),
+    })
 }
 
 fn generation(raw: &str) -> Option<What<'_>> {
     let (generation, floor) = raw.split_once(' ')?;
-    Some(What::Generation { generation: generation.parse().ok()?, floor: floor.parse().ok()? })
+    Some(What::Generation {
+        generation: generation.parse().ok()?,
+        floor: floor.parse().ok()?,
+    })
 }
 
 fn new_life(raw: &str) -> Option<What<'_>> {
@@ -139,8 +166,16 @@ fn new_life(raw: &str) -> Option<What<'_>> {
     let channel = channel(words.next()?)?;
     let epoch = Epoch(hex(words.next()?)?);
     let offset = words.next()?.parse().ok()?;
-    let top = Position { epoch, offset, tag: tag(words.next()?)? };
-    Some(What::NewLife { channel, top, lost_to: words.next()?.parse().ok()? })
+    let top = Position {
+        epoch,
+        offset,
+        tag: tag(words.next()?)?,
+    };
+    Some(What::NewLife {
+        channel,
+        top,
+        lost_to: words.next()?.parse().ok()?,
+    })
 }
 
 /// The head of a log's entry: tag, the tag before, time, seq. Its offset is the entry's id, its epoch the channel's.
@@ -171,7 +206,7 @@ pub(super) fn to_hex(value: u64) -> String {
 }
 
 fn channel(raw: &str) -> Option<ChannelName> {
-    ChannelName::parse(raw).ok()
+    ChannelName::stored(raw)
 }
 
 #[cfg(test)]
@@ -185,7 +220,13 @@ mod tests {
     #[test]
     fn the_head_of_a_streams_entry_is_a_link_of_a_chain() {
         let head = StreamHead::parse("B1 00000000000000aa 00000000000000bb");
-        assert_eq!(head, Some(StreamHead { tag: Tag(0xaa), prev: Tag(0xbb) }));
+        assert_eq!(
+            head,
+            Some(StreamHead {
+                tag: Tag(0xaa),
+                prev: Tag(0xbb)
+            })
+        );
         for broken in ["", "B1", "B1 zz yy", "B2 00000000000000aa 00000000000000bb"] {
             assert_eq!(StreamHead::parse(broken), None, "{broken}");
         }
@@ -202,11 +243,29 @@ mod tests {
             frame("Z whatever", "body"),
         ]
         .concat();
-        let frames: Vec<_> = FramesOf::new(bytes.as_bytes()).map(Result::unwrap).collect();
-        let What::Logged { channel, place, origin } = &frames[0].0 else { panic!("{frames:?}") };
-        assert_eq!((channel.as_str(), place.position.offset, place.seq, *origin), ("room", 7, 5, "n/1"));
+        let frames: Vec<_> = FramesOf::new(bytes.as_bytes())
+            .map(Result::unwrap)
+            .collect();
+        let What::Logged {
+            channel,
+            place,
+            origin,
+        } = &frames[0].0
+        else {
+            panic!("{frames:?}")
+        };
+        assert_eq!(
+            (channel.as_str(), place.position.offset, place.seq, *origin),
+            ("room", 7, 5, "n/1")
+        );
         assert_eq!(&bytes[frames[0].1.clone()], "body");
-        assert_eq!(frames[1].0, What::Generation { generation: 3, floor: 2 });
+        assert_eq!(
+            frames[1].0,
+            What::Generation {
+                generation: 3,
+                floor: 2
+            }
+        );
         assert_eq!(frames[2].0, What::Heartbeat("node 1"));
         assert!(matches!(frames[3].0, What::NewLife { lost_to: 9, .. }));
         assert_eq!(frames[4].0, What::Unknown, "a later kind is passed over");
@@ -214,12 +273,21 @@ mod tests {
 
     #[test]
     fn bytes_that_are_no_frames_end_the_entry() {
-        let whole = frame("L room 7 00000000000000cc 00000000000000aa 1 5 00000000000000dd -", "body");
+        let whole = frame(
+            "L room 7 00000000000000cc 00000000000000aa 1 5 00000000000000dd -",
+            "body",
+        );
         for end in 1..whole.len() {
             let read: Vec<_> = FramesOf::new(&whole.as_bytes()[..end]).collect();
             assert_eq!(read, [Err(NotAFrame)], "cut at {end}");
         }
-        assert_eq!(FramesOf::new(b"99999999999999999999 1 x").next(), Some(Err(NotAFrame)));
-        assert_eq!(FramesOf::new(b"18446744073709551615 1 x").next(), Some(Err(NotAFrame)));
+        assert_eq!(
+            FramesOf::new(b"99999999999999999999 1 x").next(),
+            Some(Err(NotAFrame))
+        );
+        assert_eq!(
+            FramesOf::new(b"18446744073709551615 1 x").next(),
+            Some(Err(NotAFrame))
+        );
     }
 }

@@ -77,12 +77,18 @@ impl Core {
         let link = self.links.get(Purpose::Read, partition.keys.slot).await?;
         let mut command = redis::cmd("GET");
         command.arg(&partition.keys.meta);
-        let answer = link.query(&command).await.map_err(Fault::from).inspect_err(|fault| {
-            if fault.needs_new_link() {
-                self.links.drop_link(&link, fault);
-            }
-        })?;
-        text(&answer).and_then(end_in).ok_or_else(|| Fault::Passing("the partition has no meta".to_owned()))
+        let answer = link
+            .query(&command)
+            .await
+            .map_err(Fault::from)
+            .inspect_err(|fault| {
+                if fault.needs_new_link() {
+                    self.links.drop_link(&link, fault);
+                }
+            })?;
+        text(&answer)
+            .and_then(end_in)
+            .ok_or_else(|| Fault::Passing("the partition has no meta".to_owned()))
     }
 
     /// Starts the partition's tail where its stream ends, unless it runs.

@@ -265,7 +265,9 @@ async fn read(core: &Arc<Core>, reader: &Reader, link: &Link) -> Result<bool, Fa
     for (_, cursor) in &followed {
         command.arg(format!("{}-0", cursor.pseq));
     }
-    let Value::Array(streams) = link.query(&command).await? else { return Ok(false) };
+    let Value::Array(streams) = link.query(&command).await? else {
+        return Ok(false);
+    };
     let mut lag = 0;
     for stream in streams {
         let Value::Array(mut parts) = stream else {
@@ -312,9 +314,15 @@ async fn take_all(
 
 /// Delivers one entry. `None` when it is not the next.
 fn take(core: &Core, partition: &Partition, raw: Value) -> Option<()> {
-    let Value::Array(mut parts) = raw else { return None };
-    let (Value::Array(mut pair), id) = (parts.pop()?, parts.pop()?) else { return None };
-    let (Value::BulkString(body), head) = (pair.pop()?, pair.pop()?) else { return None };
+    let Value::Array(mut parts) = raw else {
+        return None;
+    };
+    let (Value::Array(mut pair), id) = (parts.pop()?, parts.pop()?) else {
+        return None;
+    };
+    let (Value::BulkString(body), head) = (pair.pop()?, pair.pop()?) else {
+        return None;
+    };
     let pseq: u64 = text(&id)?.split('-').next()?.parse().ok()?;
     let cursor = partition.tail()?;
     let head = StreamHead::parse(text(&head)?)?;
@@ -334,7 +342,11 @@ fn take(core: &Core, partition: &Partition, raw: Value) -> Option<()> {
 
 fn deliver(core: &Core, partition: &Partition, cursor: Cursor, what: What<'_>, body: Bytes) {
     match what {
-        What::Logged { channel, place, origin } => log(core, partition, cursor, channel, place, origin, &body),
+        What::Logged {
+            channel,
+            place,
+            origin,
+        } => log(core, partition, cursor, channel, place, origin, &body),
         What::Ephemeral(words) => pass_on(core, words, &body),
         What::Heartbeat(words) => heartbeat(core, partition, words),
         What::Generation { generation, floor } => {
@@ -342,7 +354,11 @@ fn deliver(core: &Core, partition: &Partition, cursor: Cursor, what: What<'_>, b
                 partition.want_resync();
             }
         }
-        What::NewLife { channel, top, lost_to } => core.begin_new_life(&channel, top, lost_to),
+        What::NewLife {
+            channel,
+            top,
+            lost_to,
+        } => core.begin_new_life(&channel, top, lost_to),
         What::Unknown => {}
     }
 }
