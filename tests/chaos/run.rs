@@ -30,6 +30,8 @@ pub(crate) struct Row {
     pub(crate) promises: Promises,
     /// After everything healed, publishes work again through every node within this time.
     pub(crate) back_within: Duration,
+    /// Whether rosters are held against the truth.
+    pub(crate) rosters: bool,
     pub(crate) script: fn(&mut Scene),
 }
 
@@ -118,7 +120,7 @@ pub(crate) fn play(row: &Row, seed: Seed) -> Summary {
     (row.script)(&mut scene);
     end::heal(&scene, row.back_within);
     end::quiesce(&scene);
-    end::compare(&scene);
+    end::compare(&scene, row.rosters);
     let recording = scene.recorder.recording();
     Summary {
         findings: checker::check(&recording, &row.promises),

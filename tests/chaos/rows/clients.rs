@@ -21,6 +21,7 @@ fn row(name: &'static str, scale: Scale, script: fn(&mut Scene)) -> Row {
         scale,
         promises: Promises::strict(),
         back_within: Duration::from_secs(10),
+        rosters: true,
         script,
     }
 }

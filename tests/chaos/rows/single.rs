@@ -16,6 +16,7 @@ fn row(name: &'static str, script: fn(&mut Scene)) -> Row {
         // What is kept in memory ends with the process.
         promises: Promises::strict().may_lose(&["memory:"]),
         back_within: Duration::from_secs(10),
+        rosters: true,
         script,
     }
 }

@@ -110,11 +110,13 @@ fn wait_until_seen(scene: &Scene, sentinels: &[(Name, Name)]) {
 }
 
 /// Asks every node for its histories and rosters.
-pub(super) fn compare(scene: &Scene) {
+pub(super) fn compare(scene: &Scene, rosters: bool) {
     scene.workload.order(Phase::Parting);
-    rosters_become(scene, ROSTERS_WITHIN, |channel| {
-        scene.workload.stay_in(channel)
-    });
+    if rosters {
+        rosters_become(scene, ROSTERS_WITHIN, |channel| {
+            scene.workload.stay_in(channel)
+        });
+    }
     for channel in &scene.workload.channels {
         for node in &scene.stage.nodes {
             let history = scene.workload.block_on(history(node, channel));

@@ -209,11 +209,18 @@ impl Follower {
                 what: format!("{by} got a bad frame: {error}"),
             },
             ClientEvent::Disconnected { code, .. } => Fact::Disconnected { by, code },
+            ClientEvent::Lost { channel, from, to } => Fact::ToldLost {
+                by,
+                channel,
+                from,
+                to,
+            },
             ClientEvent::Connected(_)
             | ClientEvent::ConnectRefused(_)
             | ClientEvent::Farewell(_)
             | ClientEvent::Presence { .. }
             | ClientEvent::Reply { .. }
+            | ClientEvent::Status(_)
             | ClientEvent::TokenExpiring { .. } => return,
         };
         self.part.recorder.note(fact);
