@@ -16,6 +16,7 @@ use super::fault::Fault;
 use super::link::Link;
 use super::stats::RedisStats;
 use super::topology::Topology;
+use crate::planted::{self, Bug};
 
 /// What a link is for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -152,6 +153,9 @@ impl Links {
             Err(fault) => {
                 debug!(%address, %fault, "Unable to connect to Redis.");
                 self.topology.forget();
+                if planted::has(Bug::WedgeAfterRefusedDial) {
+                    std::future::pending().await
+                }
             }
         }
         dialled
