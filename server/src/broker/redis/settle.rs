@@ -20,6 +20,7 @@ use super::partition::{Cursor, Known, Partition, Settled};
 use super::scripts::{SETTLE, VERIFY};
 use super::stats::add;
 use crate::broker::random;
+use crate::planted::{self, Bug};
 
 /// How long the verdict waits for nodes that have not spoken.
 const MISSING_AFTER: Duration = Duration::from_millis(500);
@@ -111,7 +112,10 @@ impl Core {
             &keys.batches,
         ]
         .map(String::as_str);
-        let last = partition.last();
+        let mut last = partition.last();
+        if planted::has(Bug::ReuseOffsets) {
+            last.pseq = 0;
+        }
         let (generation, _) = partition.highest();
         let live = self.roster.live();
         let sure = self.roster.is_sure();
