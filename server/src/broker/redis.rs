@@ -94,7 +94,14 @@ impl Redis {
                 .spawn(|| runtime.block_on(startup::check(&config)))
                 .join()
         });
-        let agreed = agreed.unwrap_or_else(|panic| std::panic::resume_unwind(panic))?;
+        let agreed = match agreed.unwrap_or_else(|panic| std::panic::resume_unwind(panic)) {
+            Ok(agreed) => agreed,
+            Err(error) => {
+                // The caller may stand inside a runtime, where another must not be waited for.
+                runtime.shutdown_background();
+                return Err(error);
+            }
+        };
         let core = Arc::new(build(
             config,
             hub,

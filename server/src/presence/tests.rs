@@ -7,3 +7,7 @@ mod paging;
 mod replay;
 mod threads;
 mod world;
+
+pub(super) use cluster::{Registry, Told};
+pub(super) use replay::Random;
+pub(super) use world::{channel, json};

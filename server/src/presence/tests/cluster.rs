@@ -6,3 +6,5 @@ mod registry;
 mod resumes;
 mod rosters;
 mod storms;
+
+pub(crate) use registry::{Registry, Told};
