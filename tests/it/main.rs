@@ -27,6 +27,7 @@ mod limits;
 mod liveness;
 mod outage;
 mod presence;
+mod presence_nodes;
 mod promises;
 mod publish;
 mod raw_http;
