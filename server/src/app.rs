@@ -68,11 +68,14 @@ pub async fn run(
     run_over(open_embedded, config, stop, ready).await
 }
 
-/// A broker, and the counters that the metrics page shows of it.
+/// A broker, and what comes with it.
 #[derive(Debug)]
 pub struct Opened {
     pub broker: Box<dyn Broker>,
+    /// The counters that the metrics page shows of it.
     pub stats: Option<Arc<Stats>>,
+    /// What nodes that share the broker make session keys with; none: this process's own.
+    pub session_secret: Option<[u8; 32]>,
 }
 
 /// The same over the broker that `open` gives: tests bring one that fails when they want it.
@@ -86,7 +89,13 @@ pub async fn run_over(
     ready: impl FnOnce(Addresses),
 ) -> Result<(), Error> {
     let drain_window = config.transport.drain_window;
-    let node = build(&config, open)?;
+    let hub = Arc::new(Hub::new(config.shards));
+    let opened = open(&config, &hub)?;
+    let keys = match opened.session_secret {
+        Some(secret) => SessionKeys::from_bytes(secret),
+        None => SessionKeys::random().map_err(|_| Error::Randomness)?,
+    };
+    let node = build(&config, hub, opened)?;
     let others = tokio::spawn({
         let node = Arc::clone(&node);
         async move { node.follow_others().await }
@@ -105,7 +114,7 @@ pub async fn run_over(
         http: address,
         metrics: metrics_listener.as_ref().map(|listener| listener.address),
     };
-    let mut ended = start_shards(&config, &node, sockets)?;
+    let mut ended = start_shards(&config, &node, &keys, sockets)?;
     let house = tokio::spawn(house::keep(Arc::clone(&node), metrics_listener));
     info!(address = %addresses.http, shards = config.shards, "Listening.");
     ready(addresses);
@@ -134,15 +143,12 @@ fn open_embedded(config: &Config, hub: &Arc<Hub>) -> Result<Opened, Error> {
     Ok(Opened {
         broker: Box::new(broker),
         stats,
+        session_secret: None,
     })
 }
 
-fn build(
-    config: &Config,
-    open: impl FnOnce(&Config, &Arc<Hub>) -> Result<Opened, Error>,
-) -> Result<Arc<Node>, Error> {
-    let hub = Arc::new(Hub::new(config.shards));
-    let Opened { broker, stats } = open(config, &hub)?;
+fn build(config: &Config, hub: Arc<Hub>, opened: Opened) -> Result<Arc<Node>, Error> {
+    let Opened { broker, stats, .. } = opened;
     let metrics = Arc::new(Metrics::new(config.shards));
     if let Some(stats) = stats {
         read_broker_figures(&metrics, &stats);
@@ -231,10 +237,10 @@ fn http_config(config: &Config) -> HttpConfig {
 fn start_shards(
     config: &Config,
     node: &Arc<Node>,
+    keys: &SessionKeys,
     sockets: Vec<TcpListener>,
 ) -> Result<mpsc::Receiver<ShardId>, Error> {
     let (tell, ended) = mpsc::channel(config.shards);
-    let keys = SessionKeys::random().map_err(|_| Error::Randomness)?;
     let router = http::router(Arc::clone(node), http_config(config));
     let mut sockets = sockets.into_iter();
     for index in 0..config.shards {
@@ -264,6 +270,7 @@ fn start_shards(
 /// Nobody may be served before this node knows what was revoked: a token that is refused elsewhere would be good here.
 async fn learn_from_others(node: &Node) {
     tokio::join!(node.revocations.reload(), node.orders.reload());
+    house::until_well(node).await;
 }
 
 /// Sends everybody away over the drain window, and waits for the shards to end.

@@ -100,6 +100,7 @@ impl Frailty {
         Opened {
             broker: Box::new(frail),
             stats: None,
+            session_secret: None,
         }
     }
 

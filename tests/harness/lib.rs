@@ -25,6 +25,7 @@ mod redis;
 mod say;
 mod seed;
 mod server;
+mod shared;
 mod token;
 
 pub use backend::Backend;

@@ -143,7 +143,7 @@ pub(super) fn to_hex(value: u64) -> String {
 }
 
 fn channel(raw: &str) -> Option<ChannelName> {
-    ChannelName::parse(raw).ok()
+    ChannelName::parse_stored(raw).ok()
 }
 
 #[cfg(test)]

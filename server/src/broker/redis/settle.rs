@@ -269,7 +269,8 @@ impl Core {
             return;
         }
         add(&self.stats.epoch_changes, 1);
-        self.hub.restart(channel, top);
+        let lost = (lost_to > top.offset).then(|| top.offset + 1..=lost_to);
+        self.hub.restart(channel, top, lost);
     }
 }
 
