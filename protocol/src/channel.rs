@@ -30,29 +30,22 @@ impl ChannelName {
         Ok(Self(Arc::from(raw)))
     }
 
-    /// A name as a store gives it back: a client's, or one of the server's own.
-    ///
-    /// # Errors
-    /// `bad_channel` when it is neither.
-    pub fn parse_stored(raw: &str) -> Result<Self, WireError> {
-        if raw.len() > CHANNEL_NAME_BYTES_MAX {
-            return Self::parse(raw);
-        }
-        match raw.strip_prefix('$') {
-            Some(rest) if !rest.is_empty() && rest.bytes().all(is_name_byte) => {
-                Ok(Self(Arc::from(raw)))
-            }
-            _ => Self::parse(raw),
-        }
-    }
-
     /// A name of the server's own: `$` and then bytes of the alphabet. No client can name such a channel.
     ///
     /// # Panics
     /// When it is not one: these names stand in the code.
     pub fn reserved(name: &'static str) -> Self {
-        let parsed = Self::parse_stored(name).ok().filter(Self::is_reserved);
+        let parsed = Self::stored(name).filter(Self::is_reserved);
         parsed.expect("a reserved name is `$` and bytes of the alphabet")
+    }
+
+    /// A name as the server's own store holds it, reserved ones included; `None` when it is no name.
+    pub fn stored(raw: &str) -> Option<Self> {
+        let rest = raw.strip_prefix('$').unwrap_or(raw);
+        let is_name = !rest.is_empty()
+            && raw.len() <= CHANNEL_NAME_BYTES_MAX
+            && rest.bytes().all(is_name_byte);
+        is_name.then(|| Self(Arc::from(raw)))
     }
 
     /// Whether the channel is one of the server's own.

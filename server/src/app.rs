@@ -6,7 +6,6 @@
 use std::io;
 use std::net::{SocketAddr, TcpListener};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
 use std::thread;
 use std::time::Duration;
 
@@ -16,20 +15,22 @@ use tokio::sync::mpsc;
 use tracing::{error, info, warn};
 
 use crate::auth::{self, Auth};
-use crate::broker::embedded::{COMMIT_SECONDS, Commits, EmbeddedConfig, OpenError, Stats};
-use crate::broker::{Broker, Embedded};
+use crate::broker::embedded::OpenError;
 use crate::config::Config;
 use crate::http::{self, HttpConfig};
 use crate::hub::{Control, Hub, ShardId};
 use crate::kind::Durability;
-use crate::metrics::{Histogram, Metrics, NodeMetric};
+use crate::metrics::{Metrics, NodeMetric};
 use crate::node::{Lifecycle, Node, Roll};
 use crate::presence::{Presence, PresenceConfig};
 use crate::session::SessionKeys;
 use crate::transport::websocket::Origins;
 use crate::transport::{self, BindError, Listeners, ShardSetup, TransportConfig};
 
+mod brokers;
 mod house;
+
+pub use brokers::{BrokerStats, Opened};
 
 /// After the drain window, how long connections may take to hear their goodbye before the process ends anyway.
 const DRAIN_GRACE: Duration = Duration::from_secs(5);
@@ -49,6 +50,8 @@ pub enum Error {
     #[error(transparent)]
     Storage(#[from] OpenError),
     #[error(transparent)]
+    Redis(#[from] crate::broker::redis::OpenError),
+    #[error(transparent)]
     Bind(#[from] BindError),
     #[error("unable to start; {0}")]
     Io(#[from] io::Error),
@@ -65,17 +68,7 @@ pub async fn run(
     stop: impl Future<Output = ()>,
     ready: impl FnOnce(Addresses),
 ) -> Result<(), Error> {
-    run_over(open_embedded, config, stop, ready).await
-}
-
-/// A broker, and what comes with it.
-#[derive(Debug)]
-pub struct Opened {
-    pub broker: Box<dyn Broker>,
-    /// The counters that the metrics page shows of it.
-    pub stats: Option<Arc<Stats>>,
-    /// What nodes that share the broker make session keys with; none: this process's own.
-    pub session_secret: Option<[u8; 32]>,
+    run_over(brokers::open, config, stop, ready).await
 }
 
 /// The same over the broker that `open` gives: tests bring one that fails when they want it.
@@ -89,13 +82,7 @@ pub async fn run_over(
     ready: impl FnOnce(Addresses),
 ) -> Result<(), Error> {
     let drain_window = config.transport.drain_window;
-    let hub = Arc::new(Hub::new(config.shards));
-    let opened = open(&config, &hub)?;
-    let keys = match opened.session_secret {
-        Some(secret) => SessionKeys::from_bytes(secret),
-        None => SessionKeys::random().map_err(|_| Error::Randomness)?,
-    };
-    let node = build(&config, hub, opened)?;
+    let (node, keys) = build(&config, open)?;
     let others = tokio::spawn({
         let node = Arc::clone(&node);
         async move { node.follow_others().await }
@@ -137,21 +124,19 @@ async fn shut_down(node: Arc<Node>) -> Result<(), Error> {
     Ok(())
 }
 
-fn open_embedded(config: &Config, hub: &Arc<Hub>) -> Result<Opened, Error> {
-    let broker = Embedded::open(storage(config), Arc::clone(hub))?;
-    let stats = Some(Arc::clone(broker.stats()));
-    Ok(Opened {
-        broker: Box::new(broker),
+fn build(
+    config: &Config,
+    open: impl FnOnce(&Config, &Arc<Hub>) -> Result<Opened, Error>,
+) -> Result<(Arc<Node>, SessionKeys), Error> {
+    let hub = Arc::new(Hub::new(config.shards));
+    let Opened {
+        broker,
         stats,
-        session_secret: None,
-    })
-}
-
-fn build(config: &Config, hub: Arc<Hub>, opened: Opened) -> Result<Arc<Node>, Error> {
-    let Opened { broker, stats, .. } = opened;
+        secret,
+    } = open(config, &hub)?;
     let metrics = Arc::new(Metrics::new(config.shards));
     if let Some(stats) = stats {
-        read_broker_figures(&metrics, &stats);
+        brokers::read_figures(&metrics, &stats);
     }
     let (orders, revocations) = Node::reserved(revocations_durability(config));
     let node = Arc::new(Node {
@@ -168,24 +153,18 @@ fn build(config: &Config, hub: Arc<Hub>, opened: Opened) -> Result<Arc<Node>, Er
         hub,
     });
     read_node_figures(&node);
-    Ok(node)
+    let keys = match secret {
+        Some(secret) => SessionKeys::from_bytes(secret),
+        None => SessionKeys::random().map_err(|_| Error::Randomness)?,
+    };
+    Ok((node, keys))
 }
 
 /// A server that keeps nothing keeps no revocations either: its tokens' keys are for trying things out.
 fn revocations_durability(config: &Config) -> Durability {
-    match config.storage.data_dir {
-        Some(_) => Durability::Disk,
-        None => Durability::Memory,
-    }
-}
-
-fn storage(config: &Config) -> EmbeddedConfig {
-    EmbeddedConfig {
-        data_dir: config.storage.data_dir.clone(),
-        disk_bytes_max: config.storage.disk_bytes_max,
-        memory_bytes_max: config.storage.memory_bytes_max,
-        dedup_window: Duration::from_millis(limits::DEDUP_WINDOW_MS),
-        ..EmbeddedConfig::default()
+    match (&config.redis, &config.storage.data_dir) {
+        (None, None) => Durability::Memory,
+        (Some(_), _) | (None, Some(_)) => Durability::Disk,
     }
 }
 
@@ -307,36 +286,4 @@ fn read_node_figures(node: &Arc<Node>) {
     read(NodeMetric::BrokerHealthy, |node| {
         u64::from(node.broker.health().is_ok())
     });
-}
-
-fn read_broker_figures(metrics: &Metrics, stats: &Arc<Stats>) {
-    let read = |metric, figure: fn(&Stats) -> &AtomicU64| {
-        let stats = Arc::clone(stats);
-        metrics.read_from(metric, move || figure(&stats).load(Ordering::Relaxed));
-    };
-    read(NodeMetric::BrokerAppends, |stats| &stats.appends);
-    read(NodeMetric::BrokerDuplicates, |stats| &stats.dedup_hits);
-    read(NodeMetric::BrokerBusy, |stats| &stats.busy);
-    read(NodeMetric::BrokerFailures, |stats| &stats.failed_batches);
-    read(NodeMetric::BrokerWaiting, |stats| &stats.queue_len);
-    read(NodeMetric::BrokerWaitingBytes, |stats| &stats.queue_bytes);
-    read(NodeMetric::BrokerPages, |stats| &stats.pages);
-    read(NodeMetric::BrokerTrimmed, |stats| &stats.trimmed);
-    read(NodeMetric::BrokerDiskBytes, |stats| &stats.disk_bytes);
-    read(NodeMetric::BrokerMemoryBytes, |stats| &stats.memory_bytes);
-    let commits = Arc::clone(stats);
-    metrics.read_commits_from(move || commit_times(&commits.commits));
-}
-
-fn commit_times(commits: &Commits) -> Histogram {
-    let bounds = COMMIT_SECONDS.into_iter().chain([f64::INFINITY]);
-    let counts = commits
-        .buckets
-        .iter()
-        .map(|bucket| bucket.load(Ordering::Relaxed));
-    let sum_ns = commits.sum_ns.load(Ordering::Relaxed);
-    Histogram {
-        buckets: bounds.zip(counts).collect(),
-        sum: Duration::from_nanos(sum_ns).as_secs_f64(),
-    }
 }

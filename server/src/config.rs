@@ -8,6 +8,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use crate::auth::AuthConfig;
+use crate::broker::redis::RedisConfig;
 use crate::kind::ChannelKinds;
 use crate::session::SessionConfig;
 
@@ -42,6 +43,8 @@ pub struct Config {
     /// Events of one page of history.
     pub history_page_max: u32,
     pub storage: StorageSettings,
+    /// Shared with other nodes; none: one node with its own storage.
+    pub redis: Option<RedisConfig>,
     pub presence: PresenceSettings,
     pub auth: AuthConfig,
     pub kinds: ChannelKinds,

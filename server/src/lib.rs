@@ -16,6 +16,7 @@ pub mod metrics;
 pub mod node;
 pub mod outbox;
 pub mod pattern;
+pub mod planted;
 pub mod presence;
 pub mod session;
 pub mod transport;

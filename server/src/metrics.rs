@@ -182,6 +182,24 @@ node_metrics! {
     BrokerDiskBytes = Gauge, "broker_disk_bytes";
     /// Bytes of history in memory.
     BrokerMemoryBytes = Gauge, "broker_memory_bytes";
+    /// Batches appended to Redis.
+    RedisBatches = Counter, "redis_batches";
+    /// Times a batch went to Redis again because its outcome was unknown.
+    RedisRetries = Counter, "redis_retries";
+    /// Entries of Redis's streams that came in.
+    RedisTailed = Counter, "redis_entries";
+    /// Entries that the slowest tail had to take at once, as last seen.
+    RedisTailLag = Gauge, "redis_tail_lag";
+    /// Times a stream did not continue where it had ended, and logs were read back.
+    RedisHoles = Counter, "redis_holes";
+    /// Channels that began a new life, as noticed here.
+    RedisEpochChanges = Counter, "redis_epoch_changes";
+    /// Acknowledged or delivered events that a failover lost.
+    RedisLost = Counter, "redis_lost_events";
+    /// Connections to Redis dialled.
+    RedisDials = Counter, "redis_dials";
+    /// Age of the oldest probe that came back through Redis, in milliseconds.
+    RedisProbeAge = Gauge, "redis_probe_age_milliseconds";
 }
 
 macro_rules! http_counters {
@@ -209,7 +227,7 @@ http_counters! {
 /// The one histogram: how long a transaction took until it was as safe as promised, in seconds.
 const COMMIT_ROW: (&str, &str) = (
     "broker_commit_seconds",
-    "Time until a transaction was on the disk",
+    "Time until appended events were as safe as promised",
 );
 
 /// A histogram as its owner counts it.

@@ -14,6 +14,8 @@ use std::task::{Context, Poll, Waker};
 use parlor_protocol::push::{Disconnect, Push};
 use parlor_protocol::{Alias, CloseCode, Form};
 
+use crate::planted::{self, Bug};
+
 mod dirty;
 mod frame;
 
@@ -112,10 +114,14 @@ impl Outbox {
         if queue.closing.is_some() {
             return Pushed::Closed;
         }
-        if queue.bytes + frame.len() + ENTRY_OVERHEAD > self.bytes_max {
+        let is_full = queue.bytes + frame.len() + ENTRY_OVERHEAD > self.bytes_max;
+        if is_full && !planted::has(Bug::IgnoreSlowCap) {
             return Pushed::Overflow;
         }
         queue.add(frame.clone(), Some(alias));
+        if planted::has(Bug::SwapNeighbours) {
+            queue.swap_newest();
+        }
         self.list(&mut queue, lane);
         Pushed::Queued
     }
@@ -301,6 +307,15 @@ impl fmt::Debug for Outbox {
 }
 
 impl Queue {
+    /// A planted fault: the newest two, if both are whole and of one channel.
+    fn swap_newest(&mut self) {
+        let count = self.entries.len();
+        let is_whole = count > 2 || (count == 2 && self.head_sent == 0);
+        if is_whole && self.entries[count - 1].alias == self.entries[count - 2].alias {
+            self.entries.swap(count - 1, count - 2);
+        }
+    }
+
     fn add(&mut self, frame: Frame, alias: Option<Alias>) {
         self.bytes += frame.len() + ENTRY_OVERHEAD;
         self.entries.push_back(Entry { frame, alias });

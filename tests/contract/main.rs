@@ -10,6 +10,7 @@
 )]
 
 mod listener;
+mod redis;
 mod subject;
 
 mod dedup;
@@ -26,16 +27,20 @@ mod throughput;
 /// Makes one test per promise and broker.
 macro_rules! every_broker {
     ($($file:ident :: $promise:ident,)*) => {
-        mod embedded_disk {
+        one_broker! { embedded_disk, crate::subject::embedded_disk, $($file::$promise,)* }
+        one_broker! { embedded_memory, crate::subject::embedded_memory, $($file::$promise,)* }
+        one_broker! { redis_standalone, crate::redis::redis, $($file::$promise,)* }
+        one_broker! { redis_sentinel, crate::redis::redis_sentinel, $($file::$promise,)* }
+        one_broker! { redis_cluster, crate::redis::redis_cluster, $($file::$promise,)* }
+    };
+}
+
+macro_rules! one_broker {
+    ($broker:ident, $factory:path, $($file:ident :: $promise:ident,)*) => {
+        mod $broker {
             $(#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
             async fn $promise() {
-                crate::$file::$promise(crate::subject::embedded_disk).await;
-            })*
-        }
-        mod embedded_memory {
-            $(#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-            async fn $promise() {
-                crate::$file::$promise(crate::subject::embedded_memory).await;
+                crate::$file::$promise($factory).await;
             })*
         }
     };

@@ -1,5 +1,6 @@
 //! A broker under test with the hub it delivers into, and the short ways to use it.
 
+use std::any::Any;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -10,7 +11,6 @@ use parlor::hub::Hub;
 use parlor::kind::{ChannelKind, Durability, SlowPolicy};
 use parlor::pattern::Pattern;
 use parlor_protocol::{ChannelName, EventKind, Format, Payload, Tags};
-use tempfile::TempDir;
 
 /// Shards of the hub under test: each listener takes one of its own.
 pub(crate) const SHARDS: usize = 8;
@@ -38,8 +38,8 @@ pub(crate) struct Subject {
     pub(crate) broker: Arc<dyn Broker>,
     pub(crate) hub: Arc<Hub>,
     pub(crate) kind: Arc<ChannelKind>,
-    /// Lives as long as the broker.
-    _directory: Option<Arc<TempDir>>,
+    /// Where the broker keeps its logs: lives as long as the broker.
+    pub(crate) _store: Option<Arc<dyn Any + Send + Sync>>,
 }
 
 pub(crate) fn embedded_disk(settings: Settings) -> Subject {
@@ -51,7 +51,7 @@ pub(crate) fn embedded_disk(settings: Settings) -> Subject {
         ..EmbeddedConfig::default()
     };
     Subject {
-        _directory: Some(Arc::new(directory)),
+        _store: Some(Arc::new(directory)),
         ..embedded(config, Durability::Disk)
     }
 }
@@ -71,7 +71,7 @@ pub(crate) fn embedded(config: EmbeddedConfig, durability: Durability) -> Subjec
         broker,
         hub,
         kind: kind(durability, 100_000, Duration::from_secs(3_600)),
-        _directory: None,
+        _store: None,
     }
 }
 

@@ -20,7 +20,7 @@ pub struct Backend {
 }
 
 impl Backend {
-    pub(crate) fn new(address: SocketAddr) -> Self {
+    pub fn new(address: SocketAddr) -> Self {
         Self { address, key: None }
     }
 
@@ -45,6 +45,12 @@ impl Backend {
     pub async fn try_get(&self, path: &str) -> Option<(u16, Value)> {
         let exchange = self.exchange(Method::GET, path, String::new(), &[]);
         in_time("an HTTP answer or a refusal", exchange).await.ok()
+    }
+
+    /// Status and body of a POST, or nothing where nobody answers. Waits as long as the server holds it.
+    pub async fn try_post(&self, path: &str, body: Value) -> Option<(u16, Value)> {
+        let exchange = self.exchange(Method::POST, path, body.to_string(), &[]);
+        exchange.await.ok()
     }
 
     /// Status of a WebSocket handshake that is expected to be refused.
@@ -76,7 +82,7 @@ impl Backend {
         path: &str,
         body: String,
         headers: &[(&str, &str)],
-    ) -> Result<(u16, Value), Box<dyn std::error::Error>> {
+    ) -> Result<(u16, Value), Box<dyn std::error::Error + Send + Sync>> {
         let stream = TcpStream::connect(self.address).await?;
         let (mut sender, connection) =
             hyper::client::conn::http1::handshake(TokioIo::new(stream)).await?;

@@ -17,7 +17,7 @@ use crate::patience::in_time;
 mod ask;
 mod wire;
 
-pub(crate) use wire::{Frame, Wire};
+pub(crate) use wire::{Frame, Wire, WireReader, WireWriter};
 
 /// Messages kept for the text of a failure.
 const TOLD_MAX: usize = 12;

@@ -100,7 +100,7 @@ impl Frailty {
         Opened {
             broker: Box::new(frail),
             stats: None,
-            session_secret: None,
+            secret: None,
         }
     }
 

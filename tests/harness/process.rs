@@ -29,9 +29,50 @@ impl Process {
     /// # Panics
     /// When it does not start.
     pub fn start_with(directory: &Path, shards: usize, change: impl FnOnce(&mut Command)) -> Self {
-        let mut command = Command::new(binary());
+        Self::start_at(0, directory, shards, change).expect("it says where it listens")
+    }
+
+    /// The same on a port of its own, so that it comes back where it was. None when it ends instead of listening.
+    ///
+    /// # Panics
+    /// When it cannot be run.
+    pub fn start_at(
+        port: u16,
+        directory: &Path,
+        shards: usize,
+        change: impl FnOnce(&mut Command),
+    ) -> Option<Self> {
+        Self::run(binary(), port, directory, shards, change)
+    }
+
+    /// The same with a fault built in: the name of one of the server's planted bugs.
+    ///
+    /// # Panics
+    /// When it cannot be run.
+    pub fn start_planted_at(
+        port: u16,
+        directory: &Path,
+        shards: usize,
+        bug: &str,
+        change: impl FnOnce(&mut Command),
+    ) -> Option<Self> {
+        Self::run(planted_binary(), port, directory, shards, |command| {
+            command.env("PARLOR_PLANTED_BUG", bug);
+            change(command);
+        })
+    }
+
+    fn run(
+        binary: &Path,
+        port: u16,
+        directory: &Path,
+        shards: usize,
+        change: impl FnOnce(&mut Command),
+    ) -> Option<Self> {
+        let mut command = Command::new(binary);
+        let (port, shards) = (port.to_string(), shards.to_string());
         command
-            .args(["dev", "--port", "0", "--shards", &shards.to_string()])
+            .args(["dev", "--port", &port, "--shards", &shards])
             .env("PARLOR_DATA", directory)
             .stdin(Stdio::null())
             .stdout(Stdio::piped())
@@ -40,12 +81,64 @@ impl Process {
         let mut child = command.spawn().expect("the binary runs");
         let stdout = child.stdout.take().expect("its output is piped");
         let mut lines = BufReader::new(stdout).lines().map_while(Result::ok);
-        let address = lines
-            .find_map(|line| address_in(&line))
-            .expect("it says where it listens");
+        let Some(address) = lines.find_map(|line| address_in(&line)) else {
+            // An error means that it is gone already.
+            let _gone = child.kill();
+            let _gone = child.wait();
+            return None;
+        };
         // Whatever it says later must not fill the pipe.
         std::thread::spawn(move || lines.for_each(drop));
-        Self { child, address }
+        Some(Self { child, address })
+    }
+
+    /// SIGSTOP: its sockets stay open and nothing answers.
+    ///
+    /// # Panics
+    /// When it cannot be told.
+    pub fn freeze(&self) {
+        self.signal("STOP");
+    }
+
+    /// SIGCONT: it goes on as if no time had passed.
+    ///
+    /// # Panics
+    /// When it cannot be told.
+    pub fn thaw(&self) {
+        self.signal("CONT");
+    }
+
+    /// SIGTERM: it begins to drain. Does not wait.
+    ///
+    /// # Panics
+    /// When it cannot be told.
+    pub fn ask_to_end(&self) {
+        self.signal("TERM");
+    }
+
+    /// Whether it has ended.
+    pub fn has_ended(&mut self) -> bool {
+        !matches!(self.child.try_wait(), Ok(None))
+    }
+
+    /// Bytes of memory that it holds now; 0 when it is gone.
+    pub fn memory_bytes(&self) -> u64 {
+        let path = format!("/proc/{}/status", self.child.id());
+        let status = std::fs::read_to_string(path).unwrap_or_default();
+        let mut lines = status.lines();
+        let line = lines.find_map(|line| line.strip_prefix("VmRSS:"));
+        let kib = line.and_then(|line| line.split_whitespace().next()?.parse::<u64>().ok());
+        kib.unwrap_or(0) * 1024
+    }
+
+    fn signal(&self, name: &str) {
+        let sent = Command::new("kill")
+            .args([format!("-{name}"), self.child.id().to_string()])
+            .status();
+        assert!(
+            sent.is_ok_and(|status| status.success()),
+            "unable to send SIG{name}"
+        );
     }
 
     pub fn address(&self) -> SocketAddr {
@@ -62,12 +155,7 @@ impl Process {
     /// # Panics
     /// When it does not end in time.
     pub async fn terminate(mut self) -> Option<i32> {
-        let pid = self.child.id().to_string();
-        let sent = Command::new("kill").args(["-TERM", &pid]).status();
-        assert!(
-            sent.is_ok_and(|status| status.success()),
-            "unable to send SIGTERM"
-        );
+        self.ask_to_end();
         let ended = tokio::task::spawn_blocking(move || self.child.wait());
         let status = in_time("the process to end", ended).await;
         status
@@ -102,24 +190,39 @@ fn address_in(line: &str) -> Option<SocketAddr> {
 /// The binary beside the tests, up to date: Cargo builds it for its own package's tests only.
 fn binary() -> &'static Path {
     static BINARY: OnceLock<PathBuf> = OnceLock::new();
+    BINARY.get_or_init(|| build(&[]))
+}
+
+/// The one with faults that are built in, as a copy: Cargo then puts the sound one back in its place.
+fn planted_binary() -> &'static Path {
+    static BINARY: OnceLock<PathBuf> = OnceLock::new();
     BINARY.get_or_init(|| {
-        let tests = std::env::current_exe().expect("the tests' own path");
-        let folder = tests
-            .parent()
-            .and_then(Path::parent)
-            .expect("it is target/<profile>/deps");
-        let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
-        let mut build = Command::new(cargo);
-        build.args(["build", "--quiet", "--package", "parlor", "--bin", "parlor"]);
-        if folder.ends_with("release") {
-            build.arg("--release");
-        }
-        let target = folder.parent().expect("the target directory");
-        let built = build
-            .env("CARGO_TARGET_DIR", target)
-            .status()
-            .expect("cargo runs");
-        assert!(built.success(), "unable to build the server");
-        folder.join("parlor")
+        let built = build(&["--features", "planted-bugs"]);
+        let copy = built.with_file_name("parlor-planted");
+        std::fs::copy(&built, &copy).expect("the binary is copied");
+        build(&[]);
+        copy
     })
+}
+
+fn build(options: &[&str]) -> PathBuf {
+    let tests = std::env::current_exe().expect("the tests' own path");
+    let folder = tests
+        .parent()
+        .and_then(Path::parent)
+        .expect("it is target/<profile>/deps");
+    let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
+    let mut build = Command::new(cargo);
+    build.args(["build", "--quiet", "--package", "parlor", "--bin", "parlor"]);
+    build.args(options);
+    if folder.ends_with("release") {
+        build.arg("--release");
+    }
+    let target = folder.parent().expect("the target directory");
+    let built = build
+        .env("CARGO_TARGET_DIR", target)
+        .status()
+        .expect("cargo runs");
+    assert!(built.success(), "unable to build the server");
+    folder.join("parlor")
 }

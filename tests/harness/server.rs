@@ -8,9 +8,11 @@ use std::time::Duration;
 
 use parlor::app::{self, Addresses};
 use parlor::auth::{Algorithm, ApiKey, KeyMaterial, Secret, TokenKey, all_grants};
+use parlor::broker::redis::RedisConfig;
 use parlor::config::{Config, api_key_hash};
 use parlor::hub::Hub;
 use parlor_protocol::command::Connect;
+use parlor_protocol::limits::DEDUP_WINDOW_MS;
 use parlor_protocol::reply::Connected;
 use parlor_protocol::{Form, WireError};
 use tempfile::TempDir;
@@ -21,7 +23,6 @@ use crate::client::Client;
 use crate::frail::Frailty;
 use crate::kinds::kinds;
 use crate::patience::{PATIENCE, in_time};
-use crate::shared;
 use crate::token::{API_KEY, SECRET};
 
 /// What a server is started with.
@@ -39,8 +40,6 @@ enum Over {
     Embedded,
     /// The same, failing when the test wants it.
     Frail(Arc<Frailty>),
-    /// The Redis at this URL, with whoever else is there.
-    Redis(String),
 }
 
 impl Setup {
@@ -76,10 +75,22 @@ impl Setup {
     }
 
     /// One of several nodes on the Redis at this URL.
+    ///
+    /// # Panics
+    /// When it is no URL of a Redis.
     #[must_use]
-    pub fn on_redis(mut self, url: &str) -> Self {
-        self.over = Over::Redis(url.to_owned());
-        self
+    pub fn on_redis(self, url: &str) -> Self {
+        let redis = RedisConfig {
+            url: url.parse().expect("a URL of Redis"),
+            user: None,
+            password: None,
+            tls_ca: None,
+            prefix: "test".to_owned(),
+            confirmations: 0,
+            dedup_window: Duration::from_millis(DEDUP_WINDOW_MS),
+            replicates: false,
+        };
+        self.with(|config| config.redis = Some(redis))
     }
 
     /// The same for another node: with a directory of its own.
@@ -182,10 +193,6 @@ fn serve(
             Over::Embedded => app::run(config, stop, ready).await,
             Over::Frail(frailty) => {
                 let open = |config: &Config, hub: &Arc<Hub>| Ok(frailty.open(config, hub));
-                app::run_over(open, config, stop, ready).await
-            }
-            Over::Redis(url) => {
-                let open = |_: &Config, hub: &Arc<Hub>| Ok(shared::open(url, hub));
                 app::run_over(open, config, stop, ready).await
             }
         }

@@ -12,6 +12,7 @@ use parlor_protocol::{ChannelName, Position};
 use crate::broker::{Append, Appended, Broker, Error, LogPage, Read};
 use crate::hub::{EphemeralBody, Hub};
 use crate::kind::{ChannelKind, Durability};
+use crate::planted::{self, Bug};
 
 mod config;
 mod disk;
@@ -74,9 +75,16 @@ impl Embedded {
     }
 }
 
+fn durability(kind: &ChannelKind) -> Durability {
+    if planted::has(Bug::AckBeforeWrite) {
+        return Durability::Memory;
+    }
+    kind.durability
+}
+
 impl Broker for Embedded {
     fn append(&self, append: Append) -> BoxFuture<'static, Result<Appended, Error>> {
-        match append.kind.durability {
+        match durability(&append.kind) {
             Durability::Memory => ready(self.memory.append(append)).boxed(),
             // The config refuses `replicated` where there is no Redis; one disk is what one process can give.
             Durability::Disk | Durability::Replicated => match self.disk() {
@@ -91,7 +99,7 @@ impl Broker for Embedded {
         channel: &ChannelName,
         kind: &Arc<ChannelKind>,
     ) -> BoxFuture<'static, Result<Position, Error>> {
-        match kind.durability {
+        match durability(kind) {
             Durability::Memory => ready(self.memory.top(channel)).boxed(),
             Durability::Disk | Durability::Replicated => match self.disk() {
                 Ok(disk) => disk.top(channel, kind),
@@ -108,7 +116,7 @@ impl Broker for Embedded {
     fn leave(&self, _channel: &ChannelName) {}
 
     fn read(&self, read: Read) -> BoxFuture<'static, Result<LogPage, Error>> {
-        match read.kind.durability {
+        match durability(&read.kind) {
             Durability::Memory => ready(self.memory.read(&read)).boxed(),
             Durability::Disk | Durability::Replicated => match self.disk() {
                 Ok(disk) => disk.read(read),

@@ -13,6 +13,7 @@ use crate::broker::{Range, Read};
 use crate::hub::{Channel, LogEntry};
 use crate::kind::ChannelKind;
 use crate::node::Node;
+use crate::planted::{self, Bug};
 
 /// Events of the first replayed page, read before the reply so that the reply can promise.
 const FIRST_PAGE: usize = 128;
@@ -113,6 +114,9 @@ async fn from_position(
         return refused(NotRecovered::BadPosition);
     };
     if position.epoch != top.epoch {
+        if planted::has(Bug::KeepCursorAcrossEpochs) {
+            return Ok(Start::live(top, Recovery::Complete));
+        }
         return refused(NotRecovered::EpochChanged);
     }
     if position.offset == top.offset {
@@ -127,7 +131,7 @@ async fn from_position(
         ));
     }
     if position.offset > top.offset {
-        return refused(NotRecovered::Diverged);
+        return ahead(node, channel, kind, top, position).await;
     }
     if top.offset - position.offset > RECOVER_EVENTS_MAX as u64 {
         return refused(NotRecovered::TooMany);
@@ -145,6 +149,39 @@ async fn from_position(
         }),
         None => refused(NotRecovered::Expired),
     }
+}
+
+/// The reader has more than this node has delivered. Either the log was rolled back, or another node was faster: the log
+/// itself knows.
+async fn ahead(
+    node: &Node,
+    channel: &Channel,
+    kind: &Arc<ChannelKind>,
+    delivered: Position,
+    position: Position,
+) -> Result<Start, WireError> {
+    let read = Read {
+        channel: channel.name().clone(),
+        kind: Arc::clone(kind),
+        range: Range::AfterOffset(position.offset - 1),
+        limit: FIRST_PAGE,
+    };
+    let page = node.broker.read(read).await?;
+    let mut entries = page.entries.into_iter();
+    let is_there = page.top == position
+        || entries
+            .next()
+            .is_some_and(|entry| entry.position() == position);
+    if !is_there {
+        let refused = Recovery::Refused(NotRecovered::Diverged);
+        return Ok(Start::live(delivered, refused));
+    }
+    Ok(Start {
+        top: page.top,
+        cursor: position.offset,
+        first: entries.collect(),
+        recovery: Recovery::Complete,
+    })
 }
 
 /// Entries behind an offset: from the channel's tail where it reaches back that far, else from the log.

@@ -14,6 +14,7 @@ use super::{
 use crate::auth::{
     Algorithm, ApiKey, AuthConfig, Grant, KeyMaterial, Secret, TokenKey, all_grants,
 };
+use crate::broker::redis::{BadUrl, RedisConfig};
 use crate::kind::{ChannelKind, ChannelKinds, Durability, SlowPolicy, Verb};
 use crate::pattern::Pattern;
 use crate::session::SessionConfig;
@@ -41,6 +42,7 @@ pub(super) fn build(raw: &Raw) -> Result<Config, Error> {
             raw.connection.history_page_max,
         )?,
         storage: storage(&raw.storage)?,
+        redis: redis(raw)?,
         presence: PresenceSettings {
             grace: raw.presence.grace.0,
             members_pushed_max: raw.presence.members_pushed_max,
@@ -200,6 +202,57 @@ fn storage(raw: &raw::Storage) -> Result<StorageSettings, Error> {
     })
 }
 
+fn redis(raw: &Raw) -> Result<Option<RedisConfig>, Error> {
+    let replicates = raw
+        .kinds
+        .iter()
+        .find(|(_, kind)| kind.durability == "replicated");
+    let redis = &raw.redis;
+    if redis.url.is_empty() {
+        return match replicates {
+            Some((name, _)) => Err(wrong(
+                format!("kinds.{name}.durability"),
+                "`replicated` needs a Redis: set redis.url",
+            )),
+            None => Ok(None),
+        };
+    }
+    let url = redis
+        .url
+        .parse()
+        .map_err(|reason: BadUrl| wrong("redis.url", reason.to_string()))?;
+    let is_plain = |c: char| c.is_ascii_alphanumeric() || "-_.:".contains(c);
+    if redis.prefix.is_empty() || !redis.prefix.chars().all(is_plain) {
+        return Err(wrong("redis.prefix", "needs letters, digits and - _ . :"));
+    }
+    let text = |path: &Path| -> Result<Option<String>, Error> {
+        (!path.as_os_str().is_empty())
+            .then(|| read_secret(path))
+            .transpose()
+    };
+    let password = match text(&redis.password_file)? {
+        Some(_) if !redis.password.0.is_empty() => {
+            return Err(wrong(
+                "redis.password",
+                "stands beside redis.password_file: only one of them",
+            ));
+        }
+        Some(from_file) => from_file,
+        None => redis.password.0.clone(),
+    };
+    let some = |text: &str| (!text.is_empty()).then(|| text.to_owned());
+    Ok(Some(RedisConfig {
+        url,
+        user: some(&redis.user),
+        password: some(&password),
+        tls_ca: text(&redis.tls_ca_file)?.map(String::into_bytes),
+        prefix: redis.prefix.clone(),
+        confirmations: redis.confirmations,
+        dedup_window: std::time::Duration::from_millis(parlor_protocol::limits::DEDUP_WINDOW_MS),
+        replicates: replicates.is_some(),
+    }))
+}
+
 fn auth(raw: &Raw) -> Result<AuthConfig, Error> {
     let mut token_keys = Vec::new();
     if !raw.auth.secret.0.is_empty() {
@@ -325,6 +378,7 @@ fn kind(name: &str, raw: &raw::Kind) -> Result<ChannelKind, Error> {
     let durability = match raw.durability.as_str() {
         "disk" => Durability::Disk,
         "memory" => Durability::Memory,
+        "replicated" => Durability::Replicated,
         _ => return Err(wrong(key("durability"), "needs `disk` or `memory`")),
     };
     let slow = match raw.slow.as_str() {

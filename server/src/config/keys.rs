@@ -82,6 +82,13 @@ keys! {
     "storage.data_dir" Text "Directory of the message log; made when missing.";
     "storage.disk_bytes_max" Text "Bytes of the log on disk; 0: as far as the disk goes.";
     "storage.memory_bytes_max" Text "Bytes of history in memory, of all `memory` kinds together.";
+    "redis.url" Text "Where the Redis is that makes many nodes one: `redis://host:port`, `redis+sentinel://host:port,…/name` or `redis+cluster://host:port,…`; `rediss…` for TLS. Empty: one node with its own storage.";
+    "redis.prefix" Text "In front of every key, so that several Parlors can share one Redis.";
+    "redis.user" Text "The user of Redis's access control list; empty: the default user.";
+    "redis.password" Text "That user's password.";
+    "redis.password_file" Text "A file with the password.";
+    "redis.tls_ca_file" Text "A PEM file with the authority that signed Redis's certificates; empty: the system's.";
+    "redis.confirmations" Number "Replicas that must confirm a `replicated` publish; 0: all that are attached.";
     "presence.grace" Text "How long somebody stays present without a connection.";
     "presence.members_pushed_max" Number "In channels with more users, presence pushes carry only counts.";
     "auth.secret" Text "Secret of at least 32 bytes that signs tokens with HS256; the short form of one token key.";
@@ -99,7 +106,7 @@ keys! {
     "api_keys.*.channels" List "Patterns of the channels that the key is for; default: all.";
     "api_keys.*.allow" List "What the key may do there; default: everything.";
     "kinds.*.pattern" Text "Which channels are of this kind: text with `*`. Patterns must not overlap.";
-    "kinds.*.durability" Text "`disk`: an acknowledged message survives a power cut. `memory`: it lives as long as the process.";
+    "kinds.*.durability" Text "`disk`: an acknowledged message survives a power cut. `memory`: it lives as long as the process. `replicated`: it survives the loss of the Redis primary.";
     "kinds.*.history_len_max" Number "Events kept per channel.";
     "kinds.*.history_age_max" Text "How long an event is kept.";
     "kinds.*.presence" Switch "Whether the channels know who is in them.";

@@ -16,6 +16,7 @@ pub(super) struct Raw {
     pub(super) log: Log,
     pub(super) connection: Connection,
     pub(super) storage: Storage,
+    pub(super) redis: Redis,
     pub(super) presence: Presence,
     pub(super) auth: Auth,
     /// By their `kid`.
@@ -135,6 +136,33 @@ impl Default for Storage {
             data_dir: "parlor-data".into(),
             disk_bytes_max: Size(0),
             memory_bytes_max: Size(256 << 20),
+        }
+    }
+}
+
+#[derive(Debug, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub(super) struct Redis {
+    pub(super) url: String,
+    pub(super) prefix: String,
+    pub(super) user: String,
+    pub(super) password: RawSecret,
+    pub(super) password_file: PathBuf,
+    pub(super) tls_ca_file: PathBuf,
+    /// 0: all that are attached.
+    pub(super) confirmations: usize,
+}
+
+impl Default for Redis {
+    fn default() -> Self {
+        Self {
+            url: String::new(),
+            prefix: "parlor".into(),
+            user: String::new(),
+            password: RawSecret::default(),
+            password_file: PathBuf::new(),
+            tls_ca_file: PathBuf::new(),
+            confirmations: 0,
         }
     }
 }

@@ -12,6 +12,7 @@ use parlor_protocol::{Alias, ChannelName, Epoch, Position};
 
 use super::entry::{Ephemeral, EphemeralBody, LogEntry};
 use super::ids::ShardId;
+use crate::planted::{self, Bug};
 
 /// Events that a tail keeps; a shard that lags further reads the log.
 const TAIL_LEN_MAX: usize = 256;
@@ -163,8 +164,9 @@ impl Channel {
         }
         state.tail_bytes += entry.bytes();
         state.tail.push_back(entry);
-        while state.tail.len() > TAIL_LEN_MAX
-            || (state.tail_bytes > TAIL_BYTES_MAX && state.tail.len() > 1)
+        while (state.tail.len() > TAIL_LEN_MAX
+            || (state.tail_bytes > TAIL_BYTES_MAX && state.tail.len() > 1))
+            && !planted::has(Bug::UnboundedTail)
         {
             state.trim_one();
         }

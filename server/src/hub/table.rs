@@ -16,6 +16,7 @@ use super::entry::{Ephemeral, EphemeralBody, LogEntry};
 use super::ids::{ConnectionId, ShardId};
 use crate::kind::SlowPolicy;
 use crate::outbox::{Frame, Lane, Outbox, Pushed};
+use crate::planted::{self, Bug};
 
 /// Fan-outs up to this size go to the near lane.
 const NEAR_MAX: usize = 64;
@@ -280,6 +281,9 @@ impl Local {
                 continue;
             }
             slot.subscriber.cursor = entry.offset;
+            if planted::strikes(Bug::DropOneInMany, 500) {
+                continue;
+            }
             let was_skipping = slot.skipped_to.is_some();
             slot.push_entry(entry, alias, lane, tally);
             if slot.skipped_to.is_some() && !was_skipping {

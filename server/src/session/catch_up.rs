@@ -12,6 +12,7 @@ use super::subscriptions::{Stage, Subscription};
 use crate::commands::subscribe::read_after;
 use crate::hub::{LogEntry, Subscriber};
 use crate::outbox::{Lane, Pushed};
+use crate::planted::{self, Bug};
 
 /// Where a replay stands.
 #[derive(Debug)]
@@ -89,6 +90,9 @@ impl Session {
                     return Err(Stop::Overtaken);
                 }
                 self.send(subscription, &entry).await?;
+                if planted::strikes(Bug::DeliverTwiceOnResume, 1) {
+                    self.send(subscription, &entry).await?;
+                }
                 at.cursor = entry.offset;
             }
             if self.go_live(subscription, &at) {

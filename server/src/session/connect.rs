@@ -17,6 +17,7 @@ use crate::commands::Caller;
 use crate::hub::Control;
 use crate::node::RollEntry;
 use crate::outbox::Frame;
+use crate::planted::{self, Bug};
 
 /// Software and version, as the connect reply names it.
 const SERVER: &str = concat!("parlor/", env!("CARGO_PKG_VERSION"));
@@ -140,6 +141,9 @@ impl Session {
             node.roll.remove(user, self.connection);
         }
         node.roll.leave_session(&session, self.connection);
+        if !clean && planted::has(Bug::ForgetLeave) {
+            return;
+        }
         if clean {
             node.presence.end(&session, self.connection, Instant::now());
         } else {

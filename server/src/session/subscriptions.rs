@@ -20,6 +20,7 @@ use crate::hub::{Channel, SubscriberKey};
 use crate::kind::{ChannelKind, Verb};
 use crate::metrics;
 use crate::outbox::Frame;
+use crate::planted::{self, Bug};
 use crate::presence;
 
 /// One channel of a session.
@@ -212,6 +213,12 @@ impl Session {
 
     pub(super) fn unsubscribe(&self, channel: &str) -> Result<Unsubscribed, WireError> {
         let name = ChannelName::parse(channel)?;
+        if planted::has(Bug::LeakSubscription) {
+            let leaked = self.state.borrow_mut().subscriptions.remove(&name);
+            return leaked
+                .map(|_| Unsubscribed {})
+                .ok_or(ErrorCode::NotSubscribed.into());
+        }
         let subscription = self.end(&name).ok_or(ErrorCode::NotSubscribed)?;
         self.leave_presence(&subscription);
         Ok(Unsubscribed {})

@@ -67,6 +67,10 @@ impl Check<'_> {
                 let text = format!("{by} got {offset} twice");
                 self.find(Bug::Duplicate, at, channel, text);
             }
+            Fact::ToldLost { from, to, .. } if !self.promises.allow_loss(channel) => {
+                let text = format!("{by} was told that {from} to {to} are lost");
+                self.find(Bug::Lost, at, channel, text);
+            }
             Fact::Left { .. } => view.open = false,
             _ => {}
         }

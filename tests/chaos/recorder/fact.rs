@@ -94,6 +94,13 @@ pub(crate) enum Fact {
         offset: u64,
         reason: String,
     },
+    /// The server says that these are gone for good.
+    ToldLost {
+        by: Name,
+        channel: Name,
+        from: u64,
+        to: u64,
+    },
     /// An event came too early: what stands before it did not come.
     Hole {
         by: Name,
@@ -176,6 +183,7 @@ impl Fact {
             | Self::Subscribed { channel, .. }
             | Self::Received { channel, .. }
             | Self::Advanced { channel, .. }
+            | Self::ToldLost { channel, .. }
             | Self::Hole { channel, .. }
             | Self::Late { channel, .. }
             | Self::Repeated { channel, .. }
@@ -200,6 +208,7 @@ impl Fact {
             | Self::Subscribed { by, .. }
             | Self::Received { by, .. }
             | Self::Advanced { by, .. }
+            | Self::ToldLost { by, .. }
             | Self::Hole { by, .. }
             | Self::Late { by, .. }
             | Self::Repeated { by, .. }
@@ -249,6 +258,14 @@ impl fmt::Display for Fact {
                 reason,
             } => {
                 write!(f, "{by} is led on in {channel} to {offset}: {reason}")
+            }
+            Self::ToldLost {
+                by,
+                channel,
+                from,
+                to,
+            } => {
+                write!(f, "{by} is told that {from} to {to} of {channel} are lost")
             }
             Self::Hole {
                 by,

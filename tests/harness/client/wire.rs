@@ -2,6 +2,7 @@
 
 use std::net::SocketAddr;
 
+use futures_util::stream::{SplitSink, SplitStream};
 use futures_util::{SinkExt as _, StreamExt as _};
 use parlor_protocol::Form;
 use tokio::io::AsyncWriteExt as _;
@@ -53,7 +54,20 @@ impl Wire {
 
     /// Nothing when nobody answers there.
     pub(crate) async fn try_open(address: SocketAddr, form: Form) -> Option<Self> {
-        let stream = TcpStream::connect(address).await.ok()?;
+        Self::try_open_with(address, form, None).await
+    }
+
+    /// The same; `receive_bytes` bounds what the kernel takes in for a client that does not read.
+    pub(crate) async fn try_open_with(
+        address: SocketAddr,
+        form: Form,
+        receive_bytes: Option<u32>,
+    ) -> Option<Self> {
+        let socket = TcpSocket::new_v4().ok()?;
+        if let Some(bytes) = receive_bytes {
+            socket.set_recv_buffer_size(bytes).ok()?;
+        }
+        let stream = socket.connect(address).await.ok()?;
         stream.set_nodelay(true).ok()?;
         let socket = handshake(address, form, stream).await.ok()?;
         Some(Self { form, socket })
@@ -65,11 +79,7 @@ impl Wire {
 
     /// Sends a frame of the form's type.
     pub(crate) async fn send(&mut self, bytes: Vec<u8>) {
-        let message = match self.form {
-            Form::Json => Message::text(String::from_utf8(bytes).expect("JSON is UTF-8")),
-            Form::MsgPack => Message::binary(bytes),
-        };
-        self.send_message(message).await;
+        self.send_message(message(self.form, bytes)).await;
     }
 
     pub(crate) async fn send_text(&mut self, text: &str) {
@@ -95,16 +105,60 @@ impl Wire {
     }
 
     pub(crate) async fn read(&mut self) -> Frame {
-        match self.socket.next().await {
-            Some(Ok(Message::Text(text))) => Frame::Data(text.as_bytes().to_vec()),
-            Some(Ok(Message::Binary(bytes))) => Frame::Data(bytes.to_vec()),
-            Some(Ok(Message::Close(Some(close)))) => Frame::Close(close.code.into()),
-            // RFC 6455 §7.1.5: a close frame without a code reads as 1005.
-            Some(Ok(Message::Close(None))) => Frame::Close(1005),
-            Some(Ok(Message::Ping(_) | Message::Pong(_) | Message::Frame(_))) => Frame::Control,
-            Some(Err(error)) => Frame::End(Some(error.to_string())),
-            None => Frame::End(None),
-        }
+        frame(self.socket.next().await)
+    }
+
+    /// Writing and reading apart, for who does both at once.
+    pub(crate) fn split(self) -> (WireWriter, WireReader) {
+        let (writer, reader) = self.socket.split();
+        let form = self.form;
+        (WireWriter { form, writer }, WireReader(reader))
+    }
+}
+
+/// The writing half. The socket ends when both halves are dropped.
+#[derive(Debug)]
+pub(crate) struct WireWriter {
+    form: Form,
+    writer: SplitSink<WebSocketStream<TcpStream>, Message>,
+}
+
+impl WireWriter {
+    /// Waits as long as the server takes nothing. False when the socket has ended.
+    pub(crate) async fn send(&mut self, bytes: Vec<u8>) -> bool {
+        self.writer.send(message(self.form, bytes)).await.is_ok()
+    }
+}
+
+/// The reading half.
+#[derive(Debug)]
+pub(crate) struct WireReader(SplitStream<WebSocketStream<TcpStream>>);
+
+impl WireReader {
+    /// Loses nothing when it is dropped before it is done.
+    pub(crate) async fn read(&mut self) -> Frame {
+        frame(self.0.next().await)
+    }
+}
+
+/// As the form's type of frame.
+fn message(form: Form, bytes: Vec<u8>) -> Message {
+    match form {
+        Form::Json => Message::text(String::from_utf8(bytes).expect("JSON is UTF-8")),
+        Form::MsgPack => Message::binary(bytes),
+    }
+}
+
+fn frame(came: Option<Result<Message, tungstenite::Error>>) -> Frame {
+    match came {
+        Some(Ok(Message::Text(text))) => Frame::Data(text.as_bytes().to_vec()),
+        Some(Ok(Message::Binary(bytes))) => Frame::Data(bytes.to_vec()),
+        Some(Ok(Message::Close(Some(close)))) => Frame::Close(close.code.into()),
+        // RFC 6455 §7.1.5: a close frame without a code reads as 1005.
+        Some(Ok(Message::Close(None))) => Frame::Close(1005),
+        Some(Ok(Message::Ping(_) | Message::Pong(_) | Message::Frame(_))) => Frame::Control,
+        Some(Err(error)) => Frame::End(Some(error.to_string())),
+        None => Frame::End(None),
     }
 }
 

@@ -19,6 +19,7 @@ use super::partition::{Cursor, Partition, Settled};
 use super::scripts::{APPEND, is_unknown};
 use super::stats::add;
 use crate::broker::{Error, RETRY_AFTER};
+use crate::planted::{self, Bug};
 
 /// How long a publish waits for a Redis that is away, from its call.
 pub(super) const PATIENCE: Duration = Duration::from_secs(5);
@@ -219,8 +220,22 @@ impl Sender {
         };
         let mut both = redis::pipe();
         both.add_command(command);
-        both.cmd("WAIT").arg(needed).arg(WAIT_MS);
+        if !planted::has(Bug::WaitElsewhere) {
+            both.cmd("WAIT").arg(needed).arg(WAIT_MS);
+        }
         let mut values = link.query_all(&both).await?.into_iter();
+        if planted::has(Bug::WaitElsewhere) {
+            let slot = self.partition.keys.slot;
+            let other = self.core.links.get(Purpose::Read, slot).await;
+            let mut wait = redis::cmd("WAIT");
+            wait.arg(needed).arg(WAIT_MS);
+            let other = other.map_err(|fault| {
+                redis::make_extension_error("TRYAGAIN".to_owned(), Some(fault.to_string()))
+            })?;
+            let confirmed = other.query(&wait).await?;
+            let answer = values.next().unwrap_or(Value::Nil);
+            values = vec![answer, confirmed].into_iter();
+        }
         let answer: String = redis::from_redis_value(values.next().unwrap_or(Value::Nil))?;
         let confirmed: usize = redis::from_redis_value(values.next().unwrap_or(Value::Nil))?;
         if confirmed < needed && !answer.starts_with("LINEAGE") && answer != "LATE" {

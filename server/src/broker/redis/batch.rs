@@ -162,18 +162,10 @@ impl Batch {
                     );
                 }
                 Item::Ephemeral { words, body } => {
-                    command
-                        .arg("E")
-                        .arg(to_hex(random::tag().0))
-                        .arg(words)
-                        .arg(&body[..]);
+                    command.arg("E").arg(words).arg(&body[..]);
                 }
                 Item::Heartbeat { words } => {
-                    command
-                        .arg("H")
-                        .arg(to_hex(random::tag().0))
-                        .arg(words)
-                        .arg("");
+                    command.arg("H").arg(words).arg("");
                 }
             }
         }
@@ -199,7 +191,7 @@ fn log_arguments(
     command
         .arg(kind.history_len_max)
         .arg(life.as_millis() as u64)
-        .arg(kind.history_age_max.as_secs());
+        .arg(kind.history_age_max.as_millis() as u64);
     match &append.dedup {
         Some(dedup) => {
             command

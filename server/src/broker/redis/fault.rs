@@ -14,10 +14,10 @@ pub(super) enum Fault {
     /// MOVED, READONLY, a replica where a primary was expected: the topology is another. Nothing was done.
     #[error("Redis has another topology: {0}")]
     Elsewhere(String),
-    /// ASK, TRYAGAIN, LOADING, MASTERDOWN, CLUSTERDOWN, BUSY: nothing was done, and it passes.
+    /// ASK, TRYAGAIN, NOREPLICAS, LOADING, MASTERDOWN, CLUSTERDOWN, BUSY: nothing was done, and it passes.
     #[error("Redis is busy with itself: {0}")]
     Passing(String),
-    /// OOM, MISCONF, NOREPLICAS: Redis refuses writes until somebody helps. Nothing was done.
+    /// OOM, MISCONF: Redis refuses writes until somebody helps. Nothing was done.
     #[error("Redis takes no writes: {0}")]
     NoWrites(String),
     /// NOPERM, NOAUTH, WRONGPASS: the user may not. Nothing was done.
@@ -45,10 +45,10 @@ impl Fault {
     fn by_name(name: &str, text: String) -> Option<Self> {
         Some(match name {
             "MOVED" | "READONLY" | "UNBLOCKED" => Self::Elsewhere(text),
-            "ASK" | "TRYAGAIN" | "LOADING" | "MASTERDOWN" | "CLUSTERDOWN" | "BUSY" => {
-                Self::Passing(text)
-            }
-            "OOM" | "MISCONF" | "NOREPLICAS" => Self::NoWrites(text),
+            // NOREPLICAS is normal for a moment after a promotion: the replicas have not spoken to the new primary.
+            "NOREPLICAS" | "ASK" | "TRYAGAIN" | "LOADING" | "MASTERDOWN" | "CLUSTERDOWN"
+            | "BUSY" => Self::Passing(text),
+            "OOM" | "MISCONF" => Self::NoWrites(text),
             "NOPERM" | "NOAUTH" | "WRONGPASS" => Self::Denied(text),
             _ => return None,
         })
@@ -125,11 +125,7 @@ mod tests {
                 false,
             ),
             ("MISCONF Errors writing to the AOF file", false, false),
-            (
-                "NOREPLICAS Not enough good replicas to write.",
-                false,
-                false,
-            ),
+            ("NOREPLICAS Not enough good replicas to write.", false, true),
             ("NOPERM this user has no permissions", true, true),
             ("WRONGTYPE Operation against a key", false, false),
         ] {

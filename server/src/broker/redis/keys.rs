@@ -6,6 +6,8 @@
 use parlor_protocol::ChannelName;
 use sha2::{Digest as _, Sha256};
 
+use crate::planted::{self, Bug};
+
 /// Slots of a Redis Cluster.
 const SLOTS: usize = 16_384;
 
@@ -39,6 +41,11 @@ pub(super) struct Keys {
 impl Keys {
     pub(super) fn new(prefix: &str, partition: usize, partitions: usize) -> Self {
         let (tag, slot) = tag_of(partition, partitions);
+        let prefix = if planted::has(Bug::IgnorePrefix) {
+            "parlor"
+        } else {
+            prefix
+        };
         let base = format!("{prefix}:{{{tag}}}:");
         let key = |name: &str| format!("{base}{name}");
         Self {

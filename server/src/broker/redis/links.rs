@@ -16,6 +16,7 @@ use super::fault::Fault;
 use super::link::Link;
 use super::stats::RedisStats;
 use super::topology::Topology;
+use crate::planted::{self, Bug};
 
 /// What a link is for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -122,6 +123,11 @@ impl Links {
         }
     }
 
+    /// Whether the primaries are others than before, as asked now.
+    pub(super) async fn have_moved(&self) -> bool {
+        self.topology.has_changed(&self.config).await
+    }
+
     /// Everything is suspect: all links are made anew.
     pub(super) fn drop_all(&self) {
         self.topology.forget();
@@ -147,6 +153,9 @@ impl Links {
             Err(fault) => {
                 debug!(%address, %fault, "Unable to connect to Redis.");
                 self.topology.forget();
+                if planted::has(Bug::WedgeAfterRefusedDial) {
+                    std::future::pending().await
+                }
             }
         }
         dialled

@@ -75,8 +75,8 @@ impl Core {
     pub(super) async fn end_of(&self, partition: &Arc<Partition>) -> Result<Cursor, Fault> {
         self.settled(partition).await?;
         let link = self.links.get(Purpose::Read, partition.keys.slot).await?;
-        let mut command = redis::cmd("HMGET");
-        command.arg(&partition.keys.meta).arg("pseq").arg("ptag");
+        let mut command = redis::cmd("GET");
+        command.arg(&partition.keys.meta);
         let answer = link
             .query(&command)
             .await
@@ -86,12 +86,9 @@ impl Core {
                     self.links.drop_link(&link, fault);
                 }
             })?;
-        let (pseq, ptag): (Option<u64>, Option<String>) =
-            redis::from_redis_value(answer).map_err(|error| Fault::Odd(error.to_string()))?;
-        let known = pseq.zip(ptag.as_deref().and_then(hex));
-        let (pseq, tag) =
-            known.ok_or_else(|| Fault::Passing("the partition has no meta".to_owned()))?;
-        Ok(Cursor { pseq, tag })
+        text(&answer)
+            .and_then(end_in)
+            .ok_or_else(|| Fault::Passing("the partition has no meta".to_owned()))
     }
 
     /// Starts the partition's tail where its stream ends, unless it runs.
@@ -138,7 +135,7 @@ impl Core {
                     .arg(limit);
                 command
                     .arg(kind.history_len_max)
-                    .arg(kind.history_age_max.as_secs());
+                    .arg(kind.history_age_max.as_millis() as u64);
             };
             match READ
                 .run(&link, &[&partition.keys.meta, &meta, &log], arguments)
@@ -160,6 +157,13 @@ impl Core {
         }
         Err(last)
     }
+}
+
+/// The stream's end in a partition's meta: version, tag, epoch, then "gen floor pseq …".
+fn end_in(meta: &str) -> Option<Cursor> {
+    let tag = hex(meta.get(1..17)?)?;
+    let pseq = meta.get(33..)?.split(' ').nth(2)?.parse().ok()?;
+    Some(Cursor { pseq, tag })
 }
 
 fn words(wish: Wish) -> (&'static str, String, usize) {

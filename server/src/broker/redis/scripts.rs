@@ -5,6 +5,7 @@ use std::sync::LazyLock;
 use redis::{Cmd, ErrorKind, RedisError, ServerErrorKind, Value};
 
 use super::link::Link;
+use crate::planted::{self, Bug};
 
 /// A script with the functions that all share.
 #[derive(Debug)]
@@ -40,9 +41,13 @@ script! {
 
 impl Script {
     fn new(code: &str) -> Self {
+        let mut code = code.to_owned();
+        if planted::has(Bug::CountRefusedAppend) {
+            code = code.replace(COUNTED, REFUSED_AND_COUNTED);
+        }
         Self {
-            code: code.to_owned(),
-            hash: redis::Script::new(code).get_hash().to_owned(),
+            hash: redis::Script::new(&code).get_hash().to_owned(),
+            code,
         }
     }
 
@@ -75,6 +80,16 @@ impl Script {
         }
     }
 }
+
+/// Where a planted fault goes: one append in many is refused, and its offset counted.
+const COUNTED: &str = "  local log = KEYS[key + 1]\n";
+const REFUSED_AND_COUNTED: &str = "  local log = KEYS[key + 1]
+  if channel.offset % 30 == 29 then
+    channel.offset, channel.changed, channel.key = channel.offset + 1, true, key
+    channel.expiry, channel.age_s = ARGV[at + 6], tonumber(ARGV[at + 7])
+    return 'X refused'
+  end
+";
 
 /// Whether this is `NOSCRIPT`.
 pub(super) fn is_unknown(error: &RedisError) -> bool {

@@ -20,6 +20,7 @@ use super::partition::{Cursor, Known, Partition, Settled};
 use super::scripts::{SETTLE, VERIFY};
 use super::stats::add;
 use crate::broker::random;
+use crate::planted::{self, Bug};
 
 /// How long the verdict waits for nodes that have not spoken.
 const MISSING_AFTER: Duration = Duration::from_millis(500);
@@ -108,9 +109,13 @@ impl Core {
             &keys.dedup[1],
             &keys.words,
             &keys.members,
+            &keys.batches,
         ]
         .map(String::as_str);
-        let last = partition.last();
+        let mut last = partition.last();
+        if planted::has(Bug::ReuseOffsets) {
+            last.pseq = 0;
+        }
         let (generation, _) = partition.highest();
         let live = self.roster.live();
         let sure = self.roster.is_sure();
@@ -269,7 +274,7 @@ impl Core {
             return;
         }
         add(&self.stats.epoch_changes, 1);
-        let lost = (lost_to > top.offset).then(|| top.offset + 1..=lost_to);
+        let lost = (lost_to > top.offset).then_some(top.offset + 1..=lost_to);
         self.hub.restart(channel, top, lost);
     }
 }

@@ -8,7 +8,7 @@ use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
-use parlor_protocol::{ChannelName, Event, EventKind, Tag, Time};
+use parlor_protocol::{ChannelName, Event, EventKind, Time};
 use redis::Value;
 use tokio::sync::Notify;
 use tracing::{debug, warn};
@@ -16,7 +16,7 @@ use tracing::{debug, warn};
 use super::core::Core;
 use super::entry;
 use super::fault::Fault;
-use super::head::{Place, StreamHead, What};
+use super::head::{FramesOf, Place, StreamHead, What};
 use super::link::Link;
 use super::links::Purpose;
 use super::partition::{Cursor, Partition};
@@ -35,6 +35,9 @@ const BLOCK_MS: u64 = 1_000;
 
 /// A read that takes longer has lost its Redis.
 const TIMEOUT: Duration = Duration::from_millis(BLOCK_MS + 1_500);
+
+/// Waking a reader costs Redis more than an entry does: a busy stream is read at most this often.
+const BREATH: Duration = Duration::from_millis(1);
 
 /// Between attempts to connect.
 const PAUSE: Duration = Duration::from_millis(50);
@@ -198,6 +201,7 @@ async fn follow(core: &Arc<Core>, reader: &Reader, restarts: u64) -> Result<(), 
             ));
         }
     }
+    let mut last_read = Instant::now();
     while reader.restarts.load(Ordering::Acquire) == restarts {
         let wished = reader.wished.load(Ordering::Acquire);
         for partition in &reader.partitions {
@@ -216,11 +220,15 @@ async fn follow(core: &Arc<Core>, reader: &Reader, restarts: u64) -> Result<(), 
         let read = read(core, reader, &link).await;
         reader.client.store(0, Ordering::Release);
         reader.seen.store(wished, Ordering::Release);
-        read?;
+        let found = read?;
         reader
             .partitions
             .iter()
             .for_each(|partition| partition.answer_delivered());
+        if found && last_read.elapsed() < BREATH {
+            tokio::time::sleep(BREATH).await;
+        }
+        last_read = Instant::now();
     }
     Ok(())
 }
@@ -233,8 +241,8 @@ async fn resync(core: &Core, partition: &Arc<Partition>) -> Result<(), Fault> {
     done
 }
 
-/// One read of all streams.
-async fn read(core: &Arc<Core>, reader: &Reader, link: &Link) -> Result<(), Fault> {
+/// One read of all streams. False when nothing came.
+async fn read(core: &Arc<Core>, reader: &Reader, link: &Link) -> Result<bool, Fault> {
     let followed: Vec<_> = reader
         .partitions
         .iter()
@@ -242,7 +250,7 @@ async fn read(core: &Arc<Core>, reader: &Reader, link: &Link) -> Result<(), Faul
         .collect();
     if followed.is_empty() {
         reader.start.notified().await;
-        return Ok(());
+        return Ok(false);
     }
     let mut command = redis::cmd("XREAD");
     command
@@ -258,7 +266,7 @@ async fn read(core: &Arc<Core>, reader: &Reader, link: &Link) -> Result<(), Faul
         command.arg(format!("{}-0", cursor.pseq));
     }
     let Value::Array(streams) = link.query(&command).await? else {
-        return Ok(());
+        return Ok(false);
     };
     let mut lag = 0;
     for stream in streams {
@@ -279,7 +287,7 @@ async fn read(core: &Arc<Core>, reader: &Reader, link: &Link) -> Result<(), Faul
         take_all(core, partition, entries).await?;
     }
     core.stats.tail_lag.store(lag, Ordering::Relaxed);
-    Ok(())
+    Ok(true)
 }
 
 /// Delivers a stream's entries in order; at the first that does not follow on, the logs are asked instead.
@@ -323,16 +331,26 @@ fn take(core: &Core, partition: &Partition, raw: Value) -> Option<()> {
     }
     let to = Cursor::new(pseq, head.tag);
     let body = Bytes::from(body);
-    match head.what {
+    for frame in FramesOf::new(&body) {
+        let (what, range) = frame.ok()?;
+        deliver(core, partition, to, what, body.slice(range));
+    }
+    partition.note(to, None);
+    partition.move_tail(to);
+    Some(())
+}
+
+fn deliver(core: &Core, partition: &Partition, cursor: Cursor, what: What<'_>, body: Bytes) {
+    match what {
         What::Logged {
             channel,
             place,
             origin,
-        } => log(core, partition, to, channel, place, head.tag, origin, &body),
+        } => log(core, partition, cursor, channel, place, origin, &body),
         What::Ephemeral(words) => pass_on(core, words, &body),
         What::Heartbeat(words) => heartbeat(core, partition, words),
-        What::Generation { gen_, floor } => {
-            if partition.learn_generation(gen_, floor) {
+        What::Generation { generation, floor } => {
+            if partition.learn_generation(generation, floor) {
                 partition.want_resync();
             }
         }
@@ -343,22 +361,14 @@ fn take(core: &Core, partition: &Partition, raw: Value) -> Option<()> {
         } => core.begin_new_life(&channel, top, lost_to),
         What::Unknown => {}
     }
-    partition.note(to, None);
-    partition.move_tail(to);
-    Some(())
 }
 
-#[expect(
-    clippy::too_many_arguments,
-    reason = "the parts of one entry, split where they were read"
-)]
 fn log(
     core: &Core,
     partition: &Partition,
     cursor: Cursor,
     channel: ChannelName,
     place: Place,
-    tag: Tag,
     origin: &str,
     body: &Bytes,
 ) {
@@ -378,7 +388,7 @@ fn log(
         epoch: place.position.epoch,
         offset: place.position.offset,
         seq: place.seq,
-        tag,
+        tag: place.position.tag,
         prev: place.prev,
         time: place.time,
         kind: content.kind,

@@ -8,6 +8,7 @@ use rusqlite::{Connection, OpenFlags, OptionalExtension as _};
 
 use crate::broker::embedded::config::OpenError;
 use crate::broker::random;
+use crate::planted::{self, Bug};
 
 /// How long a statement waits for a lock that a person's own tool holds on the file.
 const BUSY_TIMEOUT: Duration = Duration::from_secs(2);
@@ -123,7 +124,12 @@ fn open(path: &Path, access: OpenFlags) -> Result<Connection, OpenError> {
 fn set_up_writer(connection: &Connection, disk_bytes_max: Option<u64>) -> rusqlite::Result<()> {
     connection.pragma_update_and_check(None, "journal_mode", "WAL", |_| Ok(()))?;
     // FULL: the log is on the disk when COMMIT returns. NORMAL would lose acknowledged events in a power cut.
-    connection.pragma_update(None, "synchronous", "FULL")?;
+    let flush = if planted::has(Bug::SkipFlush) {
+        "OFF"
+    } else {
+        "FULL"
+    };
+    connection.pragma_update(None, "synchronous", flush)?;
     // The writer makes checkpoints itself, after it answered: SQLite's own would lengthen a commit.
     connection.pragma_update_and_check(None, "wal_autocheckpoint", 0, |_| Ok(()))?;
     connection.pragma_update_and_check(None, "journal_size_limit", WAL_BYTES_KEPT, |_| Ok(()))?;

@@ -1,16 +1,18 @@
--- What all scripts share. Rules of this file: times are 17 digits (100 ns since 1970), more than a double holds, so
--- they stay strings of equal length and are compared as such. Epochs and tags are 16 hex digits.
+-- What all scripts share. Times are 17 digits (100 ns since 1970), more than a double holds: they stay strings of equal
+-- length and are compared as such. Epochs and tags are 16 hex digits. All numbers stay below 10^14, up to which Lua
+-- writes them without an exponent.
 
 local NO_TAG = string.rep('0', 16)
 
 local clock = redis.call('TIME')
 local now_s = tonumber(clock[1])
 local now_ms = now_s * 1000 + math.floor(tonumber(clock[2]) / 1000)
-local now = string.format('%010.0f%06.0f0', now_s, tonumber(clock[2]))
+local now = string.format('%010d%06d0', now_s, tonumber(clock[2]))
 
--- `tostring` writes large numbers with an exponent.
-local function digits(number)
-  return string.format('%.0f', number)
+-- The time so many ms ago.
+local function ago(ms)
+  local at = math.max(now_ms - ms, 0)
+  return string.format('%010d%03d0000', math.floor(at / 1000), at % 1000)
 end
 
 -- The tick after a time.
@@ -19,7 +21,7 @@ local function after(time)
   if ticks == 10000000 then
     seconds, ticks = seconds + 1, 0
   end
-  return string.format('%010.0f%07.0f', seconds, ticks)
+  return string.format('%010d%07d', seconds, ticks)
 end
 
 -- A name for a new life of a log: from the caller's randomness, since a script has none of its own.
@@ -37,8 +39,7 @@ local function unpack_channel(raw)
 end
 
 local function pack_channel(channel)
-  return channel.epoch .. channel.tag .. channel.time .. digits(channel.gen) .. ' ' .. digits(channel.offset)
-    .. ' ' .. digits(channel.seq)
+  return channel.epoch .. channel.tag .. channel.time .. channel.gen .. ' ' .. channel.offset .. ' ' .. channel.seq
 end
 
 -- The channel as it stands in this generation. One that was never written stands before its first event under the
@@ -55,24 +56,42 @@ local function load_channel(key, name, part, seed)
   return channel
 end
 
--- A partition's meta, or nil where nobody has settled it yet.
+-- A partition's meta is one packed string too: version, tag of the stream's top, epoch of unwritten channels, then
+-- numbers, lineage and marks. Nil where nobody has settled the partition yet.
 local function load_part(key)
-  local raw = redis.call('HMGET', key, 'gen', 'lineage', 'pseq', 'ptag', 'epoch', 'epoch_at', 'floor')
-  if not raw[1] then
+  local raw = redis.call('GET', key)
+  if not raw then
     return nil
   end
+  local gen, floor, pseq, epoch_at, dedup, dedup_at, bytes, lineage, marks =
+    string.match(raw, '^(%d+) (%d+) (%d+) (%d+) (%d) (%d+) (%d+) (%S+) (.*)$', 34)
   return {
-    gen = tonumber(raw[1]), lineage = raw[2], pseq = tonumber(raw[3]), ptag = raw[4], epoch = raw[5],
-    epoch_at = tonumber(raw[6]), floor = tonumber(raw[7]),
+    ptag = string.sub(raw, 2, 17), epoch = string.sub(raw, 18, 33), gen = tonumber(gen), floor = tonumber(floor),
+    pseq = tonumber(pseq), epoch_at = tonumber(epoch_at), dedup = tonumber(dedup), dedup_at = tonumber(dedup_at),
+    bytes = tonumber(bytes), lineage = lineage, marks = marks,
   }
+end
+
+local function save_part(key, part)
+  redis.call('SET', key, '1' .. part.ptag .. part.epoch .. part.gen .. ' ' .. part.floor .. ' ' .. part.pseq .. ' '
+    .. part.epoch_at .. ' ' .. part.dedup .. ' ' .. part.dedup_at .. ' ' .. part.bytes .. ' ' .. part.lineage .. ' '
+    .. part.marks)
+end
+
+-- One item of an entry of the stream: lengths, head, body.
+local function frame(head, body)
+  return #head .. ' ' .. #body .. ' ' .. head .. body
+end
+
+-- Adds an entry to the partition's stream. The caller saves the meta.
+local function post(stream, part, tag, frames)
+  redis.call('XADD', stream, 'MAXLEN', '~', 20000, (part.pseq + 1) .. '-0', 'B1 ' .. tag .. ' ' .. part.ptag, frames)
+  part.pseq, part.ptag = part.pseq + 1, tag
 end
 
 -- What a script answers that must not go on: the caller settles the partition's generation first.
 local function unsettled(part)
-  if part then
-    return 'LINEAGE ' .. digits(part.gen)
-  end
-  return 'LINEAGE 0'
+  return 'LINEAGE ' .. (part and part.gen or 0)
 end
 
 -- Whether the caller knows the partition as it is.

@@ -1,7 +1,7 @@
 -- Reads a channel's top and a page of its log in one consistent view.
 --
 -- KEYS: meta of the partition, meta of the channel, log.
--- ARGV: lineage, gen, seed, channel, range, from, limit, len max, age (s).
+-- ARGV: lineage, gen, seed, channel, range, from, limit, len max, age (ms).
 -- Answers: LINEAGE gen, or a list: epoch, top offset, top tag, oldest retained offset, more (0 or 1), gen, then
 -- offset, head and body of each entry.
 
@@ -10,7 +10,7 @@ if not is_settled(part, ARGV[1], ARGV[2]) then
   return unsettled(part)
 end
 local name, range, from, limit = ARGV[4], ARGV[5], ARGV[6], tonumber(ARGV[7])
-local len_max, age_s = tonumber(ARGV[8]), tonumber(ARGV[9])
+local len_max, age = tonumber(ARGV[8]), tonumber(ARGV[9])
 local LOG = KEYS[3]
 -- A page ends when it holds this much.
 local BYTES_MAX = 1048576
@@ -27,7 +27,7 @@ local function number_of(entry)
 end
 
 local function time_at(offset)
-  local entry = redis.call('XRANGE', LOG, digits(offset) .. '-0', '+', 'COUNT', 1)[1]
+  local entry = redis.call('XRANGE', LOG, offset .. '-0', '+', 'COUNT', 1)[1]
   return entry and string.sub(entry[2][1], 33, 49)
 end
 
@@ -52,7 +52,7 @@ local function oldest_retained()
     return top + 1
   end
   local low = math.max(number_of(first), top - len_max + 1)
-  local cutoff = string.format('%010.0f', math.max(now_s - age_s, 0)) .. string.sub(now, 11)
+  local cutoff = ago(age)
   local time = low <= top and time_at(low)
   if time and time <= cutoff then
     low = first_after(low, cutoff)
@@ -63,41 +63,49 @@ end
 local out = {}
 local total = 0
 
+-- At least one entry, so that who reads on gets further.
 local function take(entries)
   for _, entry in ipairs(entries) do
     if total >= BYTES_MAX then
-      return false
+      return
     end
     out[#out + 1] = string.match(entry[1], '^%d+')
     out[#out + 1] = entry[2][1]
     out[#out + 1] = entry[2][2]
     total = total + #entry[2][2] + 128
   end
-  return #entries > 0
 end
 
 local function forward(first)
   while #out / 3 < limit and first <= top do
     local chunk = math.min(CHUNK, limit - #out / 3)
-    local entries = redis.call('XRANGE', LOG, digits(first) .. '-0', digits(top) .. '-0', 'COUNT', chunk)
-    if not take(entries) then
+    local entries = redis.call('XRANGE', LOG, first .. '-0', top .. '-0', 'COUNT', chunk)
+    if #entries == 0 then
+      return false
+    end
+    take(entries)
+    first = tonumber(out[#out - 2]) + 1
+    if total >= BYTES_MAX then
       break
     end
-    first = number_of(entries[#entries]) + 1
   end
-  return #out > 0 and tonumber(out[#out - 2]) < top
+  return first <= top
 end
 
 local function backward(last, oldest)
   while #out / 3 < limit and last >= oldest do
     local chunk = math.min(CHUNK, limit - #out / 3)
-    local entries = redis.call('XREVRANGE', LOG, digits(last) .. '-0', digits(oldest) .. '-0', 'COUNT', chunk)
-    if not take(entries) then
+    local entries = redis.call('XREVRANGE', LOG, last .. '-0', oldest .. '-0', 'COUNT', chunk)
+    if #entries == 0 then
+      return false
+    end
+    take(entries)
+    last = tonumber(out[#out - 2]) - 1
+    if total >= BYTES_MAX then
       break
     end
-    last = number_of(entries[#entries]) - 1
   end
-  return #out > 0 and tonumber(out[#out - 2]) > oldest
+  return last >= oldest
 end
 
 local oldest, more = 0, false
@@ -117,4 +125,4 @@ if range ~= 'top' then
     more = backward(low, oldest)
   end
 end
-return { channel.epoch, digits(top), channel.tag, digits(oldest), more and '1' or '0', digits(part.gen), out }
+return { channel.epoch, tostring(top), channel.tag, tostring(oldest), more and '1' or '0', tostring(part.gen), out }

@@ -20,19 +20,12 @@ local function is_there(channel, log, offset, tag)
   if channel.offset == offset then
     return channel.tag == tag
   end
-  local entry = redis.call('XRANGE', log, digits(offset) .. '-0', '+', 'COUNT', 1)[1]
+  local entry = redis.call('XRANGE', log, offset .. '-0', '+', 'COUNT', 1)[1]
   -- Trimmed by retention: what comes after it is there, so it was.
   return not entry or tonumber(string.match(entry[1], '^%d+')) > offset or string.sub(entry[2][1], 1, 16) == tag
 end
 
-local function tell(name, channel, lost_to)
-  part.pseq = part.pseq + 1
-  local mark = new_epoch(seed, 'mark' .. digits(part.pseq))
-  redis.call('XADD', STREAM, digits(part.pseq) .. '-0', 'N1 ' .. mark .. ' ' .. part.ptag .. ' ' .. name .. ' '
-    .. channel.epoch .. ' ' .. digits(channel.offset) .. ' ' .. channel.tag .. ' ' .. digits(lost_to), '')
-  part.ptag = mark
-  redis.call('HSET', META, 'pseq', digits(part.pseq), 'ptag', mark)
-end
+local told = {}
 
 for index = 1, (#ARGV - 1) / 4 do
   local at = index * 4 - 2
@@ -47,11 +40,16 @@ for index = 1, (#ARGV - 1) / 4 do
     word = 'LOST'
     channel.epoch = new_epoch(seed, name)
     redis.call('SET', key, pack_channel(channel), 'KEEPTTL')
-    tell(name, channel, offset)
+    told[#told + 1] =
+      frame('N ' .. name .. ' ' .. channel.epoch .. ' ' .. channel.offset .. ' ' .. channel.tag .. ' ' .. offset, '')
   end
   results[#results + 1] = word
   results[#results + 1] = channel.epoch
-  results[#results + 1] = digits(channel.offset)
+  results[#results + 1] = tostring(channel.offset)
   results[#results + 1] = channel.tag
+end
+if #told > 0 then
+  post(STREAM, part, new_epoch(seed, 'lost'), table.concat(told))
+  save_part(META, part)
 end
 return results

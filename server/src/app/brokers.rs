@@ -1,0 +1,133 @@
+//! Which broker: the embedded one, or Redis where the config names one; and what is shown of it.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+
+use parlor_protocol::limits;
+
+use super::Error;
+use crate::broker::embedded::{COMMIT_SECONDS, EmbeddedConfig, Stats};
+use crate::broker::redis::{LATENCY_SECONDS, RedisStats};
+use crate::broker::{Broker, Embedded, Redis};
+use crate::config::Config;
+use crate::hub::Hub;
+use crate::metrics::{Histogram, Metrics, NodeMetric};
+
+/// A broker and what comes with it.
+#[derive(Debug)]
+pub struct Opened {
+    pub broker: Box<dyn Broker>,
+    /// The counters that the metrics page shows.
+    pub stats: Option<BrokerStats>,
+    /// A secret that all nodes share; none: there is only one node.
+    pub secret: Option<[u8; 32]>,
+}
+
+#[derive(Clone, Debug)]
+pub enum BrokerStats {
+    Embedded(Arc<Stats>),
+    Redis(Arc<RedisStats>),
+}
+
+/// Opens what the config names.
+pub(super) fn open(config: &Config, hub: &Arc<Hub>) -> Result<Opened, Error> {
+    match &config.redis {
+        None => {
+            let broker = Embedded::open(storage(config), Arc::clone(hub))?;
+            let stats = Some(BrokerStats::Embedded(Arc::clone(broker.stats())));
+            Ok(Opened {
+                broker: Box::new(broker),
+                stats,
+                secret: None,
+            })
+        }
+        Some(redis) => {
+            let broker = Redis::open(redis.clone(), Arc::clone(hub))?;
+            let stats = Some(BrokerStats::Redis(Arc::clone(broker.stats())));
+            let secret = Some(broker.shared_secret());
+            Ok(Opened {
+                broker: Box::new(broker),
+                stats,
+                secret,
+            })
+        }
+    }
+}
+
+fn storage(config: &Config) -> EmbeddedConfig {
+    EmbeddedConfig {
+        data_dir: config.storage.data_dir.clone(),
+        disk_bytes_max: config.storage.disk_bytes_max,
+        memory_bytes_max: config.storage.memory_bytes_max,
+        dedup_window: Duration::from_millis(limits::DEDUP_WINDOW_MS),
+        ..EmbeddedConfig::default()
+    }
+}
+
+/// Tells the metrics page where the broker's figures are.
+pub(super) fn read_figures(metrics: &Metrics, stats: &BrokerStats) {
+    match stats {
+        BrokerStats::Embedded(stats) => read_embedded(metrics, stats),
+        BrokerStats::Redis(stats) => read_redis(metrics, stats),
+    }
+}
+
+fn read_embedded(metrics: &Metrics, stats: &Arc<Stats>) {
+    let read = |metric, figure: fn(&Stats) -> &AtomicU64| {
+        let stats = Arc::clone(stats);
+        metrics.read_from(metric, move || figure(&stats).load(Ordering::Relaxed));
+    };
+    read(NodeMetric::BrokerAppends, |stats| &stats.appends);
+    read(NodeMetric::BrokerDuplicates, |stats| &stats.dedup_hits);
+    read(NodeMetric::BrokerBusy, |stats| &stats.busy);
+    read(NodeMetric::BrokerFailures, |stats| &stats.failed_batches);
+    read(NodeMetric::BrokerWaiting, |stats| &stats.queue_len);
+    read(NodeMetric::BrokerWaitingBytes, |stats| &stats.queue_bytes);
+    read(NodeMetric::BrokerPages, |stats| &stats.pages);
+    read(NodeMetric::BrokerTrimmed, |stats| &stats.trimmed);
+    read(NodeMetric::BrokerDiskBytes, |stats| &stats.disk_bytes);
+    read(NodeMetric::BrokerMemoryBytes, |stats| &stats.memory_bytes);
+    let stats = Arc::clone(stats);
+    metrics.read_commits_from(move || {
+        let commits = &stats.commits;
+        histogram(&COMMIT_SECONDS, &commits.buckets, &commits.sum_ns)
+    });
+}
+
+fn read_redis(metrics: &Metrics, stats: &Arc<RedisStats>) {
+    let read = |metric, figure: fn(&RedisStats) -> &AtomicU64| {
+        let stats = Arc::clone(stats);
+        metrics.read_from(metric, move || figure(&stats).load(Ordering::Relaxed));
+    };
+    read(NodeMetric::BrokerAppends, |stats| &stats.appends);
+    read(NodeMetric::BrokerDuplicates, |stats| &stats.dedup_hits);
+    read(NodeMetric::BrokerBusy, |stats| &stats.busy);
+    read(NodeMetric::BrokerFailures, |stats| &stats.failures);
+    read(NodeMetric::BrokerWaiting, |stats| &stats.waiting);
+    read(NodeMetric::BrokerWaitingBytes, |stats| &stats.waiting_bytes);
+    read(NodeMetric::BrokerPages, |stats| &stats.pages);
+    read(NodeMetric::RedisBatches, |stats| &stats.batches);
+    read(NodeMetric::RedisRetries, |stats| &stats.retries);
+    read(NodeMetric::RedisTailed, |stats| &stats.tailed);
+    read(NodeMetric::RedisTailLag, |stats| &stats.tail_lag);
+    read(NodeMetric::RedisHoles, |stats| &stats.holes);
+    read(NodeMetric::RedisEpochChanges, |stats| &stats.epoch_changes);
+    read(NodeMetric::RedisLost, |stats| &stats.lost);
+    read(NodeMetric::RedisDials, |stats| &stats.dials);
+    read(NodeMetric::RedisProbeAge, |stats| &stats.probe_age_ms);
+    let stats = Arc::clone(stats);
+    metrics.read_commits_from(move || {
+        let latency = &stats.latency;
+        histogram(&LATENCY_SECONDS, &latency.buckets, &latency.sum_ns)
+    });
+}
+
+fn histogram(bounds: &[f64], counts: &[AtomicU64], sum_ns: &AtomicU64) -> Histogram {
+    let bounds = bounds.iter().copied().chain([f64::INFINITY]);
+    let counts = counts.iter().map(|bucket| bucket.load(Ordering::Relaxed));
+    Histogram {
+        buckets: bounds.zip(counts).collect(),
+        sum: Duration::from_nanos(sum_ns.load(Ordering::Relaxed)).as_secs_f64(),
+    }
+}

@@ -1,0 +1,7 @@
+//! The rows of the fault matrix, each a script and what it promises.
+//!
+//! `cargo test -p parlor-tests --test chaos -- --ignored row_04` plays one; `tests/chaos/run.sh` plays many seeds and keeps a log.
+
+pub(crate) mod clients;
+pub(crate) mod nodes;
+pub(crate) mod single;

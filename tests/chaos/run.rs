@@ -1,0 +1,254 @@
+//! One run of a row: a stage is set, people work, something breaks, everything heals, and the checker reads what was noted.
+
+use std::fs::File;
+use std::io::Write as _;
+use std::path::PathBuf;
+use std::sync::{Mutex, PoisonError};
+use std::time::{Duration, Instant};
+
+use parlor_tests::{Seed, eventually};
+use rand::Rng as _;
+use rand::rngs::StdRng;
+
+use crate::checker::{self, Finding, Promises, Report};
+use crate::recorder::{self, Fact, Outcome, Recorder, Recording, Start};
+use crate::stage::{Settings, Stage, Topology};
+use crate::workload::{Scale, Workload};
+
+mod end;
+
+pub(crate) use end::rosters_become;
+
+/// A row of the fault matrix.
+#[derive(Clone, Debug)]
+pub(crate) struct Row {
+    /// The path of its test: what a replay names.
+    pub(crate) name: &'static str,
+    pub(crate) topology: Topology,
+    pub(crate) settings: Settings,
+    pub(crate) scale: Scale,
+    pub(crate) promises: Promises,
+    /// After everything healed, publishes work again through every node within this time.
+    pub(crate) back_within: Duration,
+    /// Whether rosters are held against the truth.
+    pub(crate) rosters: bool,
+    pub(crate) script: fn(&mut Scene),
+}
+
+/// What a row's script plays with.
+#[derive(Debug)]
+pub(crate) struct Scene {
+    pub(crate) stage: Stage,
+    pub(crate) workload: Workload,
+    pub(crate) recorder: Recorder,
+    pub(crate) rng: StdRng,
+}
+
+impl Scene {
+    /// Lets things go on for a while. A fault has a length; nothing is waited for here.
+    pub(crate) fn last(&self, time: Duration) {
+        std::thread::sleep(time);
+    }
+
+    /// The same for a random while, in milliseconds.
+    pub(crate) fn last_between(&mut self, least: u64, most: u64) {
+        let time = Duration::from_millis(self.rng.random_range(least..most));
+        self.last(time);
+    }
+
+    /// Index of some node.
+    pub(crate) fn some_node(&mut self) -> usize {
+        self.rng.random_range(0..self.stage.nodes.len())
+    }
+
+    pub(crate) fn fault(&self, what: impl Into<String>) {
+        self.recorder.fault(what);
+    }
+
+    pub(crate) fn note(&self, fact: Fact) {
+        self.recorder.note(fact);
+    }
+
+    /// Acknowledged publishes so far.
+    pub(crate) fn acks(&self) -> usize {
+        self.recorder
+            .look(|records| records.iter().filter(|record| is_ack(&record.fact)).count())
+    }
+
+    /// Waits until publishes are acknowledged again; notes it when that takes longer than allowed.
+    pub(crate) fn publishes_within(&self, time_max: Duration, what: &str) {
+        let (start, before) = (Instant::now(), self.acks());
+        while self.acks() < before + 3 {
+            if start.elapsed() > time_max {
+                let what = format!("no publish was acknowledged within {time_max:?} {what}");
+                return self.note(Fact::Overdue { what });
+            }
+            std::thread::sleep(Duration::from_millis(10));
+        }
+        let what = format!("publishes were back after {:?} {what}", start.elapsed());
+        self.note(Fact::Healed { what });
+    }
+}
+
+/// How a run went.
+#[derive(Debug)]
+pub(crate) struct Summary {
+    pub(crate) findings: Vec<Finding>,
+    pub(crate) recording: Recording,
+    took: Duration,
+}
+
+/// One run at a time: two would measure each other.
+static STAGE: Mutex<()> = Mutex::new(());
+
+/// Plays a row once.
+pub(crate) fn play(row: &Row, seed: Seed) -> Summary {
+    // A failed run says nothing about the next.
+    let _alone = STAGE.lock().unwrap_or_else(PoisonError::into_inner);
+    let start = Instant::now();
+    let recorder = Recorder::new();
+    let stage = Stage::set(&row.topology, &row.settings, &recorder);
+    let workload = Workload::start(&row.scale, &stage.addresses(), &recorder, seed);
+    let rng = seed.rng(1);
+    let mut scene = Scene {
+        stage,
+        workload,
+        recorder,
+        rng,
+    };
+    warm_up(&scene);
+    (row.script)(&mut scene);
+    end::heal(&scene, row.back_within);
+    end::quiesce(&scene);
+    end::compare(&scene, row.rosters);
+    let recording = scene.recorder.recording();
+    Summary {
+        findings: checker::check(&recording, &row.promises),
+        recording,
+        took: start.elapsed(),
+    }
+}
+
+/// Until everybody follows what they want and publishes are acknowledged.
+fn warm_up(scene: &Scene) {
+    let wanted = scene.workload.follows().count();
+    eventually("everybody to take part", || {
+        let subscribed = scene.recorder.look(|records| {
+            let first = records.iter().filter(|record| {
+                matches!(&record.fact, Fact::Subscribed { by, start: Start::First, .. } if by.starts_with("follower"))
+            });
+            first.count()
+        });
+        (subscribed >= wanted && scene.acks() > 20).then_some(())
+    });
+    scene.note(Fact::Healed {
+        what: "everybody takes part".into(),
+    });
+}
+
+fn is_ack(fact: &Fact) -> bool {
+    matches!(
+        fact,
+        Fact::Answered {
+            outcome: Outcome::Acked(_),
+            ..
+        }
+    )
+}
+
+/// Plays a row with each of the wanted seeds: `PARLOR_SEED=n` one, `PARLOR_SEEDS=n` so many, else one at random.
+/// `PARLOR_CHAOS_LOG` names a file that gets a line per run.
+///
+/// # Panics
+/// At the first violation.
+pub(crate) fn play_all(row: &Row) {
+    let number = |name| {
+        std::env::var(name)
+            .ok()
+            .map(|text| text.parse::<u64>().expect("a number"))
+    };
+    let chosen = number("PARLOR_SEED");
+    let first = chosen.unwrap_or_else(|| rand::random::<u32>().into());
+    let count = if chosen.is_some() {
+        1
+    } else {
+        number("PARLOR_SEEDS").unwrap_or(1)
+    };
+    for seed in first..first + count {
+        let summary = play(row, Seed(seed));
+        let line = summary.line(row, seed);
+        eprintln!("{line}");
+        log(&line);
+        assert!(summary.findings.is_empty(), "{}", summary.tell(row, seed));
+    }
+}
+
+impl Summary {
+    /// What a log keeps of a run.
+    pub(crate) fn line(&self, row: &Row, seed: u64) -> String {
+        let count = |is: fn(&Fact) -> bool| {
+            self.recording
+                .iter()
+                .filter(|record| is(&record.fact))
+                .count()
+        };
+        let acked = count(is_ack);
+        let received = count(|fact| matches!(fact, Fact::Received { .. }));
+        let resumed = count(|fact| {
+            matches!(
+                fact,
+                Fact::Subscribed {
+                    start: Start::Complete,
+                    ..
+                }
+            )
+        });
+        let broken = count(|fact| {
+            matches!(
+                fact,
+                Fact::Subscribed {
+                    start: Start::Broken(_),
+                    ..
+                }
+            )
+        });
+        let verdict = match self.findings.as_slice() {
+            [] => "clean".to_owned(),
+            _ => self.report(row, seed).counts(),
+        };
+        format!(
+            "{} seed {seed}: {verdict}; {acked} acknowledged, {received} received, {resumed} resumed, {broken} breaks told, {:.0} s",
+            row.name,
+            self.took.as_secs_f64()
+        )
+    }
+
+    fn report<'a>(&'a self, row: &'a Row, seed: u64) -> Report<'a> {
+        Report {
+            row: row.name,
+            seed,
+            recording: &self.recording,
+            findings: &self.findings,
+        }
+    }
+
+    /// The report, with the whole recording beside it in a file.
+    fn tell(&self, row: &Row, seed: u64) -> String {
+        let name = format!("{}-{seed}.txt", row.name.replace("::", "-"));
+        let path = PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join(name);
+        let written = match recorder::write(&self.recording, &path) {
+            Ok(()) => format!("recording: {}", path.display()),
+            Err(error) => format!("unable to write the recording: {error}"),
+        };
+        format!("\n{}{written}\n", self.report(row, seed))
+    }
+}
+
+fn log(line: &str) {
+    let Some(path) = std::env::var_os("PARLOR_CHAOS_LOG") else {
+        return;
+    };
+    let file = File::options().create(true).append(true).open(path);
+    let written = file.and_then(|mut file| writeln!(file, "{line}"));
+    written.expect("the log that was asked for is written");
+}

@@ -1,0 +1,142 @@
+//! What a run plays on: nodes, what they keep their log in, and the networks between them.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+
+use parlor_tests::{Proxy, Redis, RedisCluster, RedisOptions, RedisSentinel};
+
+use crate::recorder::Recorder;
+
+mod node;
+
+pub(crate) use node::Node;
+
+/// Where nodes keep their log.
+#[derive(Debug)]
+pub(crate) enum Backing {
+    /// Each by itself.
+    Embedded,
+    /// One Redis, each node through a proxy of its own.
+    Redis(Arc<Redis>),
+    Sentinel(Arc<RedisSentinel>),
+    Cluster(Arc<RedisCluster>),
+}
+
+/// The shape of a stage.
+#[derive(Clone, Debug)]
+pub(crate) enum Topology {
+    /// One node with its embedded log.
+    Single,
+    Standalone {
+        nodes: usize,
+        options: RedisOptions,
+    },
+    /// A primary with so many replicas.
+    Sentinel {
+        nodes: usize,
+        replicas: usize,
+        options: RedisOptions,
+    },
+    Cluster {
+        nodes: usize,
+        options: RedisOptions,
+    },
+}
+
+/// Everything that runs.
+#[derive(Debug)]
+pub(crate) struct Stage {
+    pub(crate) nodes: Vec<Node>,
+    pub(crate) backing: Backing,
+}
+
+impl Stage {
+    /// Starts everything and waits until it serves.
+    pub(crate) fn set(topology: &Topology, settings: &Settings, recorder: &Recorder) -> Self {
+        let (count, backing) = match topology {
+            Topology::Single => (1, Backing::Embedded),
+            Topology::Standalone { nodes, options } => (
+                *nodes,
+                Backing::Redis(Arc::new(Redis::start_with(options.clone()))),
+            ),
+            Topology::Sentinel {
+                nodes,
+                replicas,
+                options,
+            } => {
+                let group = RedisSentinel::start_with(*replicas, options.clone());
+                (*nodes, Backing::Sentinel(Arc::new(group)))
+            }
+            Topology::Cluster { nodes, options } => (
+                *nodes,
+                Backing::Cluster(Arc::new(RedisCluster::start_with(options))),
+            ),
+        };
+        let nodes = (1..=count)
+            .map(|number| {
+                let (url, proxy) = backing.way();
+                let settings = Settings {
+                    redis: url,
+                    ..settings.clone()
+                };
+                Node::start(format!("node-{number}"), settings, proxy, recorder.clone())
+            })
+            .collect();
+        Self { nodes, backing }
+    }
+
+    /// Where clients dial: before the nodes' own proxies.
+    pub(crate) fn addresses(&self) -> Vec<SocketAddr> {
+        self.nodes.iter().map(|node| node.front.address()).collect()
+    }
+
+    /// The one Redis.
+    pub(crate) fn redis(&self) -> Arc<Redis> {
+        match &self.backing {
+            Backing::Redis(redis) => redis.clone(),
+            other => panic!("this row needs one Redis, not {other:?}"),
+        }
+    }
+
+    pub(crate) fn sentinel(&self) -> Arc<RedisSentinel> {
+        match &self.backing {
+            Backing::Sentinel(group) => group.clone(),
+            other => panic!("this row needs Sentinels, not {other:?}"),
+        }
+    }
+
+    pub(crate) fn cluster(&self) -> Arc<RedisCluster> {
+        match &self.backing {
+            Backing::Cluster(cluster) => cluster.clone(),
+            other => panic!("this row needs a Cluster, not {other:?}"),
+        }
+    }
+}
+
+impl Backing {
+    /// A node's address of it, and the proxy in between where there can be one.
+    fn way(&self) -> (Option<String>, Option<Proxy>) {
+        match self {
+            Self::Embedded => (None, None),
+            Self::Redis(redis) => {
+                let proxy = Proxy::start(redis.address());
+                (Some(redis.url_at(proxy.address())), Some(proxy))
+            }
+            // These tell their own addresses, past any proxy.
+            Self::Sentinel(group) => (Some(group.url()), None),
+            Self::Cluster(cluster) => (Some(cluster.url()), None),
+        }
+    }
+}
+
+/// How the nodes of a stage are configured.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Settings {
+    pub(crate) redis: Option<String>,
+    /// Of the keys in Redis: several Parlors share one.
+    pub(crate) prefix: Option<&'static str>,
+    /// A fault that the nodes have built in.
+    pub(crate) planted: Option<&'static str>,
+    /// Further variables of the environment.
+    pub(crate) environment: Vec<(&'static str, String)>,
+}

@@ -1,0 +1,78 @@
+//! The broker on Redis under test: one Redis of each topology serves all tests that run at the same time, each broker
+//! under a prefix of its own.
+
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, LazyLock, Mutex, Weak};
+use std::time::Duration;
+
+use parlor::broker::Redis;
+use parlor::broker::redis::RedisConfig;
+use parlor::hub::Hub;
+use parlor::kind::Durability;
+use parlor_tests::{Redis as Server, RedisCluster, RedisSentinel};
+
+use crate::subject::{SHARDS, Settings, Subject, kind};
+
+/// Kept by whoever uses it: the last one ends it.
+struct Shared<T>(Mutex<Weak<T>>);
+
+impl<T> Shared<T> {
+    const fn new() -> Self {
+        Self(Mutex::new(Weak::new()))
+    }
+
+    fn get(&self, start: impl FnOnce() -> T) -> Arc<T> {
+        let mut held = self.0.lock().unwrap();
+        held.upgrade().unwrap_or_else(|| {
+            let started = Arc::new(start());
+            *held = Arc::downgrade(&started);
+            started
+        })
+    }
+}
+
+static STANDALONE: LazyLock<Shared<Server>> = LazyLock::new(Shared::new);
+static SENTINEL: LazyLock<Shared<RedisSentinel>> = LazyLock::new(Shared::new);
+static CLUSTER: LazyLock<Shared<RedisCluster>> = LazyLock::new(Shared::new);
+
+pub(crate) fn redis(settings: Settings) -> Subject {
+    let server = STANDALONE.get(Server::start);
+    subject(&server.url(), settings, Durability::Disk, server)
+}
+
+pub(crate) fn redis_sentinel(settings: Settings) -> Subject {
+    let server = SENTINEL.get(|| RedisSentinel::start(1));
+    subject(&server.url(), settings, Durability::Replicated, server)
+}
+
+pub(crate) fn redis_cluster(settings: Settings) -> Subject {
+    let server = CLUSTER.get(RedisCluster::start);
+    subject(&server.url(), settings, Durability::Memory, server)
+}
+
+fn subject<T: Send + Sync + 'static>(
+    url: &str,
+    settings: Settings,
+    durability: Durability,
+    server: Arc<T>,
+) -> Subject {
+    static NEXT: AtomicU64 = AtomicU64::new(0);
+    let config = RedisConfig {
+        url: url.parse().unwrap(),
+        user: None,
+        password: None,
+        tls_ca: None,
+        prefix: format!("contract-{}", NEXT.fetch_add(1, Ordering::Relaxed)),
+        confirmations: 0,
+        dedup_window: settings.dedup_window,
+        replicates: durability == Durability::Replicated,
+    };
+    let hub = Arc::new(Hub::new(SHARDS));
+    let broker = Arc::new(Redis::open(config, Arc::clone(&hub)).unwrap());
+    Subject {
+        broker,
+        hub,
+        kind: kind(durability, 100_000, Duration::from_secs(3_600)),
+        _store: Some(server),
+    }
+}
