@@ -41,6 +41,7 @@ impl Core {
             .await?;
         partition.move_tail(end);
         partition.reset_last(end);
+        self.members_missed(partition);
         partition.answer_delivered();
         Ok(())
     }

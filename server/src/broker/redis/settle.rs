@@ -159,6 +159,7 @@ impl Core {
         }
         let lost_names = before > 0 && word.floor > floor_before;
         if checked || lost_names {
+            self.members_lost();
             if lost_names {
                 warn!(
                     partition = partition.index,
