@@ -45,6 +45,7 @@ mod startup;
 mod stats;
 mod tail;
 mod topology;
+mod watch;
 
 pub use config::{Address, BadUrl, Mode, RedisConfig, RedisUrl};
 pub use roster::LEASE;
@@ -172,6 +173,7 @@ fn start(core: &Arc<Core>) {
         tokio::spawn(tail::ring(Arc::clone(core), Arc::clone(reader)));
     }
     tokio::spawn(probe::run(Arc::clone(core)));
+    tokio::spawn(watch::run(Arc::clone(core)));
 }
 
 impl Broker for Redis {
@@ -184,6 +186,14 @@ impl Broker for Redis {
             return ready(Err(Error::Busy {
                 retry_after: RETRY_AFTER,
             }))
+            .boxed();
+        }
+        if self.core.probes.is_away(&self.core) {
+            // It would only wait in vain.
+            stats::add(&self.core.stats.failures, 1);
+            return ready(Err(unavailable(Fault::Unreachable(
+                "Redis is away".to_owned(),
+            ))))
             .boxed();
         }
         let lane = match append.kind.durability {

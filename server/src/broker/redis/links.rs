@@ -123,6 +123,11 @@ impl Links {
         }
     }
 
+    /// Whether the primaries are others than before, as asked now.
+    pub(super) async fn have_moved(&self) -> bool {
+        self.topology.has_changed(&self.config).await
+    }
+
     /// Everything is suspect: all links are made anew.
     pub(super) fn drop_all(&self) {
         self.topology.forget();

@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 use parking_lot::Mutex;
 use tracing::{error, info};
 
-use super::append::LaneId;
+use super::append::{self, LaneId};
 use super::batch::Item;
 use super::config::Address;
 use super::core::Core;
@@ -68,6 +68,11 @@ impl Probes {
 
     fn read_answered(&self) {
         self.paths.lock().read = Instant::now();
+    }
+
+    /// Whether Redis has been away for longer than a publish would wait for it.
+    pub(super) fn is_away(&self, core: &Core) -> bool {
+        self.red.lock().is_some() && self.worst(core, Instant::now()).1 > append::PATIENCE
     }
 
     pub(super) fn health(&self) -> Result<(), String> {
@@ -209,7 +214,11 @@ impl ReplicaWatch {
                 core.readers.restart();
                 continue;
             }
-            link.replicas_attached(replication.replicas);
+            for purpose in [Purpose::Append, Purpose::Replicate] {
+                if let Some(link) = core.links.held_at(purpose, &address) {
+                    link.replicas_attached(replication.replicas);
+                }
+            }
             let Some((offset, stood)) = self.waiting.get_mut(&address) else {
                 continue;
             };

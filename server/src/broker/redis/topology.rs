@@ -1,7 +1,9 @@
 //! Where the primary of a slot is: at a fixed address, where the Sentinels say, or where the Cluster's slots are.
 
+use std::collections::HashMap;
 use std::time::Duration;
 
+use futures_util::future::join_all;
 use parking_lot::Mutex;
 use redis::Value;
 use redis::aio::MultiplexedConnection;
@@ -73,6 +75,20 @@ impl Topology {
         Ok(primaries)
     }
 
+    /// Asks anew. True when the answer is another than before: links to the old primaries are worth nothing, even if
+    /// they work. A primary that was frozen and thawed goes on as one for seconds after another took its place.
+    pub(super) async fn has_changed(&self, config: &RedisConfig) -> bool {
+        if config.url.mode == Mode::Standalone {
+            return false;
+        }
+        // Nobody answers: that says nothing about the primaries.
+        let Ok(map) = ask(config).await else {
+            return false;
+        };
+        let before = self.known.lock().replace(map.clone());
+        before.is_some_and(|before| before != map)
+    }
+
     /// Ask anew next time.
     pub(super) fn forget(&self) {
         *self.known.lock() = None;
@@ -100,42 +116,67 @@ async fn ask(config: &RedisConfig) -> Result<Map, Fault> {
     let addresses = &config.url.addresses;
     match &config.url.mode {
         Mode::Standalone => Ok(Map::One(addresses[0].clone())),
-        Mode::Sentinel { name } => {
-            first_answer(addresses, |address| ask_sentinel(config, address, name)).await
+        Mode::Sentinel { name } => ask_sentinels(config, name).await,
+        Mode::Cluster => {
+            let mut last = Fault::Unreachable("no address".to_owned());
+            for address in addresses {
+                match ask_cluster(config, address).await {
+                    Ok(map) => return Ok(map),
+                    Err(fault) => last = fault,
+                }
+            }
+            Err(last)
         }
-        Mode::Cluster => first_answer(addresses, |address| ask_cluster(config, address)).await,
     }
 }
 
-/// The first useful answer of several who should know.
-async fn first_answer<'a, F>(
-    addresses: &'a [Address],
-    ask: impl Fn(&'a Address) -> F,
-) -> Result<Map, Fault>
-where
-    F: Future<Output = Result<Map, Fault>>,
-{
-    let mut last = Fault::Unreachable("no address".to_owned());
-    for address in addresses {
-        match ask(address).await {
-            Ok(map) => return Ok(map),
+/// What the Sentinel with the newest configuration says: one that was cut off still names the primary of before.
+async fn ask_sentinels(config: &RedisConfig, name: &str) -> Result<Map, Fault> {
+    let asked = config.url.addresses.iter().map(|address| async move {
+        let asked = tokio::time::timeout(ASK_TIMEOUT, ask_sentinel(config, address, name)).await;
+        asked.unwrap_or_else(|_| {
+            Err(Fault::Unreachable(format!(
+                "the Sentinel at {address} is silent"
+            )))
+        })
+    });
+    let mut newest: Option<(u64, Address)> = None;
+    let mut last = Fault::Unreachable("no Sentinel".to_owned());
+    for answer in join_all(asked).await {
+        match answer {
+            Ok(known) if newest.as_ref().is_none_or(|held| held.0 < known.0) => {
+                newest = Some(known)
+            }
+            Ok(_) => {}
             Err(fault) => last = fault,
         }
     }
-    Err(last)
+    newest.map(|(_, address)| Map::One(address)).ok_or(last)
 }
 
-async fn ask_sentinel(config: &RedisConfig, address: &Address, name: &str) -> Result<Map, Fault> {
+/// The primary that a Sentinel names, and the epoch of its configuration.
+async fn ask_sentinel(
+    config: &RedisConfig,
+    address: &Address,
+    name: &str,
+) -> Result<(u64, Address), Fault> {
     let mut sentinel = link::dial(config, address, ASK_TIMEOUT, false).await?;
     let mut question = redis::cmd("SENTINEL");
-    question.arg("GET-MASTER-ADDR-BY-NAME").arg(name);
-    let answer: Option<(String, u16)> = question.query_async(&mut sentinel).await?;
-    match answer {
-        Some((host, port)) => Ok(Map::One(Address { host, port })),
-        None => Err(Fault::Unreachable(format!(
+    question.arg("MASTER").arg(name);
+    let answer: HashMap<String, String> = question.query_async(&mut sentinel).await?;
+    let field = |name: &str| answer.get(name);
+    let primary = field("ip")
+        .cloned()
+        .zip(field("port").and_then(|port| port.parse().ok()));
+    let (host, port) = primary.ok_or_else(|| {
+        Fault::Unreachable(format!(
             "the Sentinel at {address} knows no primary called {name}"
-        ))),
-    }
+        ))
+    })?;
+    let epoch = field("config-epoch")
+        .and_then(|epoch| epoch.parse().ok())
+        .unwrap_or(0);
+    Ok((epoch, Address { host, port }))
 }
 
 async fn ask_cluster(config: &RedisConfig, address: &Address) -> Result<Map, Fault> {

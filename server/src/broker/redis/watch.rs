@@ -1,0 +1,51 @@
+//! What is looked after now and then: where the primaries are, and what dead nodes left behind.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use tracing::{info, warn};
+
+use super::core::Core;
+use super::fault::Fault;
+use super::links::Purpose;
+use super::partition::Partition;
+
+const INTERVAL: Duration = Duration::from_millis(500);
+
+/// Looks for ever.
+pub(super) async fn run(core: Arc<Core>) {
+    let mut ticks = tokio::time::interval(INTERVAL);
+    ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+    loop {
+        ticks.tick().await;
+        if core.links.have_moved().await {
+            warn!("Redis has other primaries; connecting to them.");
+            core.links.drop_all();
+            core.readers.restart();
+        }
+        for node in core.roster.take_dead(Instant::now()) {
+            info!(%node, "A node has died.");
+            clear_away(&core, &node).await;
+        }
+    }
+}
+
+/// Every node that notices a death does this; what is gone already costs nothing.
+async fn clear_away(core: &Core, node: &str) {
+    for partition in &core.partitions {
+        // What stays behind goes when the partition is settled next.
+        let _left = clear_one(core, partition, node).await;
+    }
+}
+
+async fn clear_one(core: &Core, partition: &Partition, node: &str) -> Result<(), Fault> {
+    let link = core.links.get(Purpose::Read, partition.keys.slot).await?;
+    let mut both = redis::pipe();
+    both.cmd("HDEL")
+        .arg(&partition.keys.batches)
+        .arg(format!("{node}/0"))
+        .arg(format!("{node}/1"));
+    both.cmd("HDEL").arg(&partition.keys.members).arg(node);
+    link.query_all(&both).await?;
+    Ok(())
+}
