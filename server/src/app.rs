@@ -268,6 +268,7 @@ fn start_shards(
 /// Nobody may be served before this node knows what was revoked: a token that is refused elsewhere would be good here.
 async fn learn_from_others(node: &Node) {
     tokio::join!(node.revocations.reload(), node.orders.reload());
+    house::until_well(node).await;
 }
 
 /// Sends everybody away over the drain window, and waits for the shards to end.

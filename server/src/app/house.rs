@@ -15,6 +15,10 @@ use crate::transport::Listeners;
 /// How often the broker is asked how it is.
 const HEALTH_INTERVAL: Duration = Duration::from_millis(250);
 
+/// How often a broker that was just opened is looked at, and for how long.
+const FIRST_LOOKS: Duration = Duration::from_millis(20);
+const WELL_WITHIN: Duration = Duration::from_secs(2);
+
 /// Goes on for ever.
 pub(super) async fn keep(node: Arc<Node>, metrics: Option<Listeners>) {
     let metrics_node = Arc::clone(&node);
@@ -25,6 +29,19 @@ pub(super) async fn keep(node: Arc<Node>, metrics: Option<Listeners>) {
             }
         }
     });
+}
+
+/// Waits a while for the broker to be well: one that was just opened needs a moment to prove that it delivers, and the
+/// first clients need not be told that it did not. One that stays unwell keeps nobody from connecting.
+pub(super) async fn until_well(node: &Node) {
+    let mut looks = tokio::time::interval(FIRST_LOOKS);
+    let is_well = async {
+        while node.broker.health().is_err() {
+            looks.tick().await;
+        }
+    };
+    // Afterwards it is watched like any other time.
+    let _unwell = tokio::time::timeout(WELL_WITHIN, is_well).await;
 }
 
 /// What comes from other nodes and goes to them, for ever.

@@ -359,7 +359,7 @@ fn deliver(core: &Core, partition: &Partition, cursor: Cursor, what: What<'_>, b
             channel,
             top,
             lost_to,
-        } => core.begin_new_life(&channel, top, lost_to),
+        } => core.begin_new_life(&channel, top, top.offset + 1..=lost_to),
         What::Unknown => {}
     }
 }
