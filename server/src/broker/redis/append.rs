@@ -118,7 +118,7 @@ impl Sender {
         })
     }
 
-    async fn send(&mut self, batch: Batch) {
+    async fn send(&self, batch: Batch) {
         let started = Instant::now();
         let mut last = Fault::Unreachable("not tried yet".to_owned());
         let mut attempts = 0_u64;
