@@ -110,7 +110,7 @@ mod tests {
 
     #[test]
     fn a_channel_stays_in_its_partition() {
-        let name = |raw| ChannelName::parse(raw).unwrap();
+        let name = |raw: &str| ChannelName::parse(raw).unwrap();
         // Written down: another hash would lose every log.
         assert_eq!(
             partition_of(&name("room"), 64),
