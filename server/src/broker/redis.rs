@@ -20,7 +20,7 @@ use tokio::runtime::{Builder, Handle};
 use tokio::sync::oneshot;
 use tracing::info;
 
-use super::{Append, Appended, Broker, Error, LogPage, RETRY_AFTER, Read, random};
+use super::{Append, Appended, Broker, Error, LogPage, RETRY_AFTER, Read, Reload, random};
 use crate::hub::{EphemeralBody, Hub};
 use crate::kind::{ChannelKind, Durability};
 
@@ -37,6 +37,7 @@ mod links;
 mod partition;
 mod probe;
 mod read;
+mod reload;
 mod resync;
 mod roster;
 mod scripts;
@@ -60,6 +61,7 @@ use keys::Keys;
 use links::Links;
 use partition::Partition;
 use probe::Probes;
+use reload::Reloading;
 use roster::Roster;
 use tail::Readers;
 
@@ -153,6 +155,7 @@ fn build(config: RedisConfig, hub: Arc<Hub>, count: usize, runtime: Handle) -> C
         partitions,
         readers,
         roster: Roster::new(),
+        reloading: Reloading::default(),
         stats,
         waiting: Default::default(),
         waiting_bytes: Default::default(),
@@ -250,6 +253,10 @@ impl Broker for Redis {
     fn read(&self, read: Read) -> BoxFuture<'static, Result<LogPage, Error>> {
         let core = Arc::clone(&self.core);
         async move { core.page(&read).await.map_err(unavailable) }.boxed()
+    }
+
+    fn reload_with(&self, reload: Reload) {
+        self.core.reload_with(reload);
     }
 
     fn health(&self) -> Result<(), String> {
