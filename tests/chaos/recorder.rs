@@ -72,14 +72,15 @@ impl Recorder {
     }
 }
 
-/// Writes a recording for people, one record a line.
+/// Writes a recording for people, one record a line, and behind it what the servers logged.
 ///
 /// # Errors
 /// When the file cannot be written.
-pub(crate) fn write(recording: &[Record], path: &Path) -> io::Result<()> {
+pub(crate) fn write(recording: &[Record], logs: &str, path: &Path) -> io::Result<()> {
     let mut file = BufWriter::new(File::create(path)?);
     for record in recording {
         writeln!(file, "{record}")?;
     }
+    writeln!(file, "\n{logs}")?;
     file.flush()
 }

@@ -3,5 +3,8 @@
 //! `cargo test -p parlor-tests --test chaos -- --ignored row_04` plays one; `tests/chaos/run.sh` plays many seeds and keeps a log.
 
 pub(crate) mod clients;
+pub(crate) mod cluster;
 pub(crate) mod nodes;
+pub(crate) mod redis;
+pub(crate) mod sentinel;
 pub(crate) mod single;

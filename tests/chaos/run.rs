@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
-use parlor_tests::{Seed, eventually};
+use parlor_tests::{Redis, Seed, eventually};
 use rand::Rng as _;
 use rand::rngs::StdRng;
 
@@ -42,9 +42,16 @@ pub(crate) struct Scene {
     pub(crate) workload: Workload,
     pub(crate) recorder: Recorder,
     pub(crate) rng: StdRng,
+    /// Processes that a script started, until the run has ended.
+    others: Vec<Redis>,
 }
 
 impl Scene {
+    /// Keeps a process until the run has ended.
+    pub(crate) fn keep(&mut self, redis: Redis) {
+        self.others.push(redis);
+    }
+
     /// Lets things go on for a while. A fault has a length; nothing is waited for here.
     pub(crate) fn last(&self, time: Duration) {
         std::thread::sleep(time);
@@ -95,6 +102,8 @@ impl Scene {
 pub(crate) struct Summary {
     pub(crate) findings: Vec<Finding>,
     pub(crate) recording: Recording,
+    /// What the nodes logged.
+    logs: String,
     took: Duration,
 }
 
@@ -115,6 +124,7 @@ pub(crate) fn play(row: &Row, seed: Seed) -> Summary {
         workload,
         recorder,
         rng,
+        others: Vec::new(),
     };
     warm_up(&scene);
     (row.script)(&mut scene);
@@ -125,6 +135,7 @@ pub(crate) fn play(row: &Row, seed: Seed) -> Summary {
     Summary {
         findings: checker::check(&recording, &row.promises),
         recording,
+        logs: scene.stage.logs(),
         took: start.elapsed(),
     }
 }
@@ -157,7 +168,7 @@ fn is_ack(fact: &Fact) -> bool {
 }
 
 /// Plays a row with each of the wanted seeds: `PARLOR_SEED=n` one, `PARLOR_SEEDS=n` so many, else one at random.
-/// `PARLOR_CHAOS_LOG` names a file that gets a line per run.
+/// `PARLOR_CHAOS_LOG` names a file that gets a line per run; `PARLOR_CHAOS_KEEP` keeps recordings of clean runs, too.
 ///
 /// # Panics
 /// At the first violation.
@@ -179,6 +190,9 @@ pub(crate) fn play_all(row: &Row) {
         let line = summary.line(row, seed);
         eprintln!("{line}");
         log(&line);
+        if std::env::var_os("PARLOR_CHAOS_KEEP").is_some() {
+            eprint!("{}", summary.keep(row, seed));
+        }
         assert!(summary.findings.is_empty(), "{}", summary.tell(row, seed));
     }
 }
@@ -234,13 +248,17 @@ impl Summary {
 
     /// The report, with the whole recording beside it in a file.
     fn tell(&self, row: &Row, seed: u64) -> String {
+        format!("\n{}{}", self.report(row, seed), self.keep(row, seed))
+    }
+
+    /// Writes the recording into a file, and says where.
+    fn keep(&self, row: &Row, seed: u64) -> String {
         let name = format!("{}-{seed}.txt", row.name.replace("::", "-"));
         let path = PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join(name);
-        let written = match recorder::write(&self.recording, &path) {
-            Ok(()) => format!("recording: {}", path.display()),
-            Err(error) => format!("unable to write the recording: {error}"),
-        };
-        format!("\n{}{written}\n", self.report(row, seed))
+        match recorder::write(&self.recording, &self.logs, &path) {
+            Ok(()) => format!("recording: {}\n", path.display()),
+            Err(error) => format!("unable to write the recording: {error}\n"),
+        }
     }
 }
 

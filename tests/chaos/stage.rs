@@ -90,6 +90,15 @@ impl Stage {
         self.nodes.iter().map(|node| node.front.address()).collect()
     }
 
+    /// What all nodes logged.
+    pub(crate) fn logs(&self) -> String {
+        let logs = self
+            .nodes
+            .iter()
+            .map(|node| format!("{}:\n{}", node.name, node.log()));
+        logs.collect()
+    }
+
     /// The one Redis.
     pub(crate) fn redis(&self) -> Arc<Redis> {
         match &self.backing {

@@ -5,9 +5,11 @@ use std::time::{Duration, Instant};
 
 use tracing::{info, warn};
 
+use crate::broker::redis::MembersLink;
 use crate::http;
 use crate::hub::{Control, Inbox};
 use crate::node::Node;
+use crate::presence;
 use crate::transport::Listeners;
 
 /// How often the broker is asked how it is.
@@ -40,6 +42,16 @@ pub(super) async fn until_well(node: &Node) {
     };
     // Afterwards it is watched like any other time.
     let _unwell = tokio::time::timeout(WELL_WITHIN, is_well).await;
+}
+
+/// What comes from other nodes and goes to them, for ever.
+pub(super) async fn follow_others(node: Arc<Node>, members: Option<MembersLink>) {
+    let shared = async {
+        if let Some(link) = members {
+            presence::redis::share(Arc::clone(&node.presence), link).await;
+        }
+    };
+    tokio::join!(node.follow_others(), shared);
 }
 
 async fn tick_presence(node: &Node) {

@@ -34,6 +34,7 @@ mod head;
 mod keys;
 mod link;
 mod links;
+mod members;
 mod partition;
 mod probe;
 mod read;
@@ -49,6 +50,7 @@ mod topology;
 mod watch;
 
 pub use config::{Address, BadUrl, Mode, RedisConfig, RedisUrl};
+pub use members::{MemberRow, MembersLink, MembersPage, MembersWatcher};
 pub use roster::LEASE;
 pub use startup::OpenError;
 pub use stats::{LATENCY_SECONDS, Latency, RedisStats};
@@ -59,6 +61,7 @@ use core::Core;
 use fault::Fault;
 use keys::Keys;
 use links::Links;
+use members::Members;
 use partition::Partition;
 use probe::Probes;
 use reload::Reloading;
@@ -93,7 +96,14 @@ impl Redis {
                 .spawn(|| runtime.block_on(startup::check(&config)))
                 .join()
         });
-        let agreed = agreed.unwrap_or_else(|panic| std::panic::resume_unwind(panic))?;
+        let agreed = match agreed.unwrap_or_else(|panic| std::panic::resume_unwind(panic)) {
+            Ok(agreed) => agreed,
+            Err(error) => {
+                // The caller may stand inside a runtime, where another must not be waited for.
+                runtime.shutdown_background();
+                return Err(error);
+            }
+        };
         let core = Arc::new(build(
             config,
             hub,
@@ -130,6 +140,11 @@ impl Redis {
         self.secret
     }
 
+    /// What presence shares with other nodes goes through this.
+    pub fn members(&self) -> MembersLink {
+        MembersLink::new(Arc::clone(&self.core))
+    }
+
     /// The name of this start of this process.
     pub fn node(&self) -> &Arc<str> {
         &self.core.node
@@ -161,6 +176,7 @@ fn build(config: RedisConfig, hub: Arc<Hub>, count: usize, runtime: Handle) -> C
         waiting_bytes: Default::default(),
         in_flight: Default::default(),
         replicates,
+        members: Members::default(),
     }
 }
 

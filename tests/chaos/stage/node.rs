@@ -149,7 +149,7 @@ fn configure(command: &mut Command, directory: &Path, settings: &Settings) {
         .arg(directory.join("parlor.toml"))
         .env("PARLOR_AUTH_SECRET", SECRET)
         .env("PARLOR_AUTH_API_KEY", API_KEY)
-        .env("PARLOR_LOG_FILTER", "info")
+        .env("PARLOR_LOG_FILTER", "info,parlor::broker=debug")
         .stderr(log.expect("a log file"));
     if let Some(url) = &settings.redis {
         command.env("PARLOR_REDIS_URL", url);

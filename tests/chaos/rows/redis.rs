@@ -1,0 +1,182 @@
+//! Rows in which the one Redis fails: frozen, full, emptied, away, or replaced by a copy that lags.
+
+use std::time::Duration;
+
+use parlor_tests::{Redis, RedisOptions};
+
+use crate::checker::Promises;
+use crate::run::{Row, Scene, play_all};
+use crate::stage::{Settings, Topology};
+use crate::workload::Scale;
+
+/// Publishes are back within this time of their Redis.
+const BACK_WITHIN: Duration = Duration::from_secs(5);
+
+fn row(name: &'static str, script: fn(&mut Scene)) -> Row {
+    Row {
+        name,
+        topology: Topology::Standalone {
+            nodes: 3,
+            options: RedisOptions::default(),
+        },
+        settings: Settings::default(),
+        scale: Scale::small(&["disk", "memory"]),
+        promises: Promises::strict(),
+        back_within: Duration::from_secs(10),
+        rosters: false,
+        script,
+    }
+}
+
+/// A copy that lags takes over: what it lacks is told with exact offsets, and `replicated` publishes lose nothing.
+#[test]
+fn row_06_lagging_copy_promoted() {
+    play_all(&lagging_copy());
+}
+
+pub(crate) fn lagging_copy() -> Row {
+    Row {
+        scale: Scale::small(&["disk", "replicated"]),
+        promises: Promises::strict().may_lose(&["disk:"]),
+        ..row("rows::redis::row_06_lagging_copy_promoted", |scene| {
+            let old = scene.stage.redis();
+            let copy = old.start_replica();
+            scene.last_between(1_000, 2_000);
+            scene.fault("the copy is cut off");
+            copy.cut();
+            scene.last_between(300, 3_000);
+            scene.fault("the primary is killed, and the copy promoted");
+            old.kill();
+            copy.promote();
+            lead_to(scene, &copy);
+            scene.publishes_within(BACK_WITHIN, "after the promotion");
+            let next = copy.start_replica();
+            scene.fault("a new copy follows");
+            scene.last_between(1_000, 2_000);
+            // Both live until the run has ended.
+            scene.keep(copy);
+            scene.keep(next);
+        })
+    }
+}
+
+/// All nodes reach another Redis from now on.
+fn lead_to(scene: &Scene, redis: &Redis) {
+    for node in &scene.stage.nodes {
+        let back = node.back.as_ref().expect("a proxy");
+        back.lead_to(redis.address());
+        back.reset();
+    }
+}
+
+/// A frozen Redis makes outcomes unknown; the same batch goes again, and nothing is published twice.
+#[test]
+fn row_07_redis_frozen() {
+    play_all(&row("rows::redis::row_07_redis_frozen", |scene| {
+        for (least, most) in [(500, 1_500), (2_000, 7_000)] {
+            scene.last_between(500, 1_500);
+            let redis = scene.stage.redis();
+            scene.fault("Redis is frozen");
+            redis.freeze();
+            scene.last_between(least, most);
+            redis.thaw();
+            scene.fault("Redis is thawed");
+            scene.publishes_within(BACK_WITHIN, "after the thaw");
+        }
+    }));
+}
+
+#[test]
+#[ignore = "long"]
+fn row_07_redis_frozen_for_30_s() {
+    play_all(&row("rows::redis::row_07_redis_frozen_for_30_s", |scene| {
+        scene.last_between(500, 1_500);
+        let redis = scene.stage.redis();
+        scene.fault("Redis is frozen");
+        redis.freeze();
+        scene.last(Duration::from_secs(30));
+        redis.thaw();
+        scene.publishes_within(BACK_WITHIN, "after the thaw");
+    }));
+}
+
+/// A full Redis refuses publishes; everything else goes on, and publishes too once there is room.
+#[test]
+fn row_09_redis_out_of_memory() {
+    play_all(&row("rows::redis::row_09_redis_out_of_memory", |scene| {
+        scene.last_between(1_000, 2_000);
+        let redis = scene.stage.redis();
+        scene.fault("Redis has no memory left");
+        redis.set_config("maxmemory", "1");
+        scene.last_between(1_000, 4_000);
+        redis.set_config("maxmemory", "0");
+        scene.fault("Redis has memory again");
+        scene.publishes_within(BACK_WITHIN, "after there was room");
+        scene.last(Duration::from_secs(1));
+    }));
+}
+
+/// An emptied Redis begins a new epoch, and everybody is told.
+#[test]
+fn row_10_redis_emptied() {
+    play_all(&emptied());
+}
+
+pub(crate) fn emptied() -> Row {
+    Row {
+        promises: Promises::strict().may_lose(&["disk:", "memory:"]),
+        ..row("rows::redis::row_10_redis_emptied", |scene| {
+            scene.last_between(1_000, 2_000);
+            scene.fault("FLUSHALL");
+            scene.stage.redis().flush_all();
+            scene.publishes_within(BACK_WITHIN, "after FLUSHALL");
+            scene.last_between(1_000, 2_000);
+            scene.fault("Redis starts empty");
+            scene.stage.redis().restart_empty();
+            scene.publishes_within(BACK_WITHIN, "after an empty start");
+            scene.last(Duration::from_secs(1));
+        })
+    }
+}
+
+fn away(scene: &mut Scene, time: Duration) {
+    scene.last_between(500, 1_500);
+    scene.fault("kill -9 Redis");
+    scene.stage.redis().kill();
+    scene.last(time);
+    scene.stage.redis().restart();
+    scene.fault("Redis is back");
+    scene.publishes_within(BACK_WITHIN, "after Redis came back");
+    scene.last(Duration::from_secs(1));
+}
+
+fn away_row(name: &'static str, script: fn(&mut Scene)) -> Row {
+    let options = RedisOptions::default().appendonly("everysec");
+    Row {
+        topology: Topology::Standalone { nodes: 3, options },
+        ..row(name, script)
+    }
+}
+
+/// A Redis that keeps a file comes back with everything: open sockets stay, nothing is lost, nobody resyncs.
+#[test]
+fn row_12_redis_away() {
+    play_all(&back_with_all());
+}
+
+pub(crate) fn back_with_all() -> Row {
+    away_row("rows::redis::row_12_redis_away", |scene| {
+        away(scene, Duration::from_secs(4));
+    })
+}
+
+#[test]
+#[ignore = "long"]
+fn row_12_redis_away_for_5_min() {
+    play_all(&away_row(
+        "rows::redis::row_12_redis_away_for_5_min",
+        |scene| {
+            away(scene, Duration::from_secs(300));
+        },
+    ));
+}
