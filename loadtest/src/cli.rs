@@ -41,6 +41,10 @@ pub(crate) struct Options {
     #[arg(long)]
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) url: Option<String>,
+    /// The socket of another node, for the publishers (default the same).
+    #[arg(long)]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) publish_url: Option<String>,
     /// Allow a server on another machine. Load only what is yours.
     #[arg(long)]
     #[serde(skip_serializing_if = "std::ops::Not::not")]

@@ -17,6 +17,8 @@ use crate::target::{Sources, Target};
 #[derive(Clone, Debug)]
 pub(crate) struct Scenario {
     pub(crate) target: Target,
+    /// Where the publishers connect: another node of the same server, or the same one.
+    pub(crate) publish_target: Target,
     pub(crate) shape: Shape,
     pub(crate) groups: Vec<Group>,
     pub(crate) timeline: Timeline,
@@ -62,6 +64,8 @@ impl Scenario {
             .as_deref()
             .unwrap_or("ws://127.0.0.1:8000/v1/socket");
         let target = Target::resolve(url, options.allow_remote)?;
+        let publish_url = options.publish_url.as_deref().unwrap_or(url);
+        let publish_target = Target::resolve(publish_url, options.allow_remote)?;
         let shape = shape(
             options.shape.as_deref().unwrap_or("rooms=100x10"),
             options.connections,
@@ -79,6 +83,7 @@ impl Scenario {
         check_names(&load, &groups)?;
         Ok(Self {
             target,
+            publish_target,
             shape,
             groups,
             timeline,

@@ -35,11 +35,8 @@ impl ChannelName {
     /// # Panics
     /// When it is not one: these names stand in the code.
     pub fn reserved(name: &'static str) -> Self {
-        let is_reserved = name
-            .strip_prefix('$')
-            .is_some_and(|rest| !rest.is_empty() && rest.bytes().all(is_name_byte));
-        assert!(is_reserved, "{name} is not a reserved name");
-        Self(Arc::from(name))
+        let parsed = Self::stored(name).filter(Self::is_reserved);
+        parsed.expect("a reserved name is `$` and bytes of the alphabet")
     }
 
     /// A name as the server's own store holds it, reserved ones included; `None` when it is no name.

@@ -150,6 +150,12 @@ fn the_servers_own_channels_have_names_that_nobody_else_can_say() {
     let own = ChannelName::reserved("$control");
     assert!(own.is_reserved());
     assert!(ChannelName::parse(own.as_str()).is_err());
+    assert_eq!(ChannelName::stored("$control"), Some(own));
+    assert!(ChannelName::stored("room:1").is_some());
+    let long = format!("${}", "c".repeat(255));
+    for bad in ["", "$", "$$", "a$b", "$a b", &long] {
+        assert!(ChannelName::stored(bad).is_none(), "{bad}");
+    }
     assert!(!ChannelName::parse("control").expect("a name").is_reserved());
 }
 

@@ -7,7 +7,7 @@ use std::io;
 use std::net::{SocketAddr, TcpListener};
 use std::sync::Arc;
 use std::thread;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use parlor_protocol::limits;
 use parlor_protocol::reply::ConnectionLimits;
@@ -16,6 +16,7 @@ use tracing::{error, info, warn};
 
 use crate::auth::{self, Auth};
 use crate::broker::embedded::OpenError;
+use crate::broker::redis::MembersLink;
 use crate::config::Config;
 use crate::http::{self, HttpConfig};
 use crate::hub::{Control, Hub, ShardId};
@@ -82,11 +83,12 @@ pub async fn run_over(
     ready: impl FnOnce(Addresses),
 ) -> Result<(), Error> {
     let drain_window = config.transport.drain_window;
-    let (node, keys) = build(&config, open)?;
-    let others = tokio::spawn({
-        let node = Arc::clone(&node);
-        async move { node.follow_others().await }
-    });
+    let Built {
+        node,
+        keys,
+        members,
+    } = build(&config, open)?;
+    let others = tokio::spawn(house::follow_others(Arc::clone(&node), members));
     tokio::pin!(stop);
     tokio::select! {
         () = learn_from_others(&node) => {}
@@ -127,12 +129,13 @@ async fn shut_down(node: Arc<Node>) -> Result<(), Error> {
 fn build(
     config: &Config,
     open: impl FnOnce(&Config, &Arc<Hub>) -> Result<Opened, Error>,
-) -> Result<(Arc<Node>, SessionKeys), Error> {
+) -> Result<Built, Error> {
     let hub = Arc::new(Hub::new(config.shards));
     let Opened {
         broker,
         stats,
         secret,
+        members,
     } = open(config, &hub)?;
     let metrics = Arc::new(Metrics::new(config.shards));
     if let Some(stats) = stats {
@@ -141,7 +144,7 @@ fn build(
     let (orders, revocations) = Node::reserved(revocations_durability(config));
     let node = Arc::new(Node {
         broker,
-        presence: Arc::new(Presence::new(presence(config), Arc::clone(&hub))),
+        presence: Arc::new(presence(config, &hub, members.as_ref())),
         auth: Arc::new(Auth::new(config.auth.clone())?),
         kinds: config.kinds.clone(),
         metrics,
@@ -157,7 +160,18 @@ fn build(
         Some(secret) => SessionKeys::from_bytes(secret),
         None => SessionKeys::random().map_err(|_| Error::Randomness)?,
     };
-    Ok((node, keys))
+    Ok(Built {
+        node,
+        keys,
+        members,
+    })
+}
+
+/// A node that is ready to serve, and what others need to serve with it.
+struct Built {
+    node: Arc<Node>,
+    keys: SessionKeys,
+    members: Option<MembersLink>,
 }
 
 /// A server that keeps nothing keeps no revocations either: its tokens' keys are for trying things out.
@@ -168,11 +182,16 @@ fn revocations_durability(config: &Config) -> Durability {
     }
 }
 
-fn presence(config: &Config) -> PresenceConfig {
-    PresenceConfig {
+fn presence(config: &Config, hub: &Arc<Hub>, members: Option<&MembersLink>) -> Presence {
+    let config = PresenceConfig {
         grace: config.presence.grace,
         members_pushed_max: config.presence.members_pushed_max,
         ..PresenceConfig::default()
+    };
+    let hub = Arc::clone(hub);
+    match members {
+        Some(link) => Presence::shared(config, hub, link.process(), Instant::now()),
+        None => Presence::new(config, hub),
     }
 }
 
@@ -249,6 +268,7 @@ fn start_shards(
 /// Nobody may be served before this node knows what was revoked: a token that is refused elsewhere would be good here.
 async fn learn_from_others(node: &Node) {
     tokio::join!(node.revocations.reload(), node.orders.reload());
+    house::until_well(node).await;
 }
 
 /// Sends everybody away over the drain window, and waits for the shards to end.

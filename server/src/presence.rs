@@ -5,12 +5,17 @@
 //! It knows no broker, no transport and no rights: whoever calls it was allowed to.
 //!
 //! Reading order: `leases` (what a session holds, and how long), `roster` (who is in one channel), `changes` (what
-//! the next diff tells), `page` (how a roster is read), `agenda` (what falls due when).
+//! the next diff tells), `page` (how a roster is read), `agenda` (what falls due when). Among several nodes, on top:
+//! `registry` (what nodes say to each other), `cluster` and its `desk` (what this one says), `following` and its
+//! `mirror` (what it hears), `nodes` (who is alive), `errands` (what is asked when).
 //!
 //! # Locks
 //! Each operation holds the guards of at most one session and one roster, taken in this order and let go inside
 //! one function: `ticking` → `sessions` (map guard) → `rosters` (map guard) → a roster's mutex → the agenda's mutex.
 //! The hub is called with none of them but `ticking`, which only `tick` takes and which keeps diffs in order.
+//!
+//! Among nodes, also: `sessions` → a desk (map guard) → errands; `mirrors` (map guard) → a mirror's mutex →
+//! { `rosters` and on, a desk and on, nodes, idle }; rebirth → a desk and on.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -24,17 +29,30 @@ use parlor_protocol::{ChannelName, ErrorCode, Payload, WireError};
 
 use crate::hub::{ConnectionId, EphemeralBody, Hub};
 
+pub mod redis;
+pub mod registry;
+
 mod agenda;
 mod changes;
+mod cluster;
+mod desk;
+mod errands;
+mod following;
 mod leases;
+mod mirror;
+mod nodes;
 mod page;
 mod roster;
 
 #[cfg(test)]
 mod tests;
 
+pub use following::Interest;
+
 use agenda::Agenda;
+use cluster::Cluster;
 use leases::Session;
+use registry::{NodeId, Why};
 use roster::Roster;
 
 /// Sessions and leaves that one tick looks at (a session is never split), and diffs that it pushes: so a mass death
@@ -54,6 +72,9 @@ pub struct PresenceConfig {
     pub tick: Duration,
     /// In channels with more users than this, diffs carry only counts, and clients page when they need names.
     pub members_pushed_max: usize,
+    /// How long a node is believed to live on when its heartbeats cease, among nodes that share a registry. Shorter than
+    /// the five seconds within which its users are gone, by a heartbeat's interval.
+    pub node_lease: Duration,
     /// Users that one channel lists. Those beyond are counted, each connection as a user of its own, but not listed
     /// and without state, until they join anew.
     pub users_listed_max: usize,
@@ -65,6 +86,7 @@ impl Default for PresenceConfig {
             grace: Duration::from_secs(5),
             tick: Duration::from_millis(50),
             members_pushed_max: 200,
+            node_lease: Duration::from_secs(4),
             users_listed_max: 100_000,
         }
     }
@@ -102,6 +124,8 @@ pub struct Presence {
     /// earlier roster of the channel so meets either its true next version or a gap, never a false neighbour.
     versions_used: AtomicU64,
     ticking: Mutex<()>,
+    /// What is shared with other nodes; none on a node of its own.
+    cluster: Option<Cluster>,
 }
 
 impl Presence {
@@ -114,6 +138,16 @@ impl Presence {
             agenda: Agenda::default(),
             versions_used: AtomicU64::new(0),
             ticking: Mutex::new(()),
+            cluster: None,
+        }
+    }
+
+    /// As one of several nodes that share a registry. The name of the process must be random, without a dot.
+    pub fn shared(config: PresenceConfig, hub: Arc<Hub>, process: &str, now: Instant) -> Self {
+        let me = NodeId::first(process);
+        Self {
+            cluster: Some(Cluster::new(me, config.node_lease, now)),
+            ..Self::new(config, hub)
         }
     }
 
@@ -133,7 +167,7 @@ impl Presence {
         let mut held = self.sessions.entry(Arc::clone(&entry.session)).or_default();
         if held.is_of(&entry.user) && held.claim(owner) {
             let is_new = held.join(channel);
-            self.enter(channel, entry, is_new, now);
+            self.enter(channel, entry, None, is_new, now);
         }
     }
 
@@ -143,7 +177,7 @@ impl Presence {
         let mut held = self.sessions.entry(Arc::clone(&entry.session)).or_default();
         if held.is_of(&entry.user) {
             let is_new = held.hold(channel, until);
-            self.enter(channel, entry, is_new, now);
+            self.enter(channel, entry, Some(until), is_new, now);
             self.due_by(&entry.session, &mut held, until);
         }
     }
@@ -160,7 +194,7 @@ impl Presence {
             return;
         };
         if held.obeys(owner) && held.leave(channel) {
-            self.exit(channel, &held, session, now);
+            self.exit(channel, &held, session, Why::Left, now);
         }
     }
 
@@ -193,7 +227,7 @@ impl Presence {
             }
             // The session's guard is held throughout: a new entry under the same id waits, and is not swept away.
             for channel in held.end() {
-                self.exit(&channel, &held, session, now);
+                self.exit(&channel, &held, session, Why::Left, now);
             }
         }
         self.forget(session);
@@ -202,13 +236,17 @@ impl Presence {
     /// Sets or removes the user's state in a channel. It lives until the user's last entry there leaves.
     ///
     /// # Errors
-    /// `not_present`.
+    /// `not_present`: also for a user who is present on another node only, unless the channel is
+    /// [`ready`](Self::ready) here. `storage_unavailable` while the registry is away.
     pub fn set_state(
         &self,
         channel: &ChannelName,
         user: &Arc<str>,
         state: Option<Payload>,
     ) -> Result<(), WireError> {
+        if let Some(cluster) = &self.cluster {
+            return self.set_shared_state(cluster, channel, user, state);
+        }
         let found = self.rosters.get(channel).ok_or(ErrorCode::NotPresent)?;
         let mut roster = found.lock();
         roster.set_state(user, state, &self.config)?;
@@ -222,7 +260,8 @@ impl Presence {
     /// `limit` 0. Pages are also bounded in bytes, so a page may be shorter than `limit` although `next` is there.
     ///
     /// # Errors
-    /// `bad_request` for a cursor that no page gave.
+    /// `bad_request` for a cursor that no page gave; `storage_unavailable` for a channel that is not
+    /// [`ready`](Self::ready).
     pub fn snapshot(
         &self,
         channel: &ChannelName,
@@ -235,6 +274,7 @@ impl Presence {
         let version = self.versions_used.load(Ordering::Acquire);
         Ok(match self.rosters.get(channel) {
             Some(found) => found.lock().snapshot(limit, after.as_deref()),
+            None if self.cluster.is_some() => return Err(cluster::unavailable()),
             None => Members {
                 members: Vec::new(),
                 users: 0,
@@ -254,7 +294,8 @@ impl Presence {
 
     /// When the next tick has something to do; in the past if it is overdue.
     pub fn next_tick(&self) -> Option<Instant> {
-        self.agenda.earliest()
+        let beat = self.next_beat();
+        self.agenda.earliest().into_iter().chain(beat).min()
     }
 
     /// Resolves when [`next_tick`](Self::next_tick) has become earlier since the last call (or did while nobody
@@ -267,6 +308,7 @@ impl Presence {
     /// A bounded piece of work: call again while [`next_tick`](Self::next_tick) is not in the future.
     pub fn tick(&self, now: Instant) {
         let _in_order = self.ticking.lock();
+        self.beat(now);
         self.expire(now);
         for _ in 0..DIFFS_PER_TICK_MAX {
             let Some(channel) = self.agenda.pop_flush(now) else {
@@ -288,7 +330,7 @@ impl Presence {
             if let Some(mut held) = self.sessions.get_mut(&session) {
                 for channel in held.expire(now) {
                     looked_at += 1;
-                    self.exit(&channel, &held, &session, now);
+                    self.exit(&channel, &held, &session, Why::Lapsed, now);
                 }
                 self.agenda
                     .move_lease(&session, held.queued, held.next_deadline());
@@ -305,7 +347,8 @@ impl Presence {
             let mut roster = found.lock();
             (roster.flush(&self.config, now), roster.is_empty())
         };
-        if is_empty {
+        // Among nodes a roster is dropped when nobody follows the channel: see `following`.
+        if is_empty && self.cluster.is_none() {
             self.rosters.remove_if(channel, |_, roster| {
                 let roster = roster.lock();
                 // Inside the map's guard: whoever makes the channel's next roster reads the new value.
@@ -319,7 +362,17 @@ impl Presence {
         diff
     }
 
-    fn enter(&self, channel: &ChannelName, entry: &Entry, is_new: bool, now: Instant) {
+    fn enter(
+        &self,
+        channel: &ChannelName,
+        entry: &Entry,
+        until: Option<Instant>,
+        is_new: bool,
+        now: Instant,
+    ) {
+        if let Some(cluster) = &self.cluster {
+            return cluster.want(channel, entry, until);
+        }
         let found = match self.rosters.get(channel) {
             Some(found) => found,
             None => {
@@ -341,7 +394,17 @@ impl Presence {
         self.flush_by(channel, &mut roster, at);
     }
 
-    fn exit(&self, channel: &ChannelName, held: &Session, session: &Arc<str>, now: Instant) {
+    fn exit(
+        &self,
+        channel: &ChannelName,
+        held: &Session,
+        session: &Arc<str>,
+        why: Why,
+        now: Instant,
+    ) {
+        if let Some(cluster) = &self.cluster {
+            return cluster.unwant(channel, session, why);
+        }
         let (Some(found), Some(user)) = (self.rosters.get(channel), held.user()) else {
             return;
         };

@@ -186,10 +186,10 @@ impl Session {
                 Reply::History(commands::history::history(node, &caller, history).await?)
             }
             Command::Presence(presence) => {
-                Reply::Presence(commands::presence::presence(node, &caller, presence)?)
+                Reply::Presence(commands::presence::presence(node, &caller, presence).await?)
             }
             Command::PresenceSet(set) => {
-                Reply::PresenceSet(commands::presence::presence_set(node, &caller, set)?)
+                Reply::PresenceSet(commands::presence::presence_set(node, &caller, set).await?)
             }
             Command::Refresh(refresh) => Reply::Refresh(self.refresh(&refresh.token)?),
             Command::Ping(_) => Reply::Ping(Pinged { time: clock::now() }),

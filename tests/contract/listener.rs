@@ -45,6 +45,10 @@ impl Listener {
         }
     }
 
+    pub(crate) fn channel(&self) -> &Arc<Channel> {
+        &self.channel
+    }
+
     /// What was delivered and not yet handed out, without waiting.
     pub(crate) fn delivered(&self) -> Vec<Arc<LogEntry>> {
         self.channel.pull(self.shard, self.position, 0).entries

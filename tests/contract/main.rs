@@ -22,6 +22,8 @@ mod retention;
 
 mod crash;
 mod disk;
+mod redis_answers;
+mod redis_losses;
 mod throughput;
 
 /// Makes one test per promise and broker.

@@ -1,6 +1,7 @@
 //! The broker on Redis under test: one Redis of each topology serves all tests that run at the same time, each broker
 //! under a prefix of its own.
 
+use std::net::SocketAddr;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, LazyLock, Mutex, Weak};
 use std::time::Duration;
@@ -48,6 +49,49 @@ pub(crate) fn redis_sentinel(settings: Settings) -> Subject {
 pub(crate) fn redis_cluster(settings: Settings) -> Subject {
     let server = CLUSTER.get(RedisCluster::start);
     subject(&server.url(), settings, Durability::Memory, server)
+}
+
+/// A broker on a Redis of the test's own.
+pub(crate) fn on_server(server: &Arc<Server>, durability: Durability) -> Subject {
+    subject(
+        &server.url(),
+        Settings::default(),
+        durability,
+        Arc::clone(server),
+    )
+}
+
+/// The same where another address leads to it.
+pub(crate) fn on_address(address: SocketAddr) -> Subject {
+    let url = format!("redis://{address}");
+    subject(&url, Settings::default(), Durability::Disk, Arc::new(()))
+}
+
+pub(crate) fn on_cluster(cluster: &Arc<RedisCluster>) -> Subject {
+    subject(
+        &cluster.url(),
+        Settings::default(),
+        Durability::Disk,
+        Arc::clone(cluster),
+    )
+}
+
+/// The key of the stream that carries a channel's events. Some of it must have been published.
+pub(crate) fn stream_key<'a>(
+    servers: impl IntoIterator<Item = &'a Server>,
+    channel: &str,
+) -> String {
+    let wanted = format!("*:l:{channel}");
+    let logs = |server: &Server| {
+        let answer = server.ask(&["KEYS", &wanted]);
+        redis::from_redis_value::<Vec<String>>(answer).unwrap()
+    };
+    let log = servers
+        .into_iter()
+        .flat_map(logs)
+        .next()
+        .expect("the channel has a log");
+    log.replace(&format!("l:{channel}"), "s")
 }
 
 fn subject<T: Send + Sync + 'static>(

@@ -101,6 +101,7 @@ impl Frailty {
             broker: Box::new(frail),
             stats: None,
             secret: None,
+            members: None,
         }
     }
 

@@ -8,9 +8,11 @@ use std::time::Duration;
 
 use parlor::app::{self, Addresses};
 use parlor::auth::{Algorithm, ApiKey, KeyMaterial, Secret, TokenKey, all_grants};
+use parlor::broker::redis::RedisConfig;
 use parlor::config::{Config, api_key_hash};
 use parlor::hub::Hub;
 use parlor_protocol::command::Connect;
+use parlor_protocol::limits::DEDUP_WINDOW_MS;
 use parlor_protocol::reply::Connected;
 use parlor_protocol::{Form, WireError};
 use tempfile::TempDir;
@@ -29,8 +31,15 @@ pub struct Setup {
     config: Config,
     form: Form,
     directory: Arc<TempDir>,
-    /// Stands between the server and its log, if the test wants it to fail.
-    frail: Option<Arc<Frailty>>,
+    over: Over,
+}
+
+/// The broker under a server.
+#[derive(Clone, Debug)]
+enum Over {
+    Embedded,
+    /// The same, failing when the test wants it.
+    Frail(Arc<Frailty>),
 }
 
 impl Setup {
@@ -54,15 +63,49 @@ impl Setup {
             config,
             form,
             directory,
-            frail: None,
+            over: Over::Embedded,
         }
     }
 
     /// The same over a broker that fails when the test says so.
     #[must_use]
     pub fn frail(mut self, frailty: &Arc<Frailty>) -> Self {
-        self.frail = Some(Arc::clone(frailty));
+        self.over = Over::Frail(Arc::clone(frailty));
         self
+    }
+
+    /// One of several nodes on the Redis at this URL.
+    ///
+    /// # Panics
+    /// When it is no URL of a Redis.
+    #[must_use]
+    pub fn on_redis(self, url: &str) -> Self {
+        let redis = RedisConfig {
+            url: url.parse().expect("a URL of Redis"),
+            user: None,
+            password: None,
+            tls_ca: None,
+            prefix: "test".to_owned(),
+            confirmations: 0,
+            dedup_window: Duration::from_millis(DEDUP_WINDOW_MS),
+            replicates: false,
+        };
+        self.with(|config| config.redis = Some(redis))
+    }
+
+    /// The same for another node: with a directory of its own.
+    ///
+    /// # Panics
+    /// When there is no directory for it.
+    #[must_use]
+    pub fn another(&self) -> Self {
+        let directory = Arc::new(TempDir::new().expect("a directory for the server"));
+        let data_dir = Some(directory.path().to_owned());
+        let same = Self {
+            directory,
+            ..self.clone()
+        };
+        same.with(|config| config.storage.data_dir = data_dir)
     }
 
     /// The same with something changed.
@@ -99,10 +142,10 @@ impl Setup {
         let (stop, stopped) = oneshot::channel();
         let (tell, ready) = oneshot::channel();
         let (config, directory) = (self.config.clone(), Arc::clone(&self.directory));
-        let frail = self.frail.clone();
+        let over = self.over.clone();
         let (tell_end, ended) = mpsc::sync_channel(1);
         let thread = std::thread::spawn(move || {
-            serve(config, frail, stopped, tell);
+            serve(config, &over, stopped, tell);
             // The directory lives as long as the server, also when the test is over.
             drop(directory);
             // Nobody listens after a failed test.
@@ -129,7 +172,7 @@ impl Setup {
 /// Runs the server on the calling thread.
 fn serve(
     config: Config,
-    frail: Option<Arc<Frailty>>,
+    over: &Over,
     stopped: oneshot::Receiver<()>,
     ready: oneshot::Sender<SocketAddr>,
 ) {
@@ -146,9 +189,9 @@ fn serve(
         let _gone = ready.send(addresses.http);
     };
     let ended = runtime.block_on(async {
-        match frail {
-            None => app::run(config, stop, ready).await,
-            Some(frailty) => {
+        match over {
+            Over::Embedded => app::run(config, stop, ready).await,
+            Over::Frail(frailty) => {
                 let open = |config: &Config, hub: &Arc<Hub>| Ok(frailty.open(config, hub));
                 app::run_over(open, config, stop, ready).await
             }

@@ -25,6 +25,7 @@ mod http_strangers;
 mod interleavings;
 mod limits;
 mod liveness;
+mod nodes;
 mod outage;
 mod presence;
 mod promises;

@@ -122,7 +122,7 @@ impl AckReader {
 
     async fn open(self: Rc<Self>, group: usize, number: u32) -> anyhow::Result<PublishLine> {
         let scenario = &self.shared.scenario;
-        let stream = open(scenario, number)
+        let stream = open(scenario, &scenario.publish_target, number)
             .await
             .map_err(|error| anyhow::anyhow!("unable to open a publisher; {}", error.what))?;
         let stream = stream.into_std()?;

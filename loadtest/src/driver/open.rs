@@ -17,6 +17,7 @@ use tokio_tungstenite::tungstenite::http::header::SEC_WEBSOCKET_PROTOCOL;
 use tokio_tungstenite::tungstenite::protocol::WebSocketConfig;
 
 use crate::scenario::Scenario;
+use crate::target::Target;
 
 /// Why a connection did not open: a few words, the same for the same cause, so that they can be counted.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -30,14 +31,18 @@ pub(crate) struct OpenError {
 ///
 /// # Errors
 /// [`OpenError`], after [`OPEN_TIMEOUT`] at the latest.
-pub(crate) async fn open(scenario: &Scenario, connection: u32) -> Result<TcpStream, OpenError> {
+pub(crate) async fn open(
+    scenario: &Scenario,
+    target: &Target,
+    connection: u32,
+) -> Result<TcpStream, OpenError> {
     let opening = async {
-        let socket = socket(scenario, connection)?;
+        let socket = socket(scenario, target, connection)?;
         let stream = TcpSocket::from_std_stream(socket.into())
-            .connect(scenario.target.address)
+            .connect(target.address)
             .await?;
         stream.set_nodelay(true)?;
-        shake_hands(stream, &scenario.target.url, scenario.load.form).await
+        shake_hands(stream, &target.url, scenario.load.form).await
     };
     match timeout(OPEN_TIMEOUT, opening).await {
         Ok(result) => result,
@@ -49,14 +54,14 @@ pub(crate) async fn open(scenario: &Scenario, connection: u32) -> Result<TcpStre
 }
 
 /// A non-blocking socket, bound to the connection's source address where there is a choice of them.
-fn socket(scenario: &Scenario, connection: u32) -> std::io::Result<Socket> {
+fn socket(scenario: &Scenario, target: &Target, connection: u32) -> std::io::Result<Socket> {
     let socket = Socket::new(
-        Domain::for_address(scenario.target.address),
+        Domain::for_address(target.address),
         Type::STREAM,
         Some(Protocol::TCP),
     )?;
     socket.set_nonblocking(true)?;
-    if let (Some(sources), SocketAddr::V4(_)) = (scenario.load.sources, scenario.target.address) {
+    if let (Some(sources), SocketAddr::V4(_)) = (scenario.load.sources, target.address) {
         // Port 0 is chosen at bind and is then this address's alone: IP_BIND_ADDRESS_NO_PORT would allow one port for
         // several destinations, but there is one destination, so each address gives its 28,000 ports either way.
         socket.bind(&SocketAddr::V4(SocketAddrV4::new(sources.nth(connection), 0)).into())?;

@@ -151,7 +151,8 @@ impl Reader {
             .subscribers
             .borrow_mut()
             .add(channel, std::time::Instant::now());
-        match open(&self.shared.scenario, connection).await {
+        let scenario = &self.shared.scenario;
+        match open(scenario, &scenario.target, connection).await {
             Ok(stream) => {
                 spawn_local(self.listen(stream, connection, index, slot));
             }

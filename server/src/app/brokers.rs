@@ -8,7 +8,7 @@ use parlor_protocol::limits;
 
 use super::Error;
 use crate::broker::embedded::{COMMIT_SECONDS, EmbeddedConfig, Stats};
-use crate::broker::redis::{LATENCY_SECONDS, RedisStats};
+use crate::broker::redis::{LATENCY_SECONDS, MembersLink, RedisStats};
 use crate::broker::{Broker, Embedded, Redis};
 use crate::config::Config;
 use crate::hub::Hub;
@@ -22,6 +22,8 @@ pub struct Opened {
     pub stats: Option<BrokerStats>,
     /// A secret that all nodes share; none: there is only one node.
     pub secret: Option<[u8; 32]>,
+    /// The way by which presence is shared with other nodes, where there are any.
+    pub members: Option<MembersLink>,
 }
 
 #[derive(Clone, Debug)]
@@ -40,16 +42,19 @@ pub(super) fn open(config: &Config, hub: &Arc<Hub>) -> Result<Opened, Error> {
                 broker: Box::new(broker),
                 stats,
                 secret: None,
+                members: None,
             })
         }
         Some(redis) => {
             let broker = Redis::open(redis.clone(), Arc::clone(hub))?;
             let stats = Some(BrokerStats::Redis(Arc::clone(broker.stats())));
             let secret = Some(broker.shared_secret());
+            let members = Some(broker.members());
             Ok(Opened {
                 broker: Box::new(broker),
                 stats,
                 secret,
+                members,
             })
         }
     }

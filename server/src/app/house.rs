@@ -5,13 +5,19 @@ use std::time::{Duration, Instant};
 
 use tracing::{info, warn};
 
+use crate::broker::redis::MembersLink;
 use crate::http;
 use crate::hub::{Control, Inbox};
 use crate::node::Node;
+use crate::presence;
 use crate::transport::Listeners;
 
 /// How often the broker is asked how it is.
 const HEALTH_INTERVAL: Duration = Duration::from_millis(250);
+
+/// How often a broker that was just opened is looked at, and for how long.
+const FIRST_LOOKS: Duration = Duration::from_millis(20);
+const WELL_WITHIN: Duration = Duration::from_secs(2);
 
 /// Goes on for ever.
 pub(super) async fn keep(node: Arc<Node>, metrics: Option<Listeners>) {
@@ -23,6 +29,29 @@ pub(super) async fn keep(node: Arc<Node>, metrics: Option<Listeners>) {
             }
         }
     });
+}
+
+/// Waits a while for the broker to be well: one that was just opened needs a moment to prove that it delivers, and the
+/// first clients need not be told that it did not. One that stays unwell keeps nobody from connecting.
+pub(super) async fn until_well(node: &Node) {
+    let mut looks = tokio::time::interval(FIRST_LOOKS);
+    let is_well = async {
+        while node.broker.health().is_err() {
+            looks.tick().await;
+        }
+    };
+    // Afterwards it is watched like any other time.
+    let _unwell = tokio::time::timeout(WELL_WITHIN, is_well).await;
+}
+
+/// What comes from other nodes and goes to them, for ever.
+pub(super) async fn follow_others(node: Arc<Node>, members: Option<MembersLink>) {
+    let shared = async {
+        if let Some(link) = members {
+            presence::redis::share(Arc::clone(&node.presence), link).await;
+        }
+    };
+    tokio::join!(node.follow_others(), shared);
 }
 
 async fn tick_presence(node: &Node) {

@@ -34,6 +34,7 @@ mod head;
 mod keys;
 mod link;
 mod links;
+mod members;
 mod partition;
 mod probe;
 mod read;
@@ -48,6 +49,7 @@ mod topology;
 mod watch;
 
 pub use config::{Address, BadUrl, Mode, RedisConfig, RedisUrl};
+pub use members::{MemberRow, MembersLink, MembersPage, MembersWatcher};
 pub use roster::LEASE;
 pub use startup::OpenError;
 pub use stats::{LATENCY_SECONDS, Latency, RedisStats};
@@ -58,6 +60,7 @@ use core::Core;
 use fault::Fault;
 use keys::Keys;
 use links::Links;
+use members::Members;
 use partition::Partition;
 use probe::Probes;
 use roster::Roster;
@@ -91,7 +94,14 @@ impl Redis {
                 .spawn(|| runtime.block_on(startup::check(&config)))
                 .join()
         });
-        let agreed = agreed.unwrap_or_else(|panic| std::panic::resume_unwind(panic))?;
+        let agreed = match agreed.unwrap_or_else(|panic| std::panic::resume_unwind(panic)) {
+            Ok(agreed) => agreed,
+            Err(error) => {
+                // The caller may stand inside a runtime, where another must not be waited for.
+                runtime.shutdown_background();
+                return Err(error);
+            }
+        };
         let core = Arc::new(build(
             config,
             hub,
@@ -128,6 +138,11 @@ impl Redis {
         self.secret
     }
 
+    /// What presence shares with other nodes goes through this.
+    pub fn members(&self) -> MembersLink {
+        MembersLink::new(Arc::clone(&self.core))
+    }
+
     /// The name of this start of this process.
     pub fn node(&self) -> &Arc<str> {
         &self.core.node
@@ -158,6 +173,7 @@ fn build(config: RedisConfig, hub: Arc<Hub>, count: usize, runtime: Handle) -> C
         waiting_bytes: Default::default(),
         in_flight: Default::default(),
         replicates,
+        members: Members::default(),
     }
 }
 

@@ -105,7 +105,8 @@ pub(super) async fn presence(
             limit,
             cursor,
         },
-    )?;
+    )
+    .await?;
     let Members {
         members,
         users,
@@ -139,7 +140,7 @@ pub(super) async fn occupancy(
     };
     let Members {
         users, connections, ..
-    } = commands::presence::presence(&api.node, &caller, command)?;
+    } = commands::presence::presence(&api.node, &caller, command).await?;
     Ok(Json(OccupancyBody {
         channel,
         users,

@@ -21,6 +21,8 @@ use crate::kind::ChannelKind;
 const PAGE: usize = 1_000;
 /// How long to wait before the log is asked again that could not be read.
 const RETRY_AFTER: Duration = Duration::from_millis(250);
+/// How often the log itself is looked at when nothing rings: a store that was emptied does not say so.
+const LOOK_EVERY: Duration = Duration::from_secs(5);
 /// How long to wait for a shard whose inbox is full.
 const FULL_RETRY_AFTER: Duration = Duration::from_millis(20);
 /// How long whoever appended waits until this node applied it. It is in the log: if not now, it is applied later.
@@ -54,6 +56,15 @@ pub(super) enum Begin {
     Oldest,
     /// With what comes from now on: the channel holds orders of the moment.
     Newest,
+}
+
+/// Where to look for what is next.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Source {
+    /// In the channel's tail; in the log what that does not have.
+    Tail,
+    /// In the log itself, whatever was delivered.
+    Log,
 }
 
 /// Why a reading stopped.
@@ -201,19 +212,23 @@ impl Followed {
     ) {
         let bell = Arc::clone(&self.bell);
         let channel = hub.follow(&self.name, Box::new(move || bell.notify_one()));
-        let mut at = None;
+        let (mut at, mut source) = (None, Source::Log);
         let mut is_told = false;
         loop {
             let reloads = self.reloads.load(Ordering::Acquire);
+            if reloads != self.applied.borrow().reloads {
+                source = Source::Log;
+            }
             let read = self
-                .read_on(broker, &channel, begin, reloads, &mut at, &mut apply)
+                .read_on(broker, &channel, begin, source, &mut at, &mut apply)
                 .await;
             match read {
                 Ok(()) => {
                     is_told = false;
                     let position = at;
                     self.applied.send_replace(Applied { reloads, position });
-                    self.bell.notified().await;
+                    let rung = tokio::time::timeout(LOOK_EVERY, self.bell.notified()).await;
+                    source = rung.map_or(Source::Log, |()| Source::Tail);
                 }
                 Err(Stop::Full) => tokio::time::sleep(FULL_RETRY_AFTER).await,
                 Err(Stop::Unavailable(error)) => {
@@ -232,22 +247,21 @@ impl Followed {
         broker: &dyn Broker,
         channel: &Channel,
         begin: Begin,
-        reloads: u64,
+        source: Source,
         at: &mut Option<Position>,
         apply: &mut impl FnMut(&[Arc<LogEntry>], bool) -> Result<(), InboxFull>,
     ) -> Result<(), Stop> {
-        let done = *self.applied.borrow();
-        let is_reload = reloads != done.reloads;
+        let is_first = self.applied.borrow().position.is_none();
         let mut position = match *at {
             Some(position) => position,
             None => self.first_position(broker, channel, begin).await?,
         };
         loop {
-            match self.next(broker, channel, position, is_reload).await? {
+            match self.next(broker, channel, position, source).await? {
                 Next::Level => break,
                 Next::Anew(from) => position = from,
                 Next::Entries(entries) => {
-                    apply(&entries, done.position.is_none()).map_err(|InboxFull| Stop::Full)?;
+                    apply(&entries, is_first).map_err(|InboxFull| Stop::Full)?;
                     position = entries.last().map_or(position, |entry| entry.position());
                 }
             }
@@ -276,9 +290,11 @@ impl Followed {
         broker: &dyn Broker,
         channel: &Channel,
         at: Position,
-        is_reload: bool,
+        source: Source,
     ) -> Result<Next, Stop> {
-        if !is_reload && let Some(next) = from_tail(channel, at) {
+        if source == Source::Tail
+            && let Some(next) = from_tail(channel, at)
+        {
             return Ok(next);
         }
         let page = broker.read(self.page(at.offset)).await?;

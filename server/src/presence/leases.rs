@@ -118,6 +118,11 @@ impl Session {
         before.is_none()
     }
 
+    /// Whether the owner's socket keeps the session in the channel.
+    pub(super) fn is_by_socket(&self, channel: &ChannelName) -> bool {
+        matches!(self.leases.get(channel), Some(Lease::Socket { .. }))
+    }
+
     /// True when the session was in the channel.
     pub(super) fn leave(&mut self, channel: &ChannelName) -> bool {
         self.leases.remove(channel).is_some()

@@ -12,6 +12,7 @@ use parlor_protocol::reply::Members;
 use parlor_protocol::{ErrorCode, Payload, WireError};
 
 use super::changes::Changes;
+use super::mirror::Edit;
 use super::{Entry, PresenceConfig, page};
 
 /// A user in a channel.
@@ -134,6 +135,28 @@ impl Roster {
             });
         }
         Ok(())
+    }
+
+    /// Takes what a mirror of the registry has learned.
+    pub(super) fn edit(&mut self, edit: Edit, config: &PresenceConfig) {
+        match edit {
+            Edit::Join(entry) => self.join(&entry, config),
+            Edit::Leave { user, session } => self.leave(&user, &session, config),
+            Edit::Info(entry) => self.rejoin(&entry, config),
+            Edit::State { user, state } => {
+                // One who is not listed has no state.
+                let _not_listed = self.set_state(&user, state, config);
+            }
+        }
+    }
+
+    /// Nobody has seen the roster yet, so nobody need be told how it came to be.
+    pub(super) fn forget_changes(&mut self) {
+        self.changes = Changes::default();
+    }
+
+    pub(super) fn has_user(&self, user: &str) -> bool {
+        self.users.contains_key(user)
     }
 
     pub(super) fn snapshot(&mut self, limit: usize, after: Option<&str>) -> Members {

@@ -30,6 +30,8 @@ pub(super) struct Subscription {
     pub(super) kind: Arc<ChannelKind>,
     pub(super) ephemerals_since: u64,
     pub(super) presence: bool,
+    /// Keeps the channel's roster at hand for as long as the subscription lives.
+    _roster: Option<presence::Interest>,
     /// What its own token allowed, if it needed one.
     pub(super) token: Option<Arc<Identity>>,
     pub(super) stage: Cell<Stage>,
@@ -127,6 +129,7 @@ impl Session {
             kind: Arc::clone(kind),
             ephemerals_since,
             presence,
+            _roster: presence.then(|| node.presence.watch(name)),
             token,
             stage: Cell::new(Stage::Joining),
             replay: RefCell::default(),

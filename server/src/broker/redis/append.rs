@@ -108,7 +108,7 @@ impl Sender {
         self.number += 1;
         let oldest = items.iter().filter_map(|item| match item {
             Item::Log { since, .. } => Some(*since),
-            Item::Ephemeral { .. } | Item::Heartbeat { .. } => None,
+            Item::Ephemeral { .. } | Item::Members(_) | Item::Heartbeat { .. } => None,
         });
         let deadline = oldest.min().unwrap_or_else(Instant::now) + PATIENCE;
         (!items.is_empty()).then_some(Batch {
@@ -259,17 +259,22 @@ impl Sender {
             return self.fail(batch, &Fault::Odd("an answer of unknown form".to_owned()));
         };
         for (item, outcome) in batch.items.into_iter().zip(outcomes) {
-            if let Item::Log {
-                append,
-                answer,
-                since,
-                ..
-            } = item
-            {
-                self.core.stats.latency.observe(since.elapsed());
-                self.settle_item(&append, outcome, answer);
-            } else if matches!(item, Item::Heartbeat { .. }) {
-                self.core.probes.append_answered();
+            match item {
+                Item::Log {
+                    append,
+                    answer,
+                    since,
+                    ..
+                } => {
+                    self.core.stats.latency.observe(since.elapsed());
+                    self.settle_item(&append, outcome, answer);
+                }
+                Item::Members(change) => {
+                    // Presence may have stopped.
+                    let _gone = change.answer.send(Ok(()));
+                }
+                Item::Heartbeat { .. } => self.core.probes.append_answered(),
+                Item::Ephemeral { .. } => {}
             }
         }
     }
@@ -304,13 +309,17 @@ impl Sender {
     }
 
     fn fail(&self, batch: Batch, fault: &Fault) {
-        let failed = batch.items.into_iter().filter_map(|item| match item {
-            Item::Log { answer, .. } => Some(answer),
-            Item::Ephemeral { .. } | Item::Heartbeat { .. } => None,
-        });
-        for answer in failed {
-            self.core.stats.failures.fetch_add(1, Ordering::Relaxed);
-            let _gone = answer.send(Err(unavailable(fault.to_string())));
+        for item in batch.items {
+            match item {
+                Item::Log { answer, .. } => {
+                    self.core.stats.failures.fetch_add(1, Ordering::Relaxed);
+                    let _gone = answer.send(Err(unavailable(fault.to_string())));
+                }
+                Item::Members(change) => {
+                    let _gone = change.answer.send(Err(unavailable(fault.to_string())));
+                }
+                Item::Ephemeral { .. } | Item::Heartbeat { .. } => {}
+            }
         }
     }
 }

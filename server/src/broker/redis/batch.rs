@@ -1,12 +1,14 @@
 //! A batch: what waits for one partition becomes one call of the append script, and its answer becomes outcomes.
 
 use std::collections::HashMap;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use parlor_protocol::{ChannelName, Epoch, EventKind, Position, Tag, Time};
 use redis::Cmd;
 use sha2::{Digest as _, Sha256};
+use tokio::sync::oneshot;
 
 use super::entry;
 use super::head::{hex, to_hex};
@@ -14,7 +16,7 @@ use super::keys::Keys;
 use super::partition::{Answer, Settled};
 use crate::broker::content::ContentHash;
 use crate::broker::random;
-use crate::broker::{Append, Appended};
+use crate::broker::{Append, Appended, Error};
 
 /// Items and bytes of one call: it stays below 2 ms.
 pub(super) const ITEMS_MAX: usize = 128;
@@ -38,8 +40,21 @@ pub(super) enum Item {
     },
     /// Not logged; nobody waits for it.
     Ephemeral { words: String, body: Bytes },
+    /// Changes of who is in a channel, as the script takes them.
+    Members(MembersChange),
     /// This node lives.
     Heartbeat { words: String },
+}
+
+/// What one node wants changed of who is in a channel.
+#[derive(Debug)]
+pub(super) struct MembersChange {
+    pub(super) channel: ChannelName,
+    pub(super) owner: Arc<str>,
+    /// How many changes the words are.
+    pub(super) changes: usize,
+    pub(super) words: Vec<Bytes>,
+    pub(super) answer: oneshot::Sender<Result<(), Error>>,
 }
 
 impl Item {
@@ -60,6 +75,10 @@ impl Item {
             + match self {
                 Self::Log { body, .. } => body.len(),
                 Self::Ephemeral { words, body } => words.len() + body.len(),
+                // Four calls of Redis each, so that a batch with many stays short.
+                Self::Members(MembersChange { changes, words, .. }) => {
+                    changes * 1_024 + words.iter().map(Bytes::len).sum::<usize>()
+                }
                 Self::Heartbeat { words } => words.len(),
             }
     }
@@ -72,6 +91,13 @@ pub(super) struct Batch {
     pub(super) items: Vec<Item>,
     /// Nothing is written after this time.
     pub(super) deadline: Instant,
+}
+
+/// Where the script finds the keys of channels.
+#[derive(Debug, Default)]
+pub(super) struct Places<'a> {
+    logs: HashMap<&'a ChannelName, usize>,
+    members: HashMap<&'a ChannelName, usize>,
 }
 
 /// What became of one item.
@@ -104,26 +130,34 @@ pub(super) struct Terms<'a> {
 }
 
 impl Batch {
-    /// The script's keys: the partition's, then meta and log of each channel.
-    pub(super) fn keys<'a>(&self, keys: &'a Keys) -> (Vec<String>, HashMap<&ChannelName, usize>) {
+    /// The script's keys: the partition's, then two of each channel and purpose; and the places of those.
+    pub(super) fn keys(&self, keys: &Keys) -> (Vec<String>, Places<'_>) {
         let mut names: Vec<String> = [
             &keys.meta,
             &keys.stream,
             &keys.dedup[0],
             &keys.dedup[1],
             &keys.batches,
+            &keys.present,
+            &keys.owners,
         ]
         .map(String::clone)
         .into();
-        let mut places = HashMap::new();
+        let mut places = Places::default();
         for item in &self.items {
-            if let Item::Log { append, .. } = item
-                && !places.contains_key(&append.channel)
-            {
-                // Lua counts from 1.
-                places.insert(&append.channel, names.len() + 1);
-                names.push(keys.channel_meta(&append.channel));
-                names.push(keys.channel_log(&append.channel));
+            // Lua counts from 1.
+            let next = names.len() + 1;
+            match item {
+                Item::Log { append, .. } if !places.logs.contains_key(&append.channel) => {
+                    places.logs.insert(&append.channel, next);
+                    names.push(keys.channel_meta(&append.channel));
+                    names.push(keys.channel_log(&append.channel));
+                }
+                Item::Members(change) if !places.members.contains_key(&change.channel) => {
+                    places.members.insert(&change.channel, next);
+                    names.extend(keys.channel_present(&change.channel));
+                }
+                _ => {}
             }
         }
         (names, places)
@@ -133,7 +167,7 @@ impl Batch {
         &self,
         command: &mut Cmd,
         terms: &Terms<'_>,
-        places: &HashMap<&ChannelName, usize>,
+        places: &Places<'_>,
     ) {
         command
             .arg(&*terms.settled.lineage)
@@ -157,12 +191,22 @@ impl Batch {
                         append,
                         body,
                         *tag,
-                        places[&append.channel],
+                        places.logs[&append.channel],
                         terms.node,
                     );
                 }
                 Item::Ephemeral { words, body } => {
                     command.arg("E").arg(words).arg(&body[..]);
+                }
+                Item::Members(change) => {
+                    command
+                        .arg("P")
+                        .arg(places.members[&change.channel])
+                        .arg(change.channel.as_str());
+                    command.arg(&*change.owner).arg(change.changes);
+                    change.words.iter().for_each(|word| {
+                        command.arg(&word[..]);
+                    });
                 }
                 Item::Heartbeat { words } => {
                     command.arg("H").arg(words).arg("");

@@ -9,6 +9,7 @@ use super::append::LaneId;
 use super::batch::Item;
 use super::keys::partition_of;
 use super::links::Links;
+use super::members::Members;
 use super::partition::Partition;
 use super::probe::Probes;
 use super::roster::Roster;
@@ -40,6 +41,7 @@ pub(super) struct Core {
     pub(super) in_flight: AtomicI64,
     /// Whether any kind is `replicated`.
     pub(super) replicates: bool,
+    pub(super) members: Members,
 }
 
 impl Core {

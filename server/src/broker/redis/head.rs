@@ -23,6 +23,8 @@ pub(super) enum What<'a> {
     },
     /// An event that is not logged: the words and the body are its own.
     Ephemeral(&'a str),
+    /// Who is in the channel changed: what came of it is the body.
+    Members(ChannelName),
     /// A node lives: its words.
     Heartbeat(&'a str),
     /// The partition has a new generation; channels from before the floor begin a new life.
@@ -119,6 +121,7 @@ impl<'a> What<'a> {
         Some(match kind {
             "L" => logged(rest)?,
             "E" => Self::Ephemeral(rest),
+            "P" => Self::Members(channel(rest)?),
             "H" => Self::Heartbeat(rest),
             "G" => generation(rest)?,
             "N" => new_life(rest)?,

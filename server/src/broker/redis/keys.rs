@@ -36,6 +36,9 @@ pub(super) struct Keys {
     pub(super) words: String,
     /// Nodes that ever settled here.
     pub(super) members: String,
+    /// Channels in which somebody is present, and nodes that own such entries.
+    pub(super) present: String,
+    pub(super) owners: String,
 }
 
 impl Keys {
@@ -56,6 +59,8 @@ impl Keys {
             batches: key("b"),
             words: key("w"),
             members: key("n"),
+            present: key("pc"),
+            owners: key("pn"),
             base,
         }
     }
@@ -66,6 +71,11 @@ impl Keys {
 
     pub(super) fn channel_log(&self, channel: &ChannelName) -> String {
         format!("{}l:{channel}", self.base)
+    }
+
+    /// Who is present in a channel: entries by session, and records by user.
+    pub(super) fn channel_present(&self, channel: &ChannelName) -> [String; 2] {
+        ["p", "pu"].map(|name| format!("{}{name}:{channel}", self.base))
     }
 }
 
@@ -110,7 +120,7 @@ mod tests {
 
     #[test]
     fn a_channel_stays_in_its_partition() {
-        let name = |raw| ChannelName::parse(raw).unwrap();
+        let name = |raw: &str| ChannelName::parse(raw).unwrap();
         // Written down: another hash would lose every log.
         assert_eq!(
             partition_of(&name("room"), 64),

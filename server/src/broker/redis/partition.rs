@@ -1,7 +1,7 @@
 //! One partition as this node knows it: what waits to be appended, what was acknowledged or delivered last, where its
 //! tail stands, and which of its channels somebody here listens to.
 
-use std::collections::{HashMap, VecDeque};
+use std::collections::{HashMap, HashSet, VecDeque};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -78,8 +78,22 @@ struct State {
     /// Locals must be compared with the logs before the tail goes on.
     resync_wanted: bool,
     locals: HashMap<ChannelName, Arc<ChannelKind>>,
+    /// Channels whose members somebody here wants to know.
+    rosters: HashSet<ChannelName>,
     idle_since: Option<Instant>,
     unanswered: VecDeque<Unanswered>,
+}
+
+impl State {
+    fn is_unwanted(&self) -> bool {
+        self.locals.is_empty() && self.rosters.is_empty()
+    }
+
+    fn idle_if_unwanted(&mut self) {
+        if self.is_unwanted() {
+            self.idle_since = Some(Instant::now());
+        }
+    }
 }
 
 #[derive(Debug)]
@@ -207,9 +221,19 @@ impl Partition {
         if hub.channel(channel).is_none() {
             state.locals.remove(channel);
         }
-        if state.locals.is_empty() {
-            state.idle_since = Some(Instant::now());
-        }
+        state.idle_if_unwanted();
+    }
+
+    pub(super) fn follow_members(&self, channel: &ChannelName) {
+        let mut state = self.state.lock();
+        state.rosters.insert(channel.clone());
+        state.idle_since = None;
+    }
+
+    pub(super) fn unfollow_members(&self, channel: &ChannelName) {
+        let mut state = self.state.lock();
+        state.rosters.remove(channel);
+        state.idle_if_unwanted();
     }
 
     pub(super) fn locals(&self) -> Vec<(ChannelName, Arc<ChannelKind>)> {
@@ -245,7 +269,7 @@ impl Partition {
     /// Ends the tail when nobody has listened for so long.
     pub(super) fn end_tail_if_idle(&self, patience: Duration) {
         let mut state = self.state.lock();
-        if state.locals.is_empty()
+        if state.is_unwanted()
             && state
                 .idle_since
                 .is_some_and(|since| since.elapsed() > patience)

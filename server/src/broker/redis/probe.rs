@@ -123,7 +123,7 @@ fn send(core: &Arc<Core>) {
         .iter()
         .filter(|reader| reader.is_active())
     {
-        let words = format!("{} {}", core.node, reader.index);
+        let words = format!("{} {} {}", core.node, reader.index, core.incarnation());
         core.enqueue_once(reader.home(), LaneId::Plain, Item::Heartbeat { words });
     }
     let core = Arc::clone(core);

@@ -11,11 +11,14 @@ use super::core::Core;
 use super::fault::Fault;
 use super::partition::Partition;
 use crate::broker::{Range, Read};
-use crate::hub::Channel;
+use crate::hub::{Channel, LogEntry};
 use crate::kind::ChannelKind;
 
 /// Channels compared at the same time.
 const AT_ONCE: usize = 64;
+
+/// Delivered entries that a channel still holds, at most.
+const REMEMBERED: usize = 256;
 
 /// Entries read back at once.
 const PAGE: usize = 500;
@@ -38,6 +41,7 @@ impl Core {
             .await?;
         partition.move_tail(end);
         partition.reset_last(end);
+        self.members_missed(partition);
         partition.answer_delivered();
         Ok(())
     }
@@ -49,7 +53,8 @@ impl Core {
         let Some(had) = live.top() else { return Ok(()) };
         let top = self.top(channel, kind).await?;
         if top.epoch != had.epoch {
-            self.begin_new_life(channel, top, had.offset);
+            let survived = self.survivor(&live, kind, had).await?;
+            self.begin_new_life(channel, top, survived + 1..=had.offset);
             return Ok(());
         }
         if top.offset < had.offset || (top.offset == had.offset && top.tag != had.tag) {
@@ -57,6 +62,31 @@ impl Core {
             return self.begin_anew(channel, had).await;
         }
         self.read_back(&live, kind, had, top).await
+    }
+
+    /// The newest event that was delivered here and is still in the log, where a new epoch began; 0: none that is
+    /// remembered here.
+    async fn survivor(
+        &self,
+        live: &Channel,
+        kind: &Arc<ChannelKind>,
+        had: Position,
+    ) -> Result<u64, Fault> {
+        let read = Read {
+            channel: live.name().clone(),
+            kind: Arc::clone(kind),
+            range: Range::BeforeOffset(had.offset + 1),
+            limit: REMEMBERED,
+        };
+        let page = self.page(&read).await?;
+        let delivered = remembered(live, had.offset);
+        let is_there = |entry: &&Arc<LogEntry>| {
+            delivered
+                .iter()
+                .any(|held| held.offset == entry.offset && held.tag == entry.tag)
+        };
+        let newest = page.entries.iter().find(is_there);
+        Ok(newest.map_or(0, |entry| entry.offset))
     }
 
     async fn read_back(
@@ -76,7 +106,8 @@ impl Core {
             };
             let page = self.page(&read).await?;
             if page.top.epoch != had.epoch {
-                self.begin_new_life(live.name(), page.top, had.offset);
+                let survived = self.survivor(live, kind, had).await?;
+                self.begin_new_life(live.name(), page.top, survived + 1..=had.offset);
                 return Ok(());
             }
             let Some(first) = page.entries.first() else {
@@ -104,4 +135,12 @@ impl Core {
             .await?;
         self.verify_one(&partition, &link, channel, known).await
     }
+}
+
+/// What the channel's tail still holds, up to this offset.
+fn remembered(live: &Channel, top: u64) -> Vec<Arc<LogEntry>> {
+    // The tail answers only for a range that it holds as a whole.
+    let windows = [REMEMBERED as u64, 128, 64, 32, 16, 8, 4, 2, 1];
+    let held = |window: u64| live.tail_after(top.saturating_sub(window), REMEMBERED);
+    windows.into_iter().find_map(held).unwrap_or_default()
 }

@@ -80,11 +80,11 @@ mod tests {
         roster.heard("a", start);
         roster.hearing(true, start);
         roster.heard("b", start + LEASE / 2);
-        assert_eq!(roster.take_dead(start + LEASE), ["a".into()]);
+        assert_eq!(roster.take_dead(start + LEASE), [Arc::<str>::from("a")]);
         roster.hearing(false, start + LEASE * 3);
         assert!(roster.take_dead(start + LEASE * 3).is_empty());
-        assert_eq!(roster.live(), ["b".into()]);
+        assert_eq!(roster.live(), [Arc::<str>::from("b")]);
         roster.hearing(true, start + LEASE * 3);
-        assert_eq!(roster.take_dead(start + LEASE * 4), ["b".into()]);
+        assert_eq!(roster.take_dead(start + LEASE * 4), [Arc::<str>::from("b")]);
     }
 }

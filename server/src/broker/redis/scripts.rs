@@ -15,16 +15,16 @@ pub(super) struct Script {
 }
 
 macro_rules! script {
-    ($(#[$doc:meta])* $name:ident = $file:literal) => {
+    ($(#[$doc:meta])* $name:ident = $($file:literal),+) => {
         $(#[$doc])*
         pub(super) static $name: LazyLock<Script> =
-            LazyLock::new(|| Script::new(concat!(include_str!("lua/common.lua"), include_str!($file))));
+            LazyLock::new(|| Script::new(concat!(include_str!("lua/common.lua"), $(include_str!($file)),+)));
     };
 }
 
 script! {
     /// Appends a batch.
-    APPEND = "lua/append.lua"
+    APPEND = "lua/members.lua", "lua/append.lua"
 }
 script! {
     /// Reads a top or a page.
@@ -37,6 +37,15 @@ script! {
 script! {
     /// Looks for entries that may be lost.
     VERIFY = "lua/verify.lua"
+}
+
+script! {
+    /// Reads a page of a channel's members.
+    ROSTER = "lua/members.lua", "lua/roster.lua"
+}
+script! {
+    /// Removes what a dead node owns.
+    REAP = "lua/members.lua", "lua/reap.lua"
 }
 
 impl Script {

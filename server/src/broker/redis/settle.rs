@@ -3,6 +3,7 @@
 //! A Redis whose run id or replication id is new may hold other data than the one before. Nobody appends until every
 //! node has said whether its last known entry is still there; the verdict is given in Redis, by one script.
 
+use std::ops::RangeInclusive;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
@@ -158,6 +159,7 @@ impl Core {
         }
         let lost_names = before > 0 && word.floor > floor_before;
         if checked || lost_names {
+            self.members_lost();
             if lost_names {
                 warn!(
                     partition = partition.index,
@@ -262,19 +264,27 @@ impl Core {
         self.stats
             .lost
             .fetch_add(lost_to.saturating_sub(top.offset), Ordering::Relaxed);
-        self.begin_new_life(channel, top, lost_to);
+        self.begin_new_life(channel, top, top.offset + 1..=lost_to);
     }
 
-    /// A channel stands at `top` of a new epoch: whoever had more, up to `lost_to`, is told exactly that.
-    pub(super) fn begin_new_life(&self, channel: &ChannelName, top: Position, lost_to: u64) {
+    /// A channel stands at `top` of a new epoch; `lost` of the one before is gone, and whoever knew the channel is told.
+    pub(super) fn begin_new_life(
+        &self,
+        channel: &ChannelName,
+        top: Position,
+        lost: RangeInclusive<u64>,
+    ) {
         let Some(live) = self.hub.channel(channel) else {
             return;
         };
-        if live.top().is_some_and(|known| known.epoch == top.epoch) {
+        let known = live.top();
+        if known.is_some_and(|known| known.epoch == top.epoch) {
             return;
         }
         add(&self.stats.epoch_changes, 1);
-        let lost = (lost_to > top.offset).then_some(top.offset + 1..=lost_to);
+        // More may have been delivered here than whoever named the loss knew of.
+        let end = known.map_or(0, |known| known.offset).max(*lost.end());
+        let lost = (*lost.start() <= end).then_some(*lost.start()..=end);
         self.hub.restart(channel, top, lost);
     }
 }

@@ -348,6 +348,7 @@ fn deliver(core: &Core, partition: &Partition, cursor: Cursor, what: What<'_>, b
             origin,
         } => log(core, partition, cursor, channel, place, origin, &body),
         What::Ephemeral(words) => pass_on(core, words, &body),
+        What::Members(channel) => core.members_changed(cursor.pseq, &channel, &body),
         What::Heartbeat(words) => heartbeat(core, partition, words),
         What::Generation { generation, floor } => {
             if partition.learn_generation(generation, floor) {
@@ -358,7 +359,7 @@ fn deliver(core: &Core, partition: &Partition, cursor: Cursor, what: What<'_>, b
             channel,
             top,
             lost_to,
-        } => core.begin_new_life(&channel, top, lost_to),
+        } => core.begin_new_life(&channel, top, top.offset + 1..=lost_to),
         What::Unknown => {}
     }
 }
@@ -443,14 +444,25 @@ fn pass_on(core: &Core, words: &str, body: &Bytes) {
     );
 }
 
+/// "node reader incarnation".
 fn heartbeat(core: &Core, partition: &Partition, words: &str) {
-    let Some((node, reader)) = words.split_once(' ') else {
+    let mut words = words.split(' ');
+    let (Some(node), Some(reader)) = (words.next(), words.next()) else {
         return;
     };
     let now = Instant::now();
     core.roster.heard(node, now);
+    let Ok(reader) = reader.parse::<usize>() else {
+        return;
+    };
+    // Of all a node's heartbeats one path counts for presence, so that they come in one order: everybody follows the first.
+    if reader == 0
+        && core.readers.all()[0].home().index == partition.index
+        && let Some(incarnation) = words.next()
+    {
+        core.member_node_lives(incarnation);
+    }
     if node == &*core.node
-        && let Ok(reader) = reader.parse()
         && core
             .readers
             .all()

@@ -17,6 +17,7 @@ fn small() -> PresenceConfig {
         tick: TICK,
         members_pushed_max: 3,
         users_listed_max: 5,
+        ..PresenceConfig::default()
     }
 }
 

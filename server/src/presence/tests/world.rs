@@ -135,7 +135,7 @@ impl World {
     }
 }
 
-pub(super) fn channel(name: &str) -> ChannelName {
+pub(crate) fn channel(name: &str) -> ChannelName {
     ChannelName::parse(name).expect("a channel name")
 }
 
@@ -147,7 +147,7 @@ pub(super) fn entry(user: &str, session: &str) -> Entry {
     }
 }
 
-pub(super) fn json(text: &str) -> Payload {
+pub(crate) fn json(text: &str) -> Payload {
     Payload {
         format: Format::Json,
         bytes: text.to_owned().into(),

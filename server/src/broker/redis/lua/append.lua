@@ -1,7 +1,8 @@
 -- Appends a batch to channels of one partition, and one entry with all of it to the partition's stream.
 --
 -- Scripts do not roll back: everything is checked first, and nothing is counted before the command that can fail.
--- KEYS: meta, stream, dedup 0, dedup 1, batches, then meta and log of each channel.
+-- KEYS: meta, stream, dedup 0, dedup 1, batches, channels with members, nodes with members, then meta and log of each
+-- channel with events, and entries and users of each channel whose members change.
 -- ARGV: lineage, gen, not_after (ms), owner, number, seed, dedup window (ms), dedup entries at most, count, then items.
 
 local lineage, gen, not_after, owner, number, seed = ARGV[1], ARGV[2], tonumber(ARGV[3]), ARGV[4], ARGV[5], ARGV[6]
@@ -131,6 +132,41 @@ local function log_event(at)
   return 'A ' .. pseq .. ' ' .. place
 end
 
+-- Item: P, key of entries, channel, owner, number of changes, then the changes: P, session, user, claims (0 or 1), ms that
+-- it lasts (""; as long as its node), has info (0 or 1), info; or R, session, why; or S, user, if absent (0 or 1), has
+-- state (0 or 1), state. The second result is where the next item begins.
+local function change_members(at)
+  local key, name, owner = tonumber(ARGV[at + 1]), ARGV[at + 2], ARGV[at + 3]
+  local entries, users = KEYS[key], KEYS[key + 1]
+  local told = {}
+  local last = tonumber(ARGV[at + 4])
+  at = at + 5
+  for change = 1, last do
+    local kind, session = ARGV[at], ARGV[at + 1]
+    if kind == 'P' then
+      told[change] = put_entry(entries, users, owner, session, ARGV[at + 2], ARGV[at + 3] == '1', tonumber(ARGV[at + 4]),
+        ARGV[at + 5] == '1' and ARGV[at + 6] or nil)
+      at = at + 7
+    elseif kind == 'R' then
+      local entry = entry_of(entries, session)
+      local is_its = entry and is_same_process(entry.owner, owner)
+      told[change] = is_its and remove_entry(entries, users, session, entry, ARGV[at + 2]) or ''
+      at = at + 3
+    else
+      told[change] = set_state(users, session, ARGV[at + 2] == '1', ARGV[at + 3] == '1' and ARGV[at + 4] or nil)
+      at = at + 5
+    end
+  end
+  wrote = true
+  redis.call('SADD', KEYS[7], owner)
+  note_channel(KEYS[6], entries, name)
+  local all = table.concat(told)
+  if all ~= '' then
+    frames[#frames + 1] = frame('P ' .. name, all)
+  end
+  return 'E ' .. pseq, at
+end
+
 local at = 10
 for item = 1, count do
   local kind = ARGV[at]
@@ -138,6 +174,8 @@ for item = 1, count do
   if kind == 'L' then
     result, error = log_event(at)
     at = at + 12
+  elseif kind == 'P' then
+    result, at = change_members(at)
   else
     -- Item: E (ephemeral) or H (heartbeat), words, body: they only pass through the stream.
     frames[#frames + 1] = frame(kind .. ' ' .. ARGV[at + 1], ARGV[at + 2])

@@ -1,0 +1,10 @@
+//! Several nodes over one registry.
+
+mod chaos;
+mod net;
+mod registry;
+mod resumes;
+mod rosters;
+mod storms;
+
+pub(crate) use registry::{Registry, Told};

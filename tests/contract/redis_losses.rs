@@ -1,0 +1,171 @@
+//! What Redis can lose, and what everybody is told: never less than what is gone, and nothing where nothing is gone.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use parlor::broker::{Append, Error};
+use parlor::kind::Durability;
+use parlor_protocol::Position;
+use parlor_tests::{Proxy, Redis, RedisOptions};
+
+use crate::listener::Listener;
+use crate::redis::{on_address, on_server, stream_key};
+use crate::subject::Subject;
+
+async fn append(subject: &Subject, channel: &str) -> Position {
+    subject
+        .append(subject.message(channel, "x"))
+        .await
+        .unwrap()
+        .position
+}
+
+/// Appends until Redis takes it again.
+async fn append_again(subject: &Subject, channel: &str) -> Position {
+    for _ in 0..200 {
+        match subject.append(subject.message(channel, "again")).await {
+            Ok(appended) => return appended.position,
+            Err(Error::Unavailable { .. }) => tokio::time::sleep(Duration::from_millis(50)).await,
+            Err(error) => panic!("{error}"),
+        }
+    }
+    panic!("appends never succeeded again");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_emptied_redis_begins_new_epochs_and_says_what_is_gone() {
+    let server = Arc::new(Redis::start());
+    let subject = on_server(&server, Durability::Disk);
+    let listener = Listener::join(&subject, 0, "room").await;
+    let mut before = listener.position;
+    for _ in 0..5 {
+        before = append(&subject, "room").await;
+    }
+    server.flush_all();
+    let after = append_again(&subject, "room").await;
+    assert_ne!(after.epoch, before.epoch);
+    assert_eq!(after.offset, 1, "a new life starts at the beginning");
+    listener.until_lost(1..=5).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_restart_that_kept_everything_disturbs_nobody() {
+    let server = Arc::new(Redis::start_with(
+        RedisOptions::default().appendonly("always"),
+    ));
+    let subject = on_server(&server, Durability::Disk);
+    let mut listener = Listener::join(&subject, 0, "room").await;
+    for round in 1..=3 {
+        append_again(&subject, "room").await;
+        server.kill();
+        server.restart();
+        let after = append_again(&subject, "room").await;
+        assert_eq!(after.offset, round * 2);
+        listener.read_to(round * 2).await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_trimmed_stream_is_read_back_from_the_logs() {
+    let server = Arc::new(Redis::start());
+    let subject = on_server(&server, Durability::Disk);
+    let mut listener = Listener::join(&subject, 0, "room").await;
+    for _ in 0..10 {
+        let link = subject.clone();
+        // The tail is held up while its stream is trimmed behind what it has.
+        server.ask(&["CLIENT", "PAUSE", "60", "WRITE"]);
+        let appended = tokio::spawn(async move { link.publish("room", 20).await });
+        appended.await.unwrap();
+        server.ask(&["XTRIM", &stream_key([&*server], "room"), "MAXLEN", "0"]);
+    }
+    append(&subject, "room").await;
+    assert_eq!(
+        listener.read_to(201).await.len(),
+        201,
+        "every event, once, in order"
+    );
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_promoted_replica_that_lagged_begins_new_epochs_only_where_something_is_gone() {
+    let primary = Redis::start();
+    let replica = primary.start_replica();
+    // What leads to the primary of the moment, as a virtual address would.
+    let proxy = Proxy::start(primary.address());
+    let subject = on_address(proxy.address());
+    let mut untouched = Listener::join(&subject, 0, "quiet").await;
+    let hit = Listener::join(&subject, 1, "room").await;
+    let quiet = append(&subject, "quiet").await;
+    for _ in 0..3 {
+        append(&subject, "room").await;
+    }
+    replica.wait_until_level_with(&primary);
+    replica.cut();
+    let mut before = quiet;
+    for _ in 0..4 {
+        before = append(&subject, "room").await;
+    }
+    assert_eq!(before.offset, 7);
+    primary.kill();
+    replica.promote();
+    proxy.lead_to(replica.address());
+    let after = append_again(&subject, "room").await;
+    assert_ne!(after.epoch, before.epoch, "acknowledged events are gone");
+    assert_eq!(
+        after.offset, 4,
+        "the survivors are the new life's first events"
+    );
+    hit.until_lost(4..=7).await;
+    let next = append(&subject, "quiet").await;
+    assert_eq!(
+        (next.epoch, next.offset),
+        (quiet.epoch, 2),
+        "nothing of this channel is gone"
+    );
+    untouched.read_to(2).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn replicated_without_its_replicas_is_not_acknowledged() {
+    let server = Arc::new(Redis::start());
+    let replica = server.start_replica();
+    let subject = on_server(&server, Durability::Replicated);
+    let first = append_again(&subject, "room").await;
+    assert_eq!(first.offset, 1);
+    replica.freeze();
+    let refused = subject.append(Append {
+        dedup: crate::subject::dedup("u:ann", "7"),
+        ..subject.message("room", "y")
+    });
+    let refused = refused.await;
+    assert!(
+        matches!(refused, Err(Error::Unavailable { .. })),
+        "{refused:?}"
+    );
+    replica.thaw();
+    let again = subject.append(Append {
+        dedup: crate::subject::dedup("u:ann", "7"),
+        ..subject.message("room", "y")
+    });
+    let again = again.await.unwrap();
+    assert!(
+        again.duplicate,
+        "the unknown outcome became known: it was there, and now it is confirmed"
+    );
+    assert_eq!(subject.log("room").await.len(), 2);
+}
+
+impl Listener {
+    /// Waits until the channel stands in another epoch and says that these offsets are gone.
+    pub(crate) async fn until_lost(&self, offsets: std::ops::RangeInclusive<u64>) {
+        let epoch = self.position.epoch;
+        let channel = self.channel();
+        let waited = tokio::time::timeout(Duration::from_secs(10), async {
+            while channel.top().is_none_or(|top| top.epoch == epoch) {
+                tokio::time::sleep(Duration::from_millis(5)).await;
+            }
+        });
+        waited.await.expect("the channel was never told");
+        assert_eq!(channel.lost(epoch), Some(offsets), "in {}", channel.name());
+    }
+}

@@ -1,0 +1,238 @@
+//! Several nodes on one Redis: what a backend asks of one holds on all of them, within a second.
+
+use std::time::{Duration, Instant};
+
+use parlor_protocol::command::Connect;
+use parlor_protocol::push::Status;
+use parlor_protocol::{CloseCode, ErrorCode, Push};
+use parlor_tests::{
+    API_KEY, At, Backend, Client, Proxy, Redis, Server, Setup, Token, everywhere, in_both_forms,
+};
+use serde_json::{Value, json};
+
+/// How soon every node obeys.
+const EVERYWHERE_WITHIN: Duration = Duration::from_secs(1);
+
+/// Two nodes and the Redis between them.
+struct Pair {
+    redis: Redis,
+    one: Server,
+    other: Server,
+}
+
+impl Pair {
+    async fn start(at: At) -> Self {
+        let redis = Redis::start();
+        let setup = at.setup().with_tokens().on_redis(&redis.url());
+        Self {
+            one: setup.another().start().await,
+            other: setup.start().await,
+            redis,
+        }
+    }
+
+    /// Speaks to the first node.
+    fn backend(&self) -> Backend {
+        self.one.backend().with_key(API_KEY)
+    }
+}
+
+async fn post(backend: &Backend, path: &str, body: Value) {
+    let (status, answer) = backend.post(path, body).await;
+    assert_eq!(status, 200, "{answer}");
+}
+
+async fn is_refused(server: &Server, token: &str) -> bool {
+    let connect = Connect {
+        token: Some(token.to_owned()),
+        ..Connect::default()
+    };
+    match server.try_join(connect).await.1 {
+        Ok(_) => false,
+        Err(error) => {
+            assert_eq!(error.kind(), Some(ErrorCode::TokenRevoked));
+            true
+        }
+    }
+}
+
+async fn expect_status(client: &mut Client, degraded: bool) {
+    assert_eq!(client.push().await, Push::Status(Status { degraded }));
+}
+
+#[test]
+fn an_order_to_one_node_is_obeyed_by_all() {
+    everywhere(async |at| {
+        let nodes = Pair::start(at).await;
+        let backend = nodes.backend();
+        let token = Token::of("ann").sign();
+        let mut clients = [
+            nodes.one.join_by_token(&token).await,
+            nodes.other.join_by_token(&token).await,
+        ];
+        let channel = json!({ "channel": "disk:a" });
+        let began = Instant::now();
+        post(&backend, "/v1/users/ann/subscribe", channel.clone()).await;
+        for ann in &mut clients {
+            let Push::Subscribed(subscribed) = ann.push().await else {
+                panic!("not subscribed: {}", ann.story())
+            };
+            assert_eq!(subscribed.channel, "disk:a");
+        }
+        assert!(began.elapsed() < EVERYWHERE_WITHIN, "{:?}", began.elapsed());
+        let began = Instant::now();
+        post(&backend, "/v1/users/ann/unsubscribe", channel).await;
+        for ann in &mut clients {
+            let Push::Unsubscribed(ended) = ann.push().await else {
+                panic!("not unsubscribed")
+            };
+            assert_eq!(
+                (ended.channel.as_str(), ended.resubscribe),
+                ("disk:a", false)
+            );
+        }
+        assert!(began.elapsed() < EVERYWHERE_WITHIN, "{:?}", began.elapsed());
+        let began = Instant::now();
+        post(&backend, "/v1/users/ann/disconnect", json!({})).await;
+        for ann in &mut clients {
+            ann.expect_close(CloseCode::Disconnected).await;
+        }
+        assert!(began.elapsed() < EVERYWHERE_WITHIN, "{:?}", began.elapsed());
+    });
+}
+
+#[test]
+fn a_token_that_one_node_revokes_is_worth_nothing_on_all() {
+    everywhere(async |at| {
+        let nodes = Pair::start(at).await;
+        let backend = nodes.backend();
+        let by_user = Token::of("ann").sign();
+        let by_id = Token::of("bob").claim("jti", "t-1").sign();
+        let mut ann = nodes.other.join_by_token(&by_user).await;
+        let mut bob = nodes.other.join_by_token(&by_id).await;
+        let mut cid = nodes.other.join_by_token(&Token::of("cid").sign()).await;
+        let began = Instant::now();
+        post(&backend, "/v1/tokens/revoke", json!({ "user": "ann" })).await;
+        post(&backend, "/v1/tokens/revoke", json!({ "token_id": "t-1" })).await;
+        ann.expect_close(CloseCode::Revoked).await;
+        bob.expect_close(CloseCode::Revoked).await;
+        assert!(began.elapsed() < EVERYWHERE_WITHIN, "{:?}", began.elapsed());
+        assert!(is_refused(&nodes.other, &by_user).await);
+        assert!(is_refused(&nodes.other, &by_id).await);
+        cid.ping().await;
+        // One that starts later knows it too.
+        let late = Setup::new(at.form, at.shards)
+            .with_tokens()
+            .on_redis(&nodes.redis.url())
+            .start()
+            .await;
+        assert!(is_refused(&late, &by_user).await);
+        assert!(is_refused(&late, &by_id).await);
+    });
+}
+
+#[test]
+fn a_session_goes_on_on_another_node() {
+    everywhere(async |at| {
+        let nodes = Pair::start(at).await;
+        let token = Some(Token::of("ann").sign());
+        let connect = Connect {
+            token,
+            ..Connect::default()
+        };
+        let (ann, hello) = nodes.one.join_with(connect.clone()).await;
+        ann.lose();
+        let again = Connect {
+            session: Some(hello.session.clone()),
+            ..connect
+        };
+        let (_ann, resumed) = nodes.other.join_with(again).await;
+        assert_eq!(resumed.session.id, hello.session.id);
+    });
+}
+
+#[test]
+fn without_redis_everybody_stays_and_is_told_on_every_node() {
+    in_both_forms(async |at| {
+        let redis = Redis::start();
+        let proxy = Proxy::start(redis.address());
+        let setup = at.setup().with_tokens();
+        let setup = setup.on_redis(&redis.url_at(proxy.address()));
+        let (one, other) = (setup.another().start().await, setup.start().await);
+        let backend = one.backend().with_key(API_KEY);
+        let token = Token::of("ann").sign();
+        let mut clients = [
+            one.join_by_token(&token).await,
+            other.join_by_token(&token).await,
+        ];
+        proxy.cut();
+        for ann in &mut clients {
+            expect_status(ann, true).await;
+        }
+        let (status, problem) = backend.post("/v1/users/ann/disconnect", json!({})).await;
+        assert_eq!(status, 503, "{problem}");
+        assert!(problem["retry_after_ms"].is_u64(), "{problem}");
+        proxy.heal();
+        for ann in &mut clients {
+            expect_status(ann, false).await;
+            ann.ping().await;
+        }
+        let began = Instant::now();
+        post(&backend, "/v1/tokens/revoke", json!({ "user": "ann" })).await;
+        for ann in &mut clients {
+            ann.expect_close(CloseCode::Revoked).await;
+        }
+        assert!(began.elapsed() < EVERYWHERE_WITHIN, "{:?}", began.elapsed());
+    });
+}
+
+#[test]
+fn a_node_that_was_cut_off_obeys_as_soon_as_it_is_back() {
+    in_both_forms(async |at| {
+        let redis = Redis::start();
+        let proxy = Proxy::start(redis.address());
+        let setup = at.setup().with_tokens();
+        let one = setup.another().on_redis(&redis.url()).start().await;
+        let cut_off = setup.on_redis(&redis.url_at(proxy.address())).start().await;
+        let backend = one.backend().with_key(API_KEY);
+        let mut ann = cut_off.join_by_token(&Token::of("ann").sign()).await;
+        let mut bob = cut_off.join_by_token(&Token::of("bob").sign()).await;
+        let mut cid = cut_off.join_by_token(&Token::of("cid").sign()).await;
+        proxy.cut();
+        for client in [&mut ann, &mut bob, &mut cid] {
+            expect_status(client, true).await;
+        }
+        post(&backend, "/v1/tokens/revoke", json!({ "user": "ann" })).await;
+        post(&backend, "/v1/users/bob/disconnect", json!({})).await;
+        let mut late = cut_off.join_by_token(&Token::of("ann").sign()).await;
+        proxy.heal();
+        expect_status(&mut cid, false).await;
+        let began = Instant::now();
+        ann.expect_close(CloseCode::Revoked).await;
+        late.expect_close(CloseCode::Revoked).await;
+        bob.expect_close(CloseCode::Disconnected).await;
+        assert!(began.elapsed() < EVERYWHERE_WITHIN, "{:?}", began.elapsed());
+        cid.ping().await;
+    });
+}
+
+#[test]
+fn what_was_revoked_outlives_a_redis_that_forgets_everything() {
+    in_both_forms(async |at| {
+        let nodes = Pair::start(at).await;
+        let backend = nodes.backend();
+        let token = Token::of("ann").sign();
+        let one = Token::of("bob").claim("jti", "t-1").sign();
+        post(&backend, "/v1/tokens/revoke", json!({ "user": "ann" })).await;
+        post(&backend, "/v1/tokens/revoke", json!({ "token_id": "t-1" })).await;
+        nodes.redis.flush_all();
+        assert!(is_refused(&nodes.other, &token).await);
+        // A node that starts now knows only what the others tell it anew.
+        let setup = at.setup().with_tokens().on_redis(&nodes.redis.url());
+        let late = setup.start().await;
+        let patience = Instant::now() + Duration::from_secs(20);
+        while !(is_refused(&late, &token).await && is_refused(&late, &one).await) {
+            assert!(Instant::now() < patience, "never told anew");
+        }
+    });
+}
