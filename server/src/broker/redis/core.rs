@@ -12,6 +12,7 @@ use super::links::Links;
 use super::members::Members;
 use super::partition::Partition;
 use super::probe::Probes;
+use super::reload::Reloading;
 use super::roster::Roster;
 use super::stats::RedisStats;
 use super::tail::Readers;
@@ -34,6 +35,7 @@ pub(super) struct Core {
     pub(super) readers: Readers,
     pub(super) probes: Probes,
     pub(super) roster: Roster,
+    pub(super) reloading: Reloading,
     pub(super) stats: Arc<RedisStats>,
     pub(super) waiting: AtomicI64,
     pub(super) waiting_bytes: AtomicI64,

@@ -76,6 +76,8 @@ impl Links {
             return Ok(link);
         }
         let _one = self.dialling.lock().await;
+        // Who waited here may have waited for dials to a primary that is none any more.
+        let address = self.topology.primary_of(&self.config, slot).await?;
         if let Some(link) = self.find(&address, purpose) {
             return Ok(link);
         }
