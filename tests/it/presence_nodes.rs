@@ -168,11 +168,17 @@ fn who_comes_and_leaves_on_one_node_is_seen_on_the_others() {
             ann.leave().await;
         }
         took.sort_unstable();
-        eprintln!("a clean leave was seen after {:?} (median), {:?} (worst)", took[10], took[19]);
+        eprintln!(
+            "a clean leave was seen after {:?} (median), {:?} (worst)",
+            took[10], took[19]
+        );
         assert!(took[18] < LEAVE, "{took:?}");
         // Nobody has asked the first node yet.
         let mut bob = nodes.come(0, "bob").await;
-        assert_eq!(users_are(&mut bob, |users| !users.is_empty()).await, ["watcher"]);
+        assert_eq!(
+            users_are(&mut bob, |users| !users.is_empty()).await,
+            ["watcher"]
+        );
     });
 }
 
