@@ -17,8 +17,8 @@ pub mod embedded;
 mod random;
 pub mod redis;
 
+pub use self::redis::Redis;
 pub use embedded::Embedded;
-pub use redis::Redis;
 
 /// What a caller is told to wait when a store is away.
 pub(crate) const RETRY_AFTER: Duration = Duration::from_secs(1);

@@ -37,7 +37,9 @@ fn row_06_lagging_copy_promoted() {
 pub(crate) fn lagging_copy() -> Row {
     Row {
         scale: Scale::small(&["disk", "replicated"]),
-        promises: Promises::strict().may_lose(&["disk:"]),
+        promises: Promises::strict()
+            .may_lose(&["disk:"])
+            .may_retract(&["replicated:"]),
         ..row("rows::redis::row_06_lagging_copy_promoted", |scene| {
             let old = scene.stage.redis();
             let copy = old.start_replica();

@@ -105,7 +105,11 @@ mod tests {
             for partition in 0..partitions {
                 let keys = Keys::new("parlor", partition, partitions);
                 let share = partition * SLOTS / partitions..(partition + 1) * SLOTS / partitions;
-                assert!(share.contains(&usize::from(keys.slot)), "{partition}");
+                assert!(
+                    share.contains(&usize::from(keys.slot)),
+                    "{partition}: {}",
+                    keys.slot
+                );
             }
         }
     }

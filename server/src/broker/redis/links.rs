@@ -74,33 +74,36 @@ impl Links {
     /// # Errors
     /// It cannot be reached now.
     pub(super) async fn get(&self, purpose: Purpose, slot: u16) -> Result<Arc<Link>, Fault> {
-        let address = self.topology.primary_of(&self.config, slot).await?;
-        if let Some(link) = self.find(&address, purpose) {
-            return Ok(link);
-        }
         let asked = Instant::now();
-        let turn = self.turn(&address, purpose);
-        let mut last = turn.lock().await;
-        if let Some(link) = self.find(&address, purpose) {
-            return Ok(link);
-        }
-        // Whoever waited while a dial failed has its answer: a queue of dials to a silent Redis would take minutes.
-        if let Some((at, fault)) = &*last
-            && *at >= asked
-        {
-            return Err(fault.clone());
-        }
-        match self.dial(&address, purpose.timeout()).await {
-            Ok(link) => {
-                let link = Arc::new(link);
-                let key = (address, purpose);
-                self.open.lock().insert(key, Arc::clone(&link));
-                Ok(link)
+        loop {
+            let address = self.topology.primary_of(&self.config, slot).await?;
+            if let Some(link) = self.find(&address, purpose) {
+                return Ok(link);
             }
-            Err(fault) => {
-                *last = Some((Instant::now(), fault.clone()));
-                Err(fault)
+            let turn = self.turn(&address, purpose);
+            let mut last = turn.lock().await;
+            if let Some(link) = self.find(&address, purpose) {
+                return Ok(link);
             }
+            // Whoever waited while a dial failed has its answer: a queue of dials to a silent Redis would take minutes.
+            if let Some((at, fault)) = &*last
+                && *at >= asked
+            {
+                return Err(fault.clone());
+            }
+            // Who waited here may have waited for dials to a primary that is none any more.
+            if self.topology.primary_of(&self.config, slot).await? != address {
+                continue;
+            }
+            let dialled = self.dial(&address, purpose.timeout()).await.map(Arc::new);
+            match &dialled {
+                Ok(link) => {
+                    let key = (address, purpose);
+                    self.open.lock().insert(key, Arc::clone(link));
+                }
+                Err(fault) => *last = Some((Instant::now(), fault.clone())),
+            }
+            return dialled;
         }
     }
 
