@@ -53,7 +53,7 @@ impl Core {
 
     /// Whether this node ever appends there.
     pub(super) fn uses(&self, lane: LaneId) -> bool {
-        lane == LaneId::Plain || self.replicates
+        lane != LaneId::Replicated || self.replicates
     }
 
     pub(super) fn enqueue(&self, partition: &Partition, lane: LaneId, item: Item) {
