@@ -128,7 +128,10 @@ impl Sender {
         let mut attempts = 0_u64;
         while Instant::now() < batch.deadline {
             attempts += 1;
-            match self.attempt(&batch).await {
+            // Whatever holds an attempt up: the publisher is answered in time, and Redis writes nothing after it.
+            let attempt = tokio::time::timeout_at(batch.deadline.into(), self.attempt(&batch));
+            let Ok(sent) = attempt.await else { break };
+            match sent {
                 Sent::Done(answer) => {
                     add(&self.core.stats.batches, 1);
                     add(&self.core.stats.retries, attempts - 1);
