@@ -35,10 +35,12 @@ const WAIT_MS: u64 = 1_000;
 pub(super) enum LaneId {
     Plain,
     Replicated,
+    /// Who is in which channel: what goes wrong there must not hold up publishes.
+    Members,
 }
 
 impl LaneId {
-    pub(super) const ALL: [Self; 2] = [Self::Plain, Self::Replicated];
+    pub(super) const ALL: [Self; 3] = [Self::Plain, Self::Replicated, Self::Members];
 
     pub(super) fn index(self) -> usize {
         self as usize
@@ -46,7 +48,7 @@ impl LaneId {
 
     fn purpose(self) -> Purpose {
         match self {
-            Self::Plain => Purpose::Append,
+            Self::Plain | Self::Members => Purpose::Append,
             Self::Replicated => Purpose::Replicate,
         }
     }
@@ -118,13 +120,16 @@ impl Sender {
         })
     }
 
-    async fn send(&mut self, batch: Batch) {
+    async fn send(&self, batch: Batch) {
         let started = Instant::now();
         let mut last = Fault::Unreachable("not tried yet".to_owned());
         let mut attempts = 0_u64;
         while Instant::now() < batch.deadline {
             attempts += 1;
-            match self.attempt(&batch).await {
+            // Whatever holds an attempt up: the publisher is answered in time, and Redis writes nothing after it.
+            let attempt = tokio::time::timeout_at(batch.deadline.into(), self.attempt(&batch));
+            let Ok(sent) = attempt.await else { break };
+            match sent {
                 Sent::Done(answer) => {
                     add(&self.core.stats.batches, 1);
                     add(&self.core.stats.retries, attempts - 1);
@@ -211,7 +216,7 @@ impl Sender {
 
     /// One call; on the lane that waits for replicas with the wait behind it, in the same write.
     async fn query(&self, link: &Link, command: redis::Cmd) -> Result<String, RedisError> {
-        if self.lane == LaneId::Plain {
+        if self.lane != LaneId::Replicated {
             return redis::from_redis_value(link.query(&command).await?).map_err(RedisError::from);
         }
         let needed = match self.core.links.config().confirmations {

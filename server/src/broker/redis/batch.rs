@@ -138,11 +138,18 @@ impl Batch {
             &keys.dedup[0],
             &keys.dedup[1],
             &keys.batches,
-            &keys.present,
-            &keys.owners,
         ]
         .map(String::clone)
         .into();
+        if self
+            .items
+            .iter()
+            .any(|item| matches!(item, Item::Members(_)))
+        {
+            // They have a lane of their own, so this is where the script looks for these two. They are no keys of all
+            // batches: what is declared and absent makes a batch wait while its slot moves.
+            names.extend([keys.present.clone(), keys.owners.clone()]);
+        }
         let mut places = Places::default();
         for item in &self.items {
             // Lua counts from 1.
@@ -163,12 +170,7 @@ impl Batch {
         (names, places)
     }
 
-    pub(super) fn arguments(
-        &self,
-        command: &mut Cmd,
-        terms: &Terms<'_>,
-        places: &Places<'_>,
-    ) {
+    pub(super) fn arguments(&self, command: &mut Cmd, terms: &Terms<'_>, places: &Places<'_>) {
         command
             .arg(&*terms.settled.lineage)
             .arg(terms.settled.generation)

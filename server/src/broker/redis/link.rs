@@ -184,6 +184,7 @@ fn client(
     authenticate: bool,
 ) -> Result<Client, RedisError> {
     let addr = if config.url.tls {
+        use_one_cryptography();
         ConnectionAddr::TcpTls {
             host: address.host.clone(),
             port: address.port,
@@ -220,6 +221,12 @@ fn client(
         ),
         _ => Client::open(info),
     }
+}
+
+/// rustls wants to be told once per process which cryptography it uses: the one that verifies tokens, too.
+fn use_one_cryptography() {
+    // An error means that somebody told it already.
+    let _told = rustls::crypto::aws_lc_rs::default_provider().install_default();
 }
 
 fn field<'a>(text: &'a str, name: &str) -> Option<&'a str> {

@@ -117,6 +117,16 @@ pub(super) async fn run(core: Arc<Core>) {
 }
 
 fn send(core: &Arc<Core>) {
+    // A reader that starts to follow something has all the time for its first probe.
+    let now = Instant::now();
+    for reader in core
+        .readers
+        .all()
+        .iter()
+        .filter(|reader| !reader.is_active())
+    {
+        core.probes.came_back(reader.index, now);
+    }
     for reader in core
         .readers
         .all()

@@ -201,6 +201,7 @@ async fn follow(core: &Arc<Core>, reader: &Reader, restarts: u64) -> Result<(), 
             ));
         }
     }
+    core.learn_what_was_missed().await;
     let mut last_read = Instant::now();
     while reader.restarts.load(Ordering::Acquire) == restarts {
         let wished = reader.wished.load(Ordering::Acquire);

@@ -75,7 +75,7 @@ end
 for _, member in ipairs(redis.call('HKEYS', MEMBERS)) do
   if sure and not required[member] and member ~= node then
     redis.call('HDEL', MEMBERS, member)
-    redis.call('HDEL', BATCHES, member .. '/0', member .. '/1')
+    redis.call('HDEL', BATCHES, member .. '/0', member .. '/1', member .. '/2')
   else
     required[member] = true
   end
