@@ -206,7 +206,16 @@ impl Check<'_> {
             let Some((id, _)) = self.index.sentinels.get(channel) else {
                 continue;
             };
-            if view.open && !view.seen.contains_key(id) {
+            // Who was told of a break may stand behind it without having received it.
+            let place = self
+                .index
+                .publishes
+                .get(id)
+                .and_then(|publish| publish.acked);
+            let stands_behind = place.zip(view.cursor).is_some_and(|((_, place), cursor)| {
+                cursor.epoch == place.epoch && cursor.offset >= place.offset
+            });
+            if view.open && !stands_behind && !view.seen.contains_key(id) {
                 let cursor = view
                     .cursor
                     .map_or_else(|| "nowhere".to_owned(), |cursor| cursor.to_string());
