@@ -7,6 +7,7 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
+use parlor_protocol::Tag;
 use redis::{RedisError, Value};
 use tracing::{debug, warn};
 
@@ -18,7 +19,7 @@ use super::links::Purpose;
 use super::partition::{Cursor, Partition, Settled};
 use super::scripts::{APPEND, is_unknown};
 use super::stats::add;
-use crate::broker::{Error, RETRY_AFTER};
+use crate::broker::{Error, RETRY_AFTER, random};
 use crate::planted::{self, Bug};
 
 /// How long a publish waits for a Redis that is away, from its call.
@@ -115,6 +116,7 @@ impl Sender {
         let deadline = oldest.min().unwrap_or_else(Instant::now) + PATIENCE;
         (!items.is_empty()).then_some(Batch {
             number: self.number,
+            tag: random::tag(),
             items,
             deadline,
         })
@@ -272,9 +274,12 @@ impl Sender {
                     ..
                 } => {
                     self.core.stats.latency.observe(since.elapsed());
-                    self.settle_item(&append, outcome, answer);
+                    self.settle_item(&append, outcome, batch.tag, answer);
                 }
                 Item::Members(change) => {
+                    if let Outcome::PassedOn { pseq: pseq @ 1.. } = outcome {
+                        self.partition.note(Cursor::new(pseq, batch.tag), None);
+                    }
                     // Presence may have stopped.
                     let _gone = change.answer.send(Ok(()));
                 }
@@ -288,13 +293,14 @@ impl Sender {
         &self,
         append: &crate::broker::Append,
         outcome: Outcome,
+        tag: Tag,
         answer: super::partition::Answer,
     ) {
         let stats = &self.core.stats;
         let result = match (&outcome, outcome.appended(append)) {
             (Outcome::Logged { pseq, position, .. }, Some(appended)) => {
                 add(&stats.appends, 1);
-                let cursor = Cursor::new(*pseq, position.tag);
+                let cursor = Cursor::new(*pseq, tag);
                 self.partition
                     .note(cursor, Some((&append.channel, *position)));
                 return self

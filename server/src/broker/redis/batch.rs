@@ -88,6 +88,8 @@ impl Item {
 #[derive(Debug)]
 pub(super) struct Batch {
     pub(super) number: u64,
+    /// The tag of its entry in the stream; the same when it is sent again, since its answer may be the first one's.
+    pub(super) tag: Tag,
     pub(super) items: Vec<Item>,
     /// Nothing is written after this time.
     pub(super) deadline: Instant,
@@ -113,7 +115,9 @@ pub(super) enum Outcome {
         time: Time,
     },
     IdReused,
-    PassedOn,
+    PassedOn {
+        pseq: u64,
+    },
     Refused(String),
 }
 
@@ -178,7 +182,7 @@ impl Batch {
         command
             .arg(terms.owner)
             .arg(self.number)
-            .arg(to_hex(random::epoch().0));
+            .arg(to_hex(self.tag.0));
         command
             .arg(terms.dedup_window.as_millis() as u64)
             .arg(DEDUP_MAX)
@@ -289,7 +293,9 @@ fn outcome(line: &str) -> Option<Outcome> {
             Outcome::Duplicate { position, time }
         }
         "R" => Outcome::IdReused,
-        "E" => Outcome::PassedOn,
+        "E" => Outcome::PassedOn {
+            pseq: rest.parse().ok()?,
+        },
         "X" => Outcome::Refused(rest.to_owned()),
         _ => return None,
     })
@@ -313,7 +319,7 @@ impl Outcome {
         let (position, time, duplicate) = match self {
             Self::Logged { position, time, .. } => (*position, *time, false),
             Self::Duplicate { position, time } => (*position, *time, true),
-            Self::IdReused | Self::PassedOn | Self::Refused(_) => return None,
+            Self::IdReused | Self::PassedOn { .. } | Self::Refused(_) => return None,
         };
         Some(Appended {
             position,
@@ -346,7 +352,7 @@ mod tests {
             },
             Outcome::Duplicate { position, time },
             Outcome::IdReused,
-            Outcome::PassedOn,
+            Outcome::PassedOn { pseq: 13 },
             Outcome::Refused("no room".to_owned()),
         ];
         assert_eq!(found, expected);

@@ -157,6 +157,11 @@ fn judge(core: &Core, rebuilt: &mut Instant) {
         .store(age.as_millis() as u64, Ordering::Relaxed);
     let is_red = age > RED_AFTER;
     core.roster.hearing(!is_red, now);
+    if !is_red {
+        for node in core.roster.take_dead(now) {
+            info!(%node, "A node is not heard any more.");
+        }
+    }
     let mut red = core.probes.red.lock();
     match (&*red, is_red) {
         (None, true) => {

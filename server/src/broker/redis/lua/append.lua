@@ -161,7 +161,8 @@ local function change_members(at)
   if all ~= '' then
     frames[#frames + 1] = frame('P ' .. name, all)
   end
-  return 'E ' .. pseq, at
+  -- 0: nothing came of it, so no entry of the stream proves it.
+  return 'E ' .. (all ~= '' and pseq or 0), at
 end
 
 local at = 10
