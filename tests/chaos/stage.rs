@@ -52,12 +52,14 @@ pub(crate) struct Stage {
     pub(crate) backing: Backing,
     /// Copies of the one Redis.
     pub(crate) copies: Vec<Arc<Redis>>,
+    /// Between the one Redis and each of the copies that were there from the start.
+    pub(crate) lines: Vec<Proxy>,
 }
 
 impl Stage {
     /// Starts everything and waits until it serves.
     pub(crate) fn set(topology: &Topology, settings: &Settings, recorder: &Recorder) -> Self {
-        let mut copies = Vec::new();
+        let (mut copies, mut lines) = (Vec::new(), Vec::new());
         let (count, backing) = match topology {
             Topology::Single => (1, Backing::Embedded),
             Topology::Standalone {
@@ -66,7 +68,12 @@ impl Stage {
                 options,
             } => {
                 let redis = Redis::start_with(options.clone());
-                copies.extend((0..*some).map(|_| Arc::new(redis.start_replica())));
+                for _ in 0..*some {
+                    let line = Proxy::start(redis.address());
+                    let port = line.address().port();
+                    copies.push(Arc::new(redis.start_replica_through(port)));
+                    lines.push(line);
+                }
                 (*nodes, Backing::Redis(Arc::new(redis)))
             }
             Topology::Sentinel {
@@ -96,6 +103,7 @@ impl Stage {
             nodes,
             backing,
             copies,
+            lines,
         }
     }
 

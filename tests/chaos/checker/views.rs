@@ -120,14 +120,18 @@ impl Check<'_> {
             return;
         }
         let epoch = view.cursor.map(|cursor| cursor.epoch);
-        let is_acked = self.index.publishes.values().any(|publish| {
+        let acked = self.index.publishes.iter().filter(|(_, publish)| {
             let place = publish.acked.map(|(_, place)| place);
             publish.channel == *channel
                 && place.is_some_and(|place| {
                     Some(place.epoch) == epoch && offsets.contains(&place.offset)
                 })
         });
-        if is_acked || !self.promises.allow_retract(channel) {
+        // A notice that names too much costs its reader nothing but the exactness.
+        let is_lost = acked
+            .clone()
+            .any(|(id, _)| !self.index.is_in_history(channel, id));
+        if is_lost || !self.promises.allow_retract(channel) {
             let text = format!("{by} was told that {offsets:?} are lost");
             self.find(Bug::Lost, at, channel, text);
         }

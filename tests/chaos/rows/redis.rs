@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use parlor_tests::{Redis, RedisOptions};
+use parlor_tests::{Flow, Redis, RedisOptions};
 
 use crate::checker::Promises;
 use crate::run::{Row, Scene, play_all};
@@ -63,6 +63,36 @@ pub(crate) fn lagging_copy() -> Row {
             scene.last_between(1_000, 2_000);
             scene.stage.copies.push(Arc::new(next));
         })
+    }
+}
+
+#[test]
+fn row_06_silent_line_then_promoted() {
+    play_all(&lagging_copies());
+}
+
+/// The same with a copy that seems to be there, over a line on which nothing arrives: `WAIT` must notice.
+pub(crate) fn lagging_copies() -> Row {
+    Row {
+        script: |scene| {
+            let (old, copy) = (scene.stage.redis(), scene.stage.copies[0].clone());
+            scene.last_between(1_000, 2_000);
+            scene.fault("nothing reaches the copy");
+            scene.stage.lines[0].both(Flow::Stall);
+            scene.last_between(500, 3_000);
+            scene.fault("the primary is killed, and the copy promoted");
+            old.kill();
+            scene.stage.lines[0].reset();
+            copy.promote();
+            lead_to(scene, &copy);
+            scene.publishes_within(BACK_WITHIN, "after the promotion");
+            let next = copy.start_replica();
+            scene.fault("a new copy follows");
+            scene.last_between(1_000, 2_000);
+            scene.stage.copies.push(Arc::new(next));
+        },
+        name: "rows::redis::row_06_silent_line_then_promoted",
+        ..lagging_copy()
     }
 }
 

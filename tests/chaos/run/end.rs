@@ -59,9 +59,16 @@ pub(super) fn quiesce(scene: &Scene) {
     }
     let addresses = scene.stage.addresses();
     let mut sentinels = Vec::new();
+    let end = Instant::now() + ANSWERED_WITHIN;
     for channel in &scene.workload.channels {
         let id: Name = format!("last-of-{channel}").into();
-        if post(scene, &addresses, channel, &id, ANSWERED_WITHIN) {
+        if post(
+            scene,
+            &addresses,
+            channel,
+            &id,
+            end.saturating_duration_since(Instant::now()),
+        ) {
             let (channel, id) = (channel.clone(), id);
             scene.note(Fact::Sentinel {
                 channel: channel.clone(),
