@@ -148,7 +148,12 @@ async fn run(presence: &Presence, link: &MembersLink, errand: Errand) {
         }
         Errand::ListNodes => {
             let names = link.nodes().await.map_err(failed);
-            let nodes = names.map(|names| names.iter().filter_map(|name| NodeId::parse(name)).collect());
+            let nodes = names.map(|names| {
+                names
+                    .iter()
+                    .filter_map(|name| NodeId::parse(name))
+                    .collect()
+            });
             presence.listed(nodes, Instant::now());
         }
         // Its taker sees to it at once, so that a channel that is wanted again is followed again.

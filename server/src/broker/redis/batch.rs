@@ -163,12 +163,7 @@ impl Batch {
         (names, places)
     }
 
-    pub(super) fn arguments(
-        &self,
-        command: &mut Cmd,
-        terms: &Terms<'_>,
-        places: &Places<'_>,
-    ) {
+    pub(super) fn arguments(&self, command: &mut Cmd, terms: &Terms<'_>, places: &Places<'_>) {
         command
             .arg(&*terms.settled.lineage)
             .arg(terms.settled.generation)

@@ -243,7 +243,11 @@ mod tests {
         for end in 1..body.len() {
             assert_eq!(applied(&body[..end]), None, "cut at {end}");
         }
-        for other in ["X 1 a", "P2 4 2 5 2 - aa.1s1an na{}", "Rl 99999999999999999999 1 x"] {
+        for other in [
+            "X 1 a",
+            "P2 4 2 5 2 - aa.1s1an na{}",
+            "Rl 99999999999999999999 1 x",
+        ] {
             assert_eq!(applied(other.as_bytes()), None, "{other}");
         }
     }

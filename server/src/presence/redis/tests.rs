@@ -120,7 +120,8 @@ fn some_change(random: &mut Random) -> Change {
     // Two sessions each; now and then a session is another user's, against the rules.
     let stray = u64::from(random.below(20) == 0);
     let user: Arc<str> = format!("user {}", number / 2 + stray).into();
-    let some = |random: &mut Random| (random.below(2) == 0).then(|| json(&random.below(3).to_string()));
+    let some =
+        |random: &mut Random| (random.below(2) == 0).then(|| json(&random.below(3).to_string()));
     match random.below(10) {
         0..=4 => Change::Put {
             session,
@@ -146,7 +147,9 @@ fn some_change(random: &mut Random) -> Change {
 }
 
 async fn submit(link: &MembersLink, submission: &Submission) {
-    super::submit(link, submission).await.expect("Redis is there");
+    super::submit(link, submission)
+        .await
+        .expect("Redis is there");
 }
 
 async fn rows(link: &MembersLink, at: &ChannelName) -> Vec<Row> {
@@ -216,17 +219,16 @@ async fn redis_does_what_the_model_does() {
         assert_eq!(of(&told), of(&expected));
         assert_eq!(rows(&link, room).await, rows_of(&model, room));
     }
-    let names: Vec<_> = model.names().iter().map(|node| node.as_str().to_owned()).collect();
+    let names: Vec<_> = model
+        .names()
+        .iter()
+        .map(|node| node.as_str().to_owned())
+        .collect();
     assert_eq!(link.nodes().await.expect("Redis is there"), names);
     reap_all(&link, &mut model, &rooms, now).await;
 }
 
-async fn reap_all(
-    link: &MembersLink,
-    model: &mut Registry,
-    rooms: &[ChannelName],
-    now: Instant,
-) {
+async fn reap_all(link: &MembersLink, model: &mut Registry, rooms: &[ChannelName], now: Instant) {
     for number in 0..4 {
         let dead = node(number);
         let left = link.reap(dead.as_str()).await.expect("Redis is there");
