@@ -155,6 +155,7 @@ fn build(
         revocations,
         hub,
     });
+    node.broker.reload_with(Box::new(node.reload()));
     read_node_figures(&node);
     let keys = match secret {
         Some(secret) => SessionKeys::from_bytes(secret),
@@ -299,6 +300,9 @@ fn read_node_figures(node: &Arc<Node>) {
     };
     read(NodeMetric::Channels, |node| node.hub.len() as u64);
     read(NodeMetric::UsersConnected, |node| node.roll.users() as u64);
+    read(NodeMetric::Revocations, |node| {
+        node.auth.revocations().len() as u64
+    });
     read(NodeMetric::Draining, |node| {
         u64::from(node.lifecycle.is_draining())
     });

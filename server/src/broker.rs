@@ -17,8 +17,8 @@ pub mod embedded;
 mod random;
 pub mod redis;
 
+pub use self::redis::Redis;
 pub use embedded::Embedded;
-pub use redis::Redis;
 
 /// What a caller is told to wait when a store is away.
 pub(crate) const RETRY_AFTER: Duration = Duration::from_secs(1);
@@ -51,12 +51,19 @@ pub trait Broker: Debug + Send + Sync + 'static {
     /// Reads a page of the log, in one consistent view with its top.
     fn read(&self, read: Read) -> BoxFuture<'static, Result<LogPage, Error>>;
 
+    /// Gives it what is to be awaited after a time without the store, before anything is delivered on: this node learns
+    /// what others decided meanwhile. A broker that is never away needs nothing.
+    fn reload_with(&self, _reload: Reload) {}
+
     /// Whether appends can succeed; the text says why not.
     fn health(&self) -> Result<(), String>;
 
     /// Finishes what was accepted, then stops. Blocks: not for a shard's thread.
     fn shut_down(&self);
 }
+
+/// Resolves once this node knows what other nodes decided while it was away. It reads the log.
+pub type Reload = Box<dyn Fn() -> BoxFuture<'static, ()> + Send + Sync>;
 
 /// One event to append.
 #[derive(Clone, Debug)]

@@ -158,6 +158,8 @@ node_metrics! {
     Channels = Gauge, "channels";
     /// Users with at least one connection.
     UsersConnected = Gauge, "users_connected";
+    /// Users and tokens of which a revocation is remembered.
+    Revocations = Gauge, "revocations";
     /// 1 while the server sends its clients away.
     Draining = Gauge, "draining";
     /// 1 while the message log takes publishes.

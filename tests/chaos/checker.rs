@@ -99,6 +99,8 @@ pub(crate) struct Finding {
 pub(crate) struct Promises {
     /// These may lose what was acknowledged, as long as everybody is told.
     pub(crate) may_lose: Vec<&'static str>,
+    /// These may take back what was delivered and not acknowledged, as long as everybody is told.
+    pub(crate) may_retract: Vec<&'static str>,
     /// These may tell of a break though nothing was lost.
     pub(crate) may_break: Vec<&'static str>,
 }
@@ -116,6 +118,13 @@ impl Promises {
         self.may_break(beginnings)
     }
 
+    /// What these delivered and did not acknowledge may be taken back.
+    #[must_use]
+    pub(crate) fn may_retract(mut self, beginnings: &[&'static str]) -> Self {
+        self.may_retract.extend(beginnings);
+        self.may_break(beginnings)
+    }
+
     /// These may be told of breaks.
     #[must_use]
     pub(crate) fn may_break(mut self, beginnings: &[&'static str]) -> Self {
@@ -125,6 +134,11 @@ impl Promises {
 
     pub(crate) fn allow_loss(&self, channel: &str) -> bool {
         begins(&self.may_lose, channel)
+    }
+
+    /// Whether a publish may come again in a later epoch, since its first place was taken back.
+    pub(crate) fn allow_retract(&self, channel: &str) -> bool {
+        self.allow_loss(channel) || begins(&self.may_retract, channel)
     }
 
     pub(crate) fn allow_break(&self, channel: &str) -> bool {

@@ -62,6 +62,13 @@ impl Scale {
         }
     }
 
+    /// Those of one kind: a publisher keeps to it, so that a kind that waits does not hold up the others.
+    fn channel_names_of(&self, publisher: usize) -> Vec<Name> {
+        let kind = self.kinds[publisher % self.kinds.len()];
+        let names = self.channel_names().into_iter();
+        names.filter(|name| name.starts_with(kind)).collect()
+    }
+
     fn channel_names(&self) -> Vec<Name> {
         let kinds = self.kinds.iter();
         kinds
@@ -168,11 +175,13 @@ impl Workload {
         }
         for number in 0..scale.writers {
             part.name = format!("writer-{number}").into();
+            part.channels = scale.channel_names_of(number);
             let life = writer::live(part.clone(), seed.rng(3_000 + number as u64));
             workload.publish(&part, life);
         }
         for number in 0..scale.posters {
             part.name = format!("poster-{number}").into();
+            part.channels = scale.channel_names_of(number);
             let life = poster::live(part.clone(), seed.rng(4_000 + number as u64));
             workload.publish(&part, life);
         }

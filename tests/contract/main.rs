@@ -22,6 +22,7 @@ mod retention;
 
 mod crash;
 mod disk;
+mod redis_access;
 mod redis_answers;
 mod redis_losses;
 mod throughput;

@@ -101,22 +101,42 @@ fn subject<T: Send + Sync + 'static>(
     server: Arc<T>,
 ) -> Subject {
     static NEXT: AtomicU64 = AtomicU64::new(0);
+    let prefix = format!("contract-{}", NEXT.fetch_add(1, Ordering::Relaxed));
     let config = RedisConfig {
+        dedup_window: settings.dedup_window,
+        replicates: durability == Durability::Replicated,
+        ..config_of(url, &prefix)
+    };
+    let subject = over(config);
+    Subject {
+        kind: kind(durability, 100_000, Duration::from_secs(3_600)),
+        _store: Some(server),
+        ..subject
+    }
+}
+
+/// A config that only says where and under which prefix.
+pub(crate) fn config_of(url: &str, prefix: &str) -> RedisConfig {
+    RedisConfig {
         url: url.parse().unwrap(),
         user: None,
         password: None,
         tls_ca: None,
-        prefix: format!("contract-{}", NEXT.fetch_add(1, Ordering::Relaxed)),
+        prefix: prefix.to_owned(),
         confirmations: 0,
-        dedup_window: settings.dedup_window,
-        replicates: durability == Durability::Replicated,
-    };
+        dedup_window: Duration::from_secs(300),
+        replicates: false,
+    }
+}
+
+/// A broker by this config.
+pub(crate) fn over(config: RedisConfig) -> Subject {
     let hub = Arc::new(Hub::new(SHARDS));
     let broker = Arc::new(Redis::open(config, Arc::clone(&hub)).unwrap());
     Subject {
         broker,
         hub,
-        kind: kind(durability, 100_000, Duration::from_secs(3_600)),
-        _store: Some(server),
+        kind: kind(Durability::Disk, 100_000, Duration::from_secs(3_600)),
+        _store: None,
     }
 }

@@ -73,6 +73,10 @@ fn every_command_is_refused_to_those_who_may_not() {
             .post("/v1/tokens", serde_json::json!({ "user": "bob" }))
             .await;
         assert_eq!(status, 403, "/v1/tokens");
+        let (status, _) = ann
+            .post("/v1/tokens/revoke", serde_json::json!({ "user": "bob" }))
+            .await;
+        assert_eq!(status, 403, "/v1/tokens/revoke");
         for path in [
             "/v1/history",
             "/v1/presence",

@@ -28,6 +28,7 @@ mod liveness;
 mod nodes;
 mod outage;
 mod presence;
+mod presence_nodes;
 mod promises;
 mod publish;
 mod raw_http;

@@ -2,11 +2,12 @@
 
 use std::time::{Duration, Instant};
 
-use parlor_protocol::command::Connect;
+use parlor_protocol::command::{Connect, Subscribe};
 use parlor_protocol::push::Status;
 use parlor_protocol::{CloseCode, ErrorCode, Push};
 use parlor_tests::{
     API_KEY, At, Backend, Client, Proxy, Redis, Server, Setup, Token, everywhere, in_both_forms,
+    publish, text,
 };
 use serde_json::{Value, json};
 
@@ -183,6 +184,43 @@ fn without_redis_everybody_stays_and_is_told_on_every_node() {
             ann.expect_close(CloseCode::Revoked).await;
         }
         assert!(began.elapsed() < EVERYWHERE_WITHIN, "{:?}", began.elapsed());
+    });
+}
+
+#[test]
+fn a_redis_that_is_silent_is_answered_for_in_time() {
+    in_both_forms(async |at| {
+        let nodes = Pair::start(at).await;
+        let backend = nodes.backend();
+        let token = Token::of("ann").may(&["publish", "subscribe"], "*").sign();
+        let mut ann = nodes.one.join_by_token(&token).await;
+        nodes.redis.freeze();
+        expect_status(&mut ann, true).await;
+        let began = Instant::now();
+        let refused = ann.try_publish(publish("disk:a", text("x"))).await.err();
+        let answered = [began.elapsed()];
+        assert_eq!(
+            refused.and_then(|error| error.kind()),
+            Some(ErrorCode::StorageUnavailable)
+        );
+        let began = Instant::now();
+        let refused = ann.try_subscribe(Subscribe::new("disk:a")).await.err();
+        let answered = [answered[0], began.elapsed()];
+        assert_eq!(
+            refused.and_then(|error| error.kind()),
+            Some(ErrorCode::StorageUnavailable)
+        );
+        let began = Instant::now();
+        let (status, problem) = backend.post("/v1/users/ann/disconnect", json!({})).await;
+        assert_eq!(status, 503, "{problem}");
+        let answered = [answered[0], answered[1], began.elapsed()];
+        assert!(
+            answered.iter().all(|took| *took < Duration::from_secs(7)),
+            "{answered:?}"
+        );
+        nodes.redis.thaw();
+        expect_status(&mut ann, false).await;
+        ann.publish("disk:a", "back").await;
     });
 }
 

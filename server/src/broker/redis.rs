@@ -20,7 +20,7 @@ use tokio::runtime::{Builder, Handle};
 use tokio::sync::oneshot;
 use tracing::info;
 
-use super::{Append, Appended, Broker, Error, LogPage, RETRY_AFTER, Read, random};
+use super::{Append, Appended, Broker, Error, LogPage, RETRY_AFTER, Read, Reload, random};
 use crate::hub::{EphemeralBody, Hub};
 use crate::kind::{ChannelKind, Durability};
 
@@ -38,6 +38,7 @@ mod members;
 mod partition;
 mod probe;
 mod read;
+mod reload;
 mod resync;
 mod roster;
 mod scripts;
@@ -63,6 +64,7 @@ use links::Links;
 use members::Members;
 use partition::Partition;
 use probe::Probes;
+use reload::Reloading;
 use roster::Roster;
 use tail::Readers;
 
@@ -168,6 +170,7 @@ fn build(config: RedisConfig, hub: Arc<Hub>, count: usize, runtime: Handle) -> C
         partitions,
         readers,
         roster: Roster::new(),
+        reloading: Reloading::default(),
         stats,
         waiting: Default::default(),
         waiting_bytes: Default::default(),
@@ -266,6 +269,10 @@ impl Broker for Redis {
     fn read(&self, read: Read) -> BoxFuture<'static, Result<LogPage, Error>> {
         let core = Arc::clone(&self.core);
         async move { core.page(&read).await.map_err(unavailable) }.boxed()
+    }
+
+    fn reload_with(&self, reload: Reload) {
+        self.core.reload_with(reload);
     }
 
     fn health(&self) -> Result<(), String> {

@@ -13,7 +13,7 @@ use super::Entry;
 use super::registry::{Change, Why};
 
 /// Changes in one submission.
-const CHANGES_MAX: usize = 256;
+const CHANGES_MAX: usize = 64;
 
 /// The wishes of one channel.
 #[derive(Debug, Default)]

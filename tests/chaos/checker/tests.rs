@@ -228,6 +228,34 @@ fn a_loss_that_is_announced_is_clean_where_losses_may_be() {
 }
 
 #[test]
+fn what_nobody_acknowledged_may_be_taken_back_where_a_channel_may() {
+    let taken_back = Fact::ToldLost {
+        by: "ann".into(),
+        channel: CHANNEL.into(),
+        from: 3,
+        to: 3,
+    };
+    let delivered = || two().asked("c").unknown("c").hears("ann", "c", at(3));
+    let again = |story: Story| {
+        story
+            .fact(taken_back.clone())
+            .follows("ann", then(2), Start::Broken("epoch_changed".into()))
+            .asked("c")
+            .acked("c", then(3))
+            .hears("ann", "c", then(3))
+            .history("node-1", 2, &[(1, "a"), (2, "b"), (3, "c")])
+    };
+    let may_retract = Promises::strict().may_retract(&["disk:"]);
+    again(delivered()).is_clean_with(&may_retract);
+    again(delivered()).is(Bug::Lost);
+    let acked = delivered()
+        .asked("d")
+        .acked("d", at(3))
+        .fact(taken_back.clone());
+    assert!(acked.bugs(&may_retract).contains(&Bug::Lost));
+}
+
+#[test]
 fn acknowledged_and_gone_is_lost() {
     two().history("node-1", 1, &[(1, "a")]).is(Bug::Lost);
     two().history("node-1", 1, &[]).is(Bug::Lost);

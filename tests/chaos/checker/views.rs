@@ -1,6 +1,7 @@
 //! What each subscriber saw of each channel: I2, I3, I4, I6, and the sentinel of I10.
 
 use std::collections::HashMap;
+use std::ops::RangeInclusive;
 
 use super::index::Index;
 use super::{Bug, Findings, Promises, facts};
@@ -67,10 +68,7 @@ impl Check<'_> {
                 let text = format!("{by} got {offset} twice");
                 self.find(Bug::Duplicate, at, channel, text);
             }
-            Fact::ToldLost { from, to, .. } if !self.promises.allow_loss(channel) => {
-                let text = format!("{by} was told that {from} to {to} are lost");
-                self.find(Bug::Lost, at, channel, text);
-            }
+            Fact::ToldLost { from, to, .. } => self.told_lost(at, by, channel, view, *from..=*to),
             Fact::Left { .. } => view.open = false,
             _ => {}
         }
@@ -109,6 +107,32 @@ impl Check<'_> {
         }
     }
 
+    /// Where nothing may be lost, only what nobody acknowledged may be taken back.
+    fn told_lost(
+        &mut self,
+        at: usize,
+        by: &Name,
+        channel: &Name,
+        view: &View,
+        offsets: RangeInclusive<u64>,
+    ) {
+        if self.promises.allow_loss(channel) {
+            return;
+        }
+        let epoch = view.cursor.map(|cursor| cursor.epoch);
+        let is_acked = self.index.publishes.values().any(|publish| {
+            let place = publish.acked.map(|(_, place)| place);
+            publish.channel == *channel
+                && place.is_some_and(|place| {
+                    Some(place.epoch) == epoch && offsets.contains(&place.offset)
+                })
+        });
+        if is_acked || !self.promises.allow_retract(channel) {
+            let text = format!("{by} was told that {offsets:?} are lost");
+            self.find(Bug::Lost, at, channel, text);
+        }
+    }
+
     fn received(
         &mut self,
         at: usize,
@@ -122,7 +146,7 @@ impl Check<'_> {
         let before = view.seen.insert(id.clone(), place);
         if let Some(before) = before
             && before != place
-            && (before.epoch == place.epoch || !self.promises.allow_loss(channel))
+            && (before.epoch == place.epoch || !self.promises.allow_retract(channel))
         {
             let text = format!("{by} got {id} at {before} and at {place}");
             self.find(Bug::Duplicate, at, channel, text);
@@ -182,7 +206,16 @@ impl Check<'_> {
             let Some((id, _)) = self.index.sentinels.get(channel) else {
                 continue;
             };
-            if view.open && !view.seen.contains_key(id) {
+            // Who was told of a break may stand behind it without having received it.
+            let place = self
+                .index
+                .publishes
+                .get(id)
+                .and_then(|publish| publish.acked);
+            let stands_behind = place.zip(view.cursor).is_some_and(|((_, place), cursor)| {
+                cursor.epoch == place.epoch && cursor.offset >= place.offset
+            });
+            if view.open && !stands_behind && !view.seen.contains_key(id) {
                 let cursor = view
                     .cursor
                     .map_or_else(|| "nowhere".to_owned(), |cursor| cursor.to_string());

@@ -56,7 +56,9 @@ fn row_08_shard_fails_over() {
         scene.fault("the old master follows");
         scene.last(Duration::from_secs(2));
     });
-    row.promises = Promises::strict().may_lose(&["disk:"]);
+    row.promises = Promises::strict()
+        .may_lose(&["disk:"])
+        .may_retract(&["replicated:"]);
     play_all(&row);
 }
 

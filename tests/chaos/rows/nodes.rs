@@ -14,6 +14,7 @@ fn row(name: &'static str, script: fn(&mut Scene)) -> Row {
         name,
         topology: Topology::Standalone {
             nodes: 3,
+            copies: 0,
             options: RedisOptions::default(),
         },
         settings: Settings::default(),

@@ -1,5 +1,6 @@
 //! Rows in which the one Redis fails: frozen, full, emptied, away, or replaced by a copy that lags.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use parlor_tests::{Redis, RedisOptions};
@@ -17,6 +18,7 @@ fn row(name: &'static str, script: fn(&mut Scene)) -> Row {
         name,
         topology: Topology::Standalone {
             nodes: 3,
+            copies: 0,
             options: RedisOptions::default(),
         },
         settings: Settings::default(),
@@ -36,11 +38,17 @@ fn row_06_lagging_copy_promoted() {
 
 pub(crate) fn lagging_copy() -> Row {
     Row {
+        topology: Topology::Standalone {
+            nodes: 3,
+            copies: 1,
+            options: RedisOptions::default(),
+        },
         scale: Scale::small(&["disk", "replicated"]),
-        promises: Promises::strict().may_lose(&["disk:"]),
+        promises: Promises::strict()
+            .may_lose(&["disk:"])
+            .may_retract(&["replicated:"]),
         ..row("rows::redis::row_06_lagging_copy_promoted", |scene| {
-            let old = scene.stage.redis();
-            let copy = old.start_replica();
+            let (old, copy) = (scene.stage.redis(), scene.stage.copies[0].clone());
             scene.last_between(1_000, 2_000);
             scene.fault("the copy is cut off");
             copy.cut();
@@ -53,11 +61,24 @@ pub(crate) fn lagging_copy() -> Row {
             let next = copy.start_replica();
             scene.fault("a new copy follows");
             scene.last_between(1_000, 2_000);
-            // Both live until the run has ended.
-            scene.keep(copy);
-            scene.keep(next);
+            scene.stage.copies.push(Arc::new(next));
         })
     }
+}
+
+/// A Redis gets its first copy while nodes use it: the same data under a new replication id.
+#[test]
+fn first_copy_comes() {
+    let mut row = row("rows::redis::first_copy_comes", |scene| {
+        scene.last_between(500, 1_000);
+        scene.fault("the first copy comes");
+        let copy = scene.stage.redis().start_replica();
+        scene.stage.copies.push(Arc::new(copy));
+        scene.last(Duration::from_secs(3));
+    });
+    // Nothing is lost; but nodes that did not notice in time are taken for missing.
+    row.promises = Promises::strict().may_break(&["disk:", "memory:"]);
+    play_all(&row);
 }
 
 /// All nodes reach another Redis from now on.
@@ -153,7 +174,11 @@ fn away(scene: &mut Scene, time: Duration) {
 fn away_row(name: &'static str, script: fn(&mut Scene)) -> Row {
     let options = RedisOptions::default().appendonly("everysec");
     Row {
-        topology: Topology::Standalone { nodes: 3, options },
+        topology: Topology::Standalone {
+            nodes: 3,
+            copies: 0,
+            options,
+        },
         ..row(name, script)
     }
 }

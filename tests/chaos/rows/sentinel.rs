@@ -22,7 +22,9 @@ fn row(name: &'static str, script: fn(&mut Scene)) -> Row {
         },
         settings: Settings::default(),
         scale: Scale::small(&["disk", "replicated"]),
-        promises: Promises::strict().may_lose(&["disk:"]),
+        promises: Promises::strict()
+            .may_lose(&["disk:"])
+            .may_retract(&["replicated:"]),
         back_within: Duration::from_secs(10),
         rosters: false,
         script,

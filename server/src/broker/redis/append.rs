@@ -7,6 +7,7 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
+use parlor_protocol::Tag;
 use redis::{RedisError, Value};
 use tracing::{debug, warn};
 
@@ -18,7 +19,7 @@ use super::links::Purpose;
 use super::partition::{Cursor, Partition, Settled};
 use super::scripts::{APPEND, is_unknown};
 use super::stats::add;
-use crate::broker::{Error, RETRY_AFTER};
+use crate::broker::{Error, RETRY_AFTER, random};
 use crate::planted::{self, Bug};
 
 /// How long a publish waits for a Redis that is away, from its call.
@@ -35,10 +36,12 @@ const WAIT_MS: u64 = 1_000;
 pub(super) enum LaneId {
     Plain,
     Replicated,
+    /// Who is in which channel: what goes wrong there must not hold up publishes.
+    Members,
 }
 
 impl LaneId {
-    pub(super) const ALL: [Self; 2] = [Self::Plain, Self::Replicated];
+    pub(super) const ALL: [Self; 3] = [Self::Plain, Self::Replicated, Self::Members];
 
     pub(super) fn index(self) -> usize {
         self as usize
@@ -46,7 +49,7 @@ impl LaneId {
 
     fn purpose(self) -> Purpose {
         match self {
-            Self::Plain => Purpose::Append,
+            Self::Plain | Self::Members => Purpose::Append,
             Self::Replicated => Purpose::Replicate,
         }
     }
@@ -113,18 +116,22 @@ impl Sender {
         let deadline = oldest.min().unwrap_or_else(Instant::now) + PATIENCE;
         (!items.is_empty()).then_some(Batch {
             number: self.number,
+            tag: random::tag(),
             items,
             deadline,
         })
     }
 
-    async fn send(&mut self, batch: Batch) {
+    async fn send(&self, batch: Batch) {
         let started = Instant::now();
         let mut last = Fault::Unreachable("not tried yet".to_owned());
         let mut attempts = 0_u64;
         while Instant::now() < batch.deadline {
             attempts += 1;
-            match self.attempt(&batch).await {
+            // Whatever holds an attempt up: the publisher is answered in time, and Redis writes nothing after it.
+            let attempt = tokio::time::timeout_at(batch.deadline.into(), self.attempt(&batch));
+            let Ok(sent) = attempt.await else { break };
+            match sent {
                 Sent::Done(answer) => {
                     add(&self.core.stats.batches, 1);
                     add(&self.core.stats.retries, attempts - 1);
@@ -211,7 +218,7 @@ impl Sender {
 
     /// One call; on the lane that waits for replicas with the wait behind it, in the same write.
     async fn query(&self, link: &Link, command: redis::Cmd) -> Result<String, RedisError> {
-        if self.lane == LaneId::Plain {
+        if self.lane != LaneId::Replicated {
             return redis::from_redis_value(link.query(&command).await?).map_err(RedisError::from);
         }
         let needed = match self.core.links.config().confirmations {
@@ -267,9 +274,12 @@ impl Sender {
                     ..
                 } => {
                     self.core.stats.latency.observe(since.elapsed());
-                    self.settle_item(&append, outcome, answer);
+                    self.settle_item(&append, outcome, batch.tag, answer);
                 }
                 Item::Members(change) => {
+                    if let Outcome::PassedOn { pseq: pseq @ 1.. } = outcome {
+                        self.partition.note(Cursor::new(pseq, batch.tag), None);
+                    }
                     // Presence may have stopped.
                     let _gone = change.answer.send(Ok(()));
                 }
@@ -283,13 +293,14 @@ impl Sender {
         &self,
         append: &crate::broker::Append,
         outcome: Outcome,
+        tag: Tag,
         answer: super::partition::Answer,
     ) {
         let stats = &self.core.stats;
         let result = match (&outcome, outcome.appended(append)) {
             (Outcome::Logged { pseq, position, .. }, Some(appended)) => {
                 add(&stats.appends, 1);
-                let cursor = Cursor::new(*pseq, position.tag);
+                let cursor = Cursor::new(*pseq, tag);
                 self.partition
                     .note(cursor, Some((&append.channel, *position)));
                 return self

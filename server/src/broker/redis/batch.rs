@@ -88,6 +88,8 @@ impl Item {
 #[derive(Debug)]
 pub(super) struct Batch {
     pub(super) number: u64,
+    /// The tag of its entry in the stream; the same when it is sent again, since its answer may be the first one's.
+    pub(super) tag: Tag,
     pub(super) items: Vec<Item>,
     /// Nothing is written after this time.
     pub(super) deadline: Instant,
@@ -113,7 +115,9 @@ pub(super) enum Outcome {
         time: Time,
     },
     IdReused,
-    PassedOn,
+    PassedOn {
+        pseq: u64,
+    },
     Refused(String),
 }
 
@@ -138,11 +142,18 @@ impl Batch {
             &keys.dedup[0],
             &keys.dedup[1],
             &keys.batches,
-            &keys.present,
-            &keys.owners,
         ]
         .map(String::clone)
         .into();
+        if self
+            .items
+            .iter()
+            .any(|item| matches!(item, Item::Members(_)))
+        {
+            // They have a lane of their own, so this is where the script looks for these two. They are no keys of all
+            // batches: what is declared and absent makes a batch wait while its slot moves.
+            names.extend([keys.present.clone(), keys.owners.clone()]);
+        }
         let mut places = Places::default();
         for item in &self.items {
             // Lua counts from 1.
@@ -171,7 +182,7 @@ impl Batch {
         command
             .arg(terms.owner)
             .arg(self.number)
-            .arg(to_hex(random::epoch().0));
+            .arg(to_hex(self.tag.0));
         command
             .arg(terms.dedup_window.as_millis() as u64)
             .arg(DEDUP_MAX)
@@ -282,7 +293,9 @@ fn outcome(line: &str) -> Option<Outcome> {
             Outcome::Duplicate { position, time }
         }
         "R" => Outcome::IdReused,
-        "E" => Outcome::PassedOn,
+        "E" => Outcome::PassedOn {
+            pseq: rest.parse().ok()?,
+        },
         "X" => Outcome::Refused(rest.to_owned()),
         _ => return None,
     })
@@ -306,7 +319,7 @@ impl Outcome {
         let (position, time, duplicate) = match self {
             Self::Logged { position, time, .. } => (*position, *time, false),
             Self::Duplicate { position, time } => (*position, *time, true),
-            Self::IdReused | Self::PassedOn | Self::Refused(_) => return None,
+            Self::IdReused | Self::PassedOn { .. } | Self::Refused(_) => return None,
         };
         Some(Appended {
             position,
@@ -339,7 +352,7 @@ mod tests {
             },
             Outcome::Duplicate { position, time },
             Outcome::IdReused,
-            Outcome::PassedOn,
+            Outcome::PassedOn { pseq: 13 },
             Outcome::Refused("no room".to_owned()),
         ];
         assert_eq!(found, expected);

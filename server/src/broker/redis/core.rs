@@ -12,6 +12,7 @@ use super::links::Links;
 use super::members::Members;
 use super::partition::Partition;
 use super::probe::Probes;
+use super::reload::Reloading;
 use super::roster::Roster;
 use super::stats::RedisStats;
 use super::tail::Readers;
@@ -34,6 +35,7 @@ pub(super) struct Core {
     pub(super) readers: Readers,
     pub(super) probes: Probes,
     pub(super) roster: Roster,
+    pub(super) reloading: Reloading,
     pub(super) stats: Arc<RedisStats>,
     pub(super) waiting: AtomicI64,
     pub(super) waiting_bytes: AtomicI64,
@@ -51,7 +53,7 @@ impl Core {
 
     /// Whether this node ever appends there.
     pub(super) fn uses(&self, lane: LaneId) -> bool {
-        lane == LaneId::Plain || self.replicates
+        lane != LaneId::Replicated || self.replicates
     }
 
     pub(super) fn enqueue(&self, partition: &Partition, lane: LaneId, item: Item) {

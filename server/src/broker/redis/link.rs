@@ -115,6 +115,8 @@ impl Link {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Replication {
     pub(super) is_primary: bool,
+    /// The replication id.
+    pub(super) history: String,
     pub(super) offset: u64,
     /// The offset that every attached replica has confirmed; none without replicas.
     pub(super) confirmed: Option<u64>,
@@ -135,6 +137,7 @@ impl Replication {
             });
         Self {
             is_primary: field(text, "role") == Some("master"),
+            history: field(text, "master_replid").unwrap_or_default().to_owned(),
             offset: number("master_repl_offset").unwrap_or(0),
             confirmed: confirmed.min(),
             replicas: field(text, "connected_slaves")
@@ -181,6 +184,7 @@ fn client(
     authenticate: bool,
 ) -> Result<Client, RedisError> {
     let addr = if config.url.tls {
+        use_one_cryptography();
         ConnectionAddr::TcpTls {
             host: address.host.clone(),
             port: address.port,
@@ -219,6 +223,12 @@ fn client(
     }
 }
 
+/// rustls wants to be told once per process which cryptography it uses: the one that verifies tokens, too.
+fn use_one_cryptography() {
+    // An error means that somebody told it already.
+    let _told = rustls::crypto::aws_lc_rs::default_provider().install_default();
+}
+
 fn field<'a>(text: &'a str, name: &str) -> Option<&'a str> {
     text.lines()
         .find_map(|line| line.strip_prefix(name)?.strip_prefix(':'))
@@ -236,6 +246,7 @@ mod tests {
             slave1:ip=127.0.0.1,port=2,state=online,offset=70,lag=1\r\nmaster_repl_offset:100\r\n";
         let expected = Replication {
             is_primary: true,
+            history: String::new(),
             offset: 100,
             confirmed: Some(70),
             replicas: 2,

@@ -5,7 +5,7 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use parking_lot::Mutex;
 use tokio::runtime::Handle;
@@ -38,13 +38,16 @@ impl Purpose {
     }
 }
 
+/// Held by who dials; holds when the last dial failed, and why.
+type Turn = tokio::sync::Mutex<Option<(Instant, Fault)>>;
+
 #[derive(Debug)]
 pub(super) struct Links {
     config: RedisConfig,
     topology: Topology,
     open: Mutex<HashMap<(Address, Purpose), Arc<Link>>>,
     /// One dial per address and purpose at a time: a broken primary must not meet a crowd of dialers.
-    dialling: tokio::sync::Mutex<()>,
+    dialling: Mutex<HashMap<(Address, Purpose), Arc<Turn>>>,
     /// Where the links' own tasks run.
     runtime: Handle,
     stats: Arc<RedisStats>,
@@ -56,7 +59,7 @@ impl Links {
             config,
             topology: Topology::default(),
             open: Mutex::default(),
-            dialling: tokio::sync::Mutex::default(),
+            dialling: Mutex::default(),
             runtime,
             stats,
         }
@@ -71,19 +74,42 @@ impl Links {
     /// # Errors
     /// It cannot be reached now.
     pub(super) async fn get(&self, purpose: Purpose, slot: u16) -> Result<Arc<Link>, Fault> {
-        let address = self.topology.primary_of(&self.config, slot).await?;
-        if let Some(link) = self.find(&address, purpose) {
-            return Ok(link);
+        let asked = Instant::now();
+        loop {
+            let address = self.topology.primary_of(&self.config, slot).await?;
+            if let Some(link) = self.find(&address, purpose) {
+                return Ok(link);
+            }
+            let turn = self.turn(&address, purpose);
+            let mut last = turn.lock().await;
+            if let Some(link) = self.find(&address, purpose) {
+                return Ok(link);
+            }
+            // Whoever waited while a dial failed has its answer: a queue of dials to a silent Redis would take minutes.
+            if let Some((at, fault)) = &*last
+                && *at >= asked
+            {
+                return Err(fault.clone());
+            }
+            // Who waited here may have waited for dials to a primary that is none any more.
+            if self.topology.primary_of(&self.config, slot).await? != address {
+                continue;
+            }
+            let dialled = self.dial(&address, purpose.timeout()).await.map(Arc::new);
+            match &dialled {
+                Ok(link) => {
+                    let key = (address, purpose);
+                    self.open.lock().insert(key, Arc::clone(link));
+                }
+                Err(fault) => *last = Some((Instant::now(), fault.clone())),
+            }
+            return dialled;
         }
-        let _one = self.dialling.lock().await;
-        if let Some(link) = self.find(&address, purpose) {
-            return Ok(link);
-        }
-        let link = Arc::new(self.dial(&address, purpose.timeout()).await?);
-        self.open
-            .lock()
-            .insert((address, purpose), Arc::clone(&link));
-        Ok(link)
+    }
+
+    fn turn(&self, address: &Address, purpose: Purpose) -> Arc<Turn> {
+        let mut dialling = self.dialling.lock();
+        Arc::clone(dialling.entry((address.clone(), purpose)).or_default())
     }
 
     /// The link to a slot's primary, if there is one now.

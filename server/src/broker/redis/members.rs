@@ -196,7 +196,7 @@ impl MembersLink {
             answer,
         });
         let partition = Arc::clone(self.core.partition(channel));
-        self.core.enqueue(&partition, LaneId::Plain, item);
+        self.core.enqueue(&partition, LaneId::Members, item);
         outcome.await.unwrap_or(Err(Error::Closed))
     }
 

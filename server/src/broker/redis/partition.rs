@@ -28,8 +28,8 @@ pub(super) type Answer = oneshot::Sender<Result<Appended, Error>>;
 pub(super) struct Partition {
     pub(super) index: usize,
     pub(super) keys: Keys,
-    /// Plain appends, and those that wait for replicas: two lanes, since the second would hold up the first.
-    pub(super) lanes: [Lane; 2],
+    /// Plain appends, those that wait for replicas, and who is where: lanes of their own, so that none holds up another.
+    pub(super) lanes: [Lane; 3],
     /// One task settles; the others wait and look again.
     pub(super) settling: tokio::sync::Mutex<()>,
     state: Mutex<State>,

@@ -117,6 +117,16 @@ pub(super) async fn run(core: Arc<Core>) {
 }
 
 fn send(core: &Arc<Core>) {
+    // A reader that starts to follow something has all the time for its first probe.
+    let now = Instant::now();
+    for reader in core
+        .readers
+        .all()
+        .iter()
+        .filter(|reader| !reader.is_active())
+    {
+        core.probes.came_back(reader.index, now);
+    }
     for reader in core
         .readers
         .all()
@@ -147,6 +157,11 @@ fn judge(core: &Core, rebuilt: &mut Instant) {
         .store(age.as_millis() as u64, Ordering::Relaxed);
     let is_red = age > RED_AFTER;
     core.roster.hearing(!is_red, now);
+    if !is_red {
+        for node in core.roster.take_dead(now) {
+            info!(%node, "A node is not heard any more.");
+        }
+    }
     let mut red = core.probes.red.lock();
     match (&*red, is_red) {
         (None, true) => {
@@ -211,6 +226,13 @@ impl ReplicaWatch {
                     &link,
                     &Fault::Elsewhere("the primary was demoted".to_owned()),
                 );
+                core.readers.restart();
+                continue;
+            }
+            // Its first replica came: the same data under another name. Every node must notice, else the partitions are
+            // settled without those that did not speak.
+            if !link.lineage.ends_with(&replication.history) {
+                core.links.drop_all();
                 core.readers.restart();
                 continue;
             }

@@ -25,7 +25,7 @@ use super::stats::add;
 use crate::hub::{ConnectionId, EphemeralBody, Frames, LogEntry};
 
 /// Readers of a Redis that has all partitions in one place: waking one costs Redis a little per stream that it waits for.
-const READERS: usize = 4;
+const READERS: usize = 2;
 
 /// Entries per stream and read.
 const COUNT: usize = 500;
@@ -201,6 +201,7 @@ async fn follow(core: &Arc<Core>, reader: &Reader, restarts: u64) -> Result<(), 
             ));
         }
     }
+    core.learn_what_was_missed().await;
     let mut last_read = Instant::now();
     while reader.restarts.load(Ordering::Acquire) == restarts {
         let wished = reader.wished.load(Ordering::Acquire);

@@ -1,8 +1,8 @@
 -- Appends a batch to channels of one partition, and one entry with all of it to the partition's stream.
 --
 -- Scripts do not roll back: everything is checked first, and nothing is counted before the command that can fail.
--- KEYS: meta, stream, dedup 0, dedup 1, batches, channels with members, nodes with members, then meta and log of each
--- channel with events, and entries and users of each channel whose members change.
+-- KEYS: meta, stream, dedup 0, dedup 1, batches, then meta and log of each channel; in a batch of members: channels with
+-- members, nodes with members, then entries and users of each channel.
 -- ARGV: lineage, gen, not_after (ms), owner, number, seed, dedup window (ms), dedup entries at most, count, then items.
 
 local owner, number, seed, window, count = ARGV[4], ARGV[5], ARGV[6], tonumber(ARGV[7]), tonumber(ARGV[9])
@@ -121,39 +121,36 @@ end
 -- state (0 or 1), state. The second result is where the next item begins.
 local function change_members(at)
   local key, name, owner = tonumber(ARGV[at + 1]), ARGV[at + 2], ARGV[at + 3]
-  local entries, users = KEYS[key], KEYS[key + 1]
-  local told = {}
+  local room, told = open_room(KEYS[key], KEYS[key + 1]), {}
   local last = tonumber(ARGV[at + 4])
   at = at + 5
   for change = 1, last do
     local kind, session = ARGV[at], ARGV[at + 1]
     if kind == 'P' then
-      told[change] = put_entry(entries, users, owner, session, ARGV[at + 2], ARGV[at + 3] == '1', tonumber(ARGV[at + 4]),
-        ARGV[at + 5] == '1' and ARGV[at + 6] or nil)
+      local info = ARGV[at + 5] == '1' and ARGV[at + 6] or nil
+      told[change] = put_entry(room, owner, session, ARGV[at + 2], ARGV[at + 3] == '1', tonumber(ARGV[at + 4]), info)
       at = at + 7
     elseif kind == 'R' then
-      local entry = entry_of(entries, session)
-      local is_its = entry and is_same_process(entry.owner, owner)
-      told[change] = is_its and remove_entry(entries, users, session, entry, ARGV[at + 2]) or ''
+      told[change] = remove_own_entry(room, owner, session, ARGV[at + 2])
       at = at + 3
     else
-      told[change] = set_state(users, session, ARGV[at + 2] == '1', ARGV[at + 3] == '1' and ARGV[at + 4] or nil)
+      told[change] = set_state(room, session, ARGV[at + 2] == '1', ARGV[at + 3] == '1' and ARGV[at + 4] or nil)
       at = at + 5
     end
   end
   wrote = true
   call('SADD', KEYS[7], owner)
-  note_channel(KEYS[6], entries, name)
+  close_room(room, KEYS[6], name)
   local all = table.concat(told)
   if all ~= '' then
     parts = parts + 1
     frames[parts] = frame('P ' .. name, all)
   end
-  return passed_on, at
+  -- 0: nothing came of it, so no entry of the stream proves it.
+  return all ~= '' and passed_on or 'E 0', at
 end
 
--- First the members: while a slot moves, a hash that has become empty cannot be filled again, and no log is written yet.
--- What the logs' items must know is collected on the way, and asked for at once: a call costs more than what it does.
+-- First the members, before any log is written. What the logs' items must know is collected on the way, and asked for at once: a call costs more than what it does.
 do
   local at, asked = 10, {}
   for item = 1, count do

@@ -41,14 +41,56 @@ local function pack_record(record)
     .. (record.info or '') .. (record.state or '')
 end
 
-local function entry_of(entries, session)
-  local raw = redis.call('HGET', entries, session)
-  return raw and unpack_entry(raw)
+-- A channel's entries and records as far as they were touched. Written at the end, what is set before what goes: a hash
+-- that becomes empty in between could not be filled again while its slot moves.
+local function open_room(entries, users)
+  return { entries = { key = entries, touched = {}, values = {} }, users = { key = users, touched = {}, values = {} } }
 end
 
-local function record_of(users, user)
-  local raw = redis.call('HGET', users, user)
-  return raw and unpack_record(raw)
+local function look_up(table, field, unpack_value)
+  local value = table.values[field]
+  if value == nil then
+    local raw = redis.call('HGET', table.key, field)
+    value = raw and unpack_value(raw) or false
+    table.values[field] = value
+  end
+  return value
+end
+
+local function put(table, field, value)
+  table.values[field] = value
+  table.touched[field] = true
+end
+
+local function write(table, pack_value)
+  local set, gone = {}, {}
+  for field in pairs(table.touched) do
+    local value = table.values[field]
+    if value then
+      set[#set + 1] = field
+      set[#set + 1] = pack_value(value)
+    else
+      gone[#gone + 1] = field
+    end
+  end
+  for first = 1, #set, 500 do
+    redis.call('HSET', table.key, unpack(set, first, math.min(first + 499, #set)))
+  end
+  for first = 1, #gone, 500 do
+    redis.call('HDEL', table.key, unpack(gone, first, math.min(first + 499, #gone)))
+  end
+end
+
+-- `channels` is the set of channels in which somebody is. It holds a mark, so that it is never empty.
+local function close_room(room, channels, channel)
+  write(room.entries, pack_entry)
+  write(room.users, pack_record)
+  if redis.call('EXISTS', room.entries.key) == 1 then
+    redis.call('SADD', channels, '', channel)
+  else
+    redis.call('SADD', channels, '')
+    redis.call('SREM', channels, channel)
+  end
 end
 
 -- Incarnations of one process share what stands before the dot.
@@ -57,30 +99,38 @@ local function is_same_process(one, other)
 end
 
 -- why: l (left), t (its time is over), r (its node is dead).
-local function remove_entry(entries, users, session, entry, why)
-  redis.call('HDEL', entries, session)
-  local record = record_of(users, entry.user)
+local function remove_entry(room, session, entry, why)
+  put(room.entries, session, false)
+  local record = look_up(room.users, entry.user, unpack_record)
   if record and record.count > 1 then
     record.count = record.count - 1
-    redis.call('HSET', users, entry.user, pack_record(record))
+    put(room.users, entry.user, record)
   else
-    redis.call('HDEL', users, entry.user)
+    put(room.users, entry.user, false)
   end
   return 'R' .. why .. ' ' .. #entry.owner .. ' ' .. #session .. ' ' .. entry.owner .. session
 end
 
+local function remove_own_entry(room, owner, session, why)
+  local entry = look_up(room.entries, session, unpack_entry)
+  if not entry or not is_same_process(entry.owner, owner) then
+    return ''
+  end
+  return remove_entry(room, session, entry, why)
+end
+
 -- An entry that a client claims is taken from whoever has it; one that a node repeats yields to another process.
-local function put_entry(entries, users, owner, session, user, claims, lasts, info)
-  local before = entry_of(entries, session)
+local function put_entry(room, owner, session, user, claims, lasts, info)
+  local before = look_up(room.entries, session, unpack_entry)
   if before and not claims and not is_same_process(before.owner, owner) then
     return ''
   end
   local told = ''
   if before and before.user ~= user then
-    told = remove_entry(entries, users, session, before, 'l')
-    before = nil
+    told = remove_entry(room, session, before, 'l')
+    before = false
   end
-  local record = record_of(users, user) or { count = 0 }
+  local record = look_up(room.users, user, unpack_record) or { count = 0 }
   local entry = { till = lasts and now_ms + lasts or 0, owner = owner, user = user }
   if not before then
     record.count = record.count + 1
@@ -90,10 +140,10 @@ local function put_entry(entries, users, owner, session, user, claims, lasts, in
     record.info = info
   end
   if not before or sets_info then
-    redis.call('HSET', users, user, pack_record(record))
+    put(room.users, user, record)
   end
   if not before or before.owner ~= owner or before.till ~= entry.till then
-    redis.call('HSET', entries, session, pack_entry(entry))
+    put(room.entries, session, entry)
   end
   if before and before.owner == owner and (before.till > 0) == (entry.till > 0) and not sets_info then
     return told
@@ -103,21 +153,12 @@ local function put_entry(entries, users, owner, session, user, claims, lasts, in
     .. (record.info or '') .. (record.state or '')
 end
 
-local function set_state(users, user, if_absent, state)
-  local record = record_of(users, user)
+local function set_state(room, user, if_absent, state)
+  local record = look_up(room.users, user, unpack_record)
   if not record or record.state == state or if_absent and record.state then
     return ''
   end
   record.state = state
-  redis.call('HSET', users, user, pack_record(record))
+  put(room.users, user, record)
   return 'S ' .. #user .. ' ' .. length(state) .. ' ' .. user .. (state or '')
-end
-
--- The set of channels in which somebody is.
-local function note_channel(channels, entries, channel)
-  if redis.call('EXISTS', entries) == 1 then
-    redis.call('SADD', channels, channel)
-  else
-    redis.call('SREM', channels, channel)
-  end
 end

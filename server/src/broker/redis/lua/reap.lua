@@ -13,23 +13,25 @@ local seed, node, count = ARGV[3], ARGV[4], ARGV[5]
 local frames, cursors, earliest = {}, {}, nil
 
 for key = 4, #KEYS, 2 do
-  local entries, users = KEYS[key], KEYS[key + 1]
+  local room = open_room(KEYS[key], KEYS[key + 1])
   local channel, cursor = ARGV[key + 2], ARGV[key + 3]
-  local page = redis.call('HSCAN', entries, cursor, 'COUNT', count)
-  local told = ''
+  local page = redis.call('HSCAN', KEYS[key], cursor, 'COUNT', count)
+  local told = {}
   for index = 1, #page[2], 2 do
-    local session, entry = page[2][index], unpack_entry(page[2][index + 1])
+    local session = page[2][index]
+    local entry = unpack_entry(page[2][index + 1])
     if entry and entry.owner == node then
       if entry.till > now_ms then
         earliest = math.min(earliest or entry.till, entry.till)
-      else
-        told = told .. remove_entry(entries, users, session, entry, 'r')
+      elseif room.entries.values[session] == nil then
+        -- A scan may name an entry twice.
+        told[#told + 1] = remove_entry(room, session, entry, 'r')
       end
     end
   end
-  if told ~= '' then
-    frames[#frames + 1] = frame('P ' .. channel, told)
-    note_channel(KEYS[3], entries, channel)
+  if #told > 0 then
+    frames[#frames + 1] = frame('P ' .. channel, table.concat(told))
+    close_room(room, KEYS[3], channel)
   end
   cursors[#cursors + 1] = page[1]
 end

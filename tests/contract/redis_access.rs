@@ -1,0 +1,148 @@
+//! How a Redis is reached: users, passwords, TLS, prefixes; and which one is refused at the start.
+
+use std::path::Path;
+use std::process::Command;
+use std::sync::Arc;
+
+use parlor::broker::Redis as Broker;
+use parlor::broker::redis::{OpenError, RedisConfig};
+use parlor::hub::Hub;
+use parlor_tests::{Redis, RedisOptions, eventually};
+
+use crate::redis::{config_of, over};
+use crate::subject::Subject;
+
+/// What a node needs and no more, as an operator finds it in the book.
+fn documented_rules() -> String {
+    let book = include_str!("../../docs/operating.md");
+    let (_, after) = book
+        .split_once("user parlor on >PASSWORD ")
+        .expect("the user's line");
+    let (rules, _) = after.split_once("```").expect("the end of the block");
+    rules.split_whitespace().collect::<Vec<_>>().join(" ")
+}
+
+async fn works(subject: &Subject) {
+    let appended = subject.append(subject.message("room", "x")).await.unwrap();
+    assert_eq!(appended.position.offset, 1);
+    assert_eq!(subject.log("room").await.len(), 1);
+}
+
+fn open(config: RedisConfig) -> Result<Broker, OpenError> {
+    Broker::open(config, Arc::new(Hub::new(1)))
+}
+
+fn refusal(config: RedisConfig) -> String {
+    open(config).expect_err("it must not start").to_string()
+}
+
+fn address(server: &Redis) -> String {
+    format!("redis://{}", server.address())
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_password_opens_and_a_wrong_one_is_told() {
+    let server = Redis::start_with(RedisOptions::default().password("right"));
+    let config = |password: Option<&str>| RedisConfig {
+        password: password.map(str::to_owned),
+        ..config_of(&address(&server), "parlor")
+    };
+    works(&over(config(Some("right")))).await;
+    for wrong in [Some("wrong"), None] {
+        let told = refusal(config(wrong));
+        assert!(told.contains("refuses the user"), "{told}");
+        assert!(!told.contains("wrong:"), "no password is repeated: {told}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_user_with_the_documented_rights_is_enough() {
+    let server =
+        Redis::start_with(RedisOptions::default().user("parlor", "secret", &documented_rules()));
+    let config = RedisConfig {
+        user: Some("parlor".to_owned()),
+        password: Some("secret".to_owned()),
+        ..config_of(&address(&server), "parlor")
+    };
+    works(&over(config)).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn prefixes_keep_parlors_apart() {
+    let server = Redis::start();
+    for prefix in ["one", "two"] {
+        works(&over(config_of(&address(&server), prefix))).await;
+    }
+}
+
+#[test]
+fn a_redis_that_evicts_is_refused() {
+    let options = RedisOptions::default().setting("maxmemory-policy", "allkeys-lru");
+    let server = Redis::start_with(options);
+    let told = refusal(config_of(&address(&server), "parlor"));
+    assert!(
+        told.contains("allkeys-lru") && told.contains("noeviction"),
+        "{told}"
+    );
+}
+
+#[test]
+fn a_redis_that_is_not_there_is_named() {
+    let told = refusal(config_of("redis://127.0.0.1:1", "parlor"));
+    assert!(told.contains("127.0.0.1:1"), "{told}");
+}
+
+#[test]
+fn a_replica_is_no_primary() {
+    let server = Redis::start();
+    let replica = server.start_replica();
+    let told = refusal(config_of(&address(&replica), "parlor"));
+    assert!(told.contains("unable to start"), "{told}");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn tls_with_an_authority_of_ones_own() {
+    let directory = tempfile::tempdir().unwrap();
+    make_certificates(directory.path());
+    let file = |name: &str| directory.path().join(name).display().to_string();
+    let port = parlor_tests::Port::free();
+    let options = RedisOptions::default()
+        .setting("tls-port", port.number().to_string())
+        .setting("tls-cert-file", file("server.pem"))
+        .setting("tls-key-file", file("server.key"))
+        .setting("tls-ca-cert-file", file("ca.pem"))
+        .setting("tls-auth-clients", "no");
+    let _server = Redis::start_with(options);
+    let url = format!("rediss://127.0.0.1:{}", port.number());
+    let config = RedisConfig {
+        tls_ca: Some(std::fs::read(directory.path().join("ca.pem")).unwrap()),
+        ..config_of(&url, "parlor")
+    };
+    works(&over(config)).await;
+    let stranger = refusal(config_of(&url, "parlor"));
+    assert!(
+        stranger.contains("unable to start"),
+        "nobody trusts this authority unasked: {stranger}"
+    );
+}
+
+/// An authority, and a certificate for 127.0.0.1 by it.
+fn make_certificates(directory: &Path) {
+    let script = "openssl req -x509 -newkey rsa:2048 -nodes -days 2 -subj /CN=ca -keyout ca.key -out ca.pem \
+        && openssl req -newkey rsa:2048 -nodes -subj /CN=redis -keyout server.key -out server.csr \
+        && printf 'subjectAltName=IP:127.0.0.1\\nextendedKeyUsage=serverAuth\\n' > ext \
+        && openssl x509 -req -in server.csr -CA ca.pem -CAkey ca.key -CAcreateserial -days 2 -extfile ext -out server.pem";
+    let made = Command::new("sh")
+        .args(["-c", script])
+        .current_dir(directory)
+        .output()
+        .unwrap();
+    assert!(
+        made.status.success(),
+        "{}",
+        String::from_utf8_lossy(&made.stderr)
+    );
+    eventually("the certificate", || {
+        directory.join("server.pem").exists().then_some(())
+    });
+}
