@@ -6,6 +6,9 @@ use super::index::{Index, Publish};
 use super::{Bug, Findings};
 use crate::recorder::Name;
 
+/// Id, publish, the record of its acknowledgement, offset.
+type Acked<'a> = (&'a Name, &'a Publish, usize, u64);
+
 pub(super) fn check(index: &Index, findings: &mut Findings) {
     real_time_order(index, findings);
     once_in_the_log(index, findings);
@@ -13,7 +16,7 @@ pub(super) fn check(index: &Index, findings: &mut Findings) {
 
 /// What was asked after an acknowledgement stands behind it.
 fn real_time_order(index: &Index, findings: &mut Findings) {
-    let mut by_epoch: HashMap<(&Name, u64), Vec<(&Name, &Publish, usize, u64)>> = HashMap::new();
+    let mut by_epoch: HashMap<(&Name, u64), Vec<Acked<'_>>> = HashMap::new();
     for (id, publish) in &index.publishes {
         if let Some((acked, place)) = publish.acked {
             let key = (&publish.channel, place.epoch);
