@@ -5,7 +5,7 @@
 use parlor_tests::Seed;
 
 use crate::checker::Bug;
-use crate::rows::{clients, single};
+use crate::rows::{clients, nodes, redis, single};
 use crate::run::{Row, play};
 
 /// Seeds that a fault may hide from. Most show at once.
@@ -83,5 +83,38 @@ fn an_outbox_without_a_bound_is_unbounded() {
         clients::slow_readers(),
         "ignore-slow-cap",
         &[Bug::Unbounded],
+    );
+}
+
+#[test]
+fn a_wedge_after_a_refused_dial_is_stuck() {
+    is_caught(
+        redis::back_with_all(),
+        "wedge-after-refused-dial",
+        &[Bug::Stuck],
+    );
+}
+
+#[test]
+fn offsets_given_again_after_a_rollback_are_an_offset_reuse() {
+    is_caught(redis::lagging_copy(), "reuse-offsets", &[Bug::OffsetReuse]);
+}
+
+#[test]
+fn a_wait_on_another_connection_is_a_loss() {
+    is_caught(redis::lagging_copies(), "wait-elsewhere", &[Bug::Lost]);
+}
+
+#[test]
+fn a_refused_append_that_counts_is_a_silent_gap() {
+    is_caught(nodes::calm(), "count-refused-append", &[Bug::SilentGap]);
+}
+
+#[test]
+fn a_prefix_that_is_ignored_is_a_leak() {
+    is_caught(
+        nodes::two_tenants(),
+        "ignore-prefix",
+        &[Bug::Leak, Bug::Phantom],
     );
 }

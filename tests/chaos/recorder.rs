@@ -35,6 +35,8 @@ pub(crate) type Recording = Vec<Record>;
 #[derive(Clone, Debug)]
 pub(crate) struct Recorder {
     start: Instant,
+    /// Stands before the names of channels.
+    tenant: Option<&'static str>,
     records: Arc<Mutex<Recording>>,
 }
 
@@ -42,11 +44,23 @@ impl Recorder {
     pub(crate) fn new() -> Self {
         Self {
             start: Instant::now(),
+            tenant: None,
             records: Arc::default(),
         }
     }
 
-    pub(crate) fn note(&self, fact: Fact) {
+    /// The same recording, for those who use another Parlor, whose channels have the same names.
+    pub(crate) fn of_tenant(&self, tenant: &'static str) -> Self {
+        Self {
+            tenant: Some(tenant),
+            ..self.clone()
+        }
+    }
+
+    pub(crate) fn note(&self, mut fact: Fact) {
+        if let (Some(tenant), Some(channel)) = (self.tenant, fact.channel_mut()) {
+            *channel = format!("{tenant}/{channel}").into();
+        }
         // A panic elsewhere must not hide what was noted before it.
         let mut records = self.records.lock().unwrap_or_else(PoisonError::into_inner);
         // Read under the lock, so that times never go back.

@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
-use parlor_tests::{Redis, Seed, eventually};
+use parlor_tests::{Seed, eventually};
 use rand::Rng as _;
 use rand::rngs::StdRng;
 
@@ -42,16 +42,9 @@ pub(crate) struct Scene {
     pub(crate) workload: Workload,
     pub(crate) recorder: Recorder,
     pub(crate) rng: StdRng,
-    /// Processes that a script started, until the run has ended.
-    others: Vec<Redis>,
 }
 
 impl Scene {
-    /// Keeps a process until the run has ended.
-    pub(crate) fn keep(&mut self, redis: Redis) {
-        self.others.push(redis);
-    }
-
     /// Lets things go on for a while. A fault has a length; nothing is waited for here.
     pub(crate) fn last(&self, time: Duration) {
         std::thread::sleep(time);
@@ -124,7 +117,6 @@ pub(crate) fn play(row: &Row, seed: Seed) -> Summary {
         workload,
         recorder,
         rng,
-        others: Vec::new(),
     };
     warm_up(&scene);
     (row.script)(&mut scene);

@@ -27,8 +27,10 @@ pub(crate) enum Backing {
 pub(crate) enum Topology {
     /// One node with its embedded log.
     Single,
+    /// One Redis, with so many copies that no node knows of.
     Standalone {
         nodes: usize,
+        copies: usize,
         options: RedisOptions,
     },
     /// A primary with so many replicas.
@@ -48,17 +50,32 @@ pub(crate) enum Topology {
 pub(crate) struct Stage {
     pub(crate) nodes: Vec<Node>,
     pub(crate) backing: Backing,
+    /// Copies of the one Redis.
+    pub(crate) copies: Vec<Arc<Redis>>,
+    /// Between the one Redis and each of the copies that were there from the start.
+    pub(crate) lines: Vec<Proxy>,
 }
 
 impl Stage {
     /// Starts everything and waits until it serves.
     pub(crate) fn set(topology: &Topology, settings: &Settings, recorder: &Recorder) -> Self {
+        let (mut copies, mut lines) = (Vec::new(), Vec::new());
         let (count, backing) = match topology {
             Topology::Single => (1, Backing::Embedded),
-            Topology::Standalone { nodes, options } => (
-                *nodes,
-                Backing::Redis(Arc::new(Redis::start_with(options.clone()))),
-            ),
+            Topology::Standalone {
+                nodes,
+                copies: some,
+                options,
+            } => {
+                let redis = Redis::start_with(options.clone());
+                for _ in 0..*some {
+                    let line = Proxy::start(redis.address());
+                    let port = line.address().port();
+                    copies.push(Arc::new(redis.start_replica_through(port)));
+                    lines.push(line);
+                }
+                (*nodes, Backing::Redis(Arc::new(redis)))
+            }
             Topology::Sentinel {
                 nodes,
                 replicas,
@@ -82,7 +99,12 @@ impl Stage {
                 Node::start(format!("node-{number}"), settings, proxy, recorder.clone())
             })
             .collect();
-        Self { nodes, backing }
+        Self {
+            nodes,
+            backing,
+            copies,
+            lines,
+        }
     }
 
     /// Where clients dial: before the nodes' own proxies.

@@ -33,6 +33,8 @@ pub(crate) use sleeper::{Sleep, Sleeper};
 /// How much of everything.
 #[derive(Clone, Debug)]
 pub(crate) struct Scale {
+    /// Stands before everybody's name.
+    pub(crate) names: &'static str,
     /// Of each kind.
     pub(crate) channels: usize,
     pub(crate) kinds: &'static [&'static str],
@@ -51,6 +53,7 @@ impl Scale {
     /// What two shared cores carry easily beside the servers.
     pub(crate) fn small(kinds: &'static [&'static str]) -> Self {
         Self {
+            names: "",
             channels: 6,
             kinds,
             followers: 24,
@@ -165,22 +168,22 @@ impl Workload {
             runtime,
         };
         for number in 0..scale.followers {
-            part.name = format!("follower-{number}").into();
+            part.name = format!("{}follower-{number}", scale.names).into();
             workload.follow(&part, seed.rng(1_000 + number as u64));
         }
         for number in 0..scale.leavers {
-            part.name = format!("leaver-{number}").into();
+            part.name = format!("{}leaver-{number}", scale.names).into();
             let rng = seed.rng(2_000 + number as u64);
             workload.runtime.spawn(leaver::live(part.clone(), rng));
         }
         for number in 0..scale.writers {
-            part.name = format!("writer-{number}").into();
+            part.name = format!("{}writer-{number}", scale.names).into();
             part.channels = scale.channel_names_of(number);
             let life = writer::live(part.clone(), seed.rng(3_000 + number as u64));
             workload.publish(&part, life);
         }
         for number in 0..scale.posters {
-            part.name = format!("poster-{number}").into();
+            part.name = format!("{}poster-{number}", scale.names).into();
             part.channels = scale.channel_names_of(number);
             let life = poster::live(part.clone(), seed.rng(4_000 + number as u64));
             workload.publish(&part, life);

@@ -52,6 +52,14 @@ impl Index {
         index
     }
 
+    /// Whether some node's history holds it. True without histories: nobody looked.
+    pub(super) fn is_in_history(&self, channel: &Name, id: &Name) -> bool {
+        self.histories.get(channel).is_none_or(|histories| {
+            let mut entries = histories.iter().flat_map(|history| &history.entries);
+            entries.any(|(_, held)| held == id)
+        })
+    }
+
     fn take(&mut self, at: usize, fact: &Fact, findings: &mut Findings) {
         match fact {
             Fact::Asked { channel, id, .. } => self.asked(at, channel, id),

@@ -252,6 +252,7 @@ fn what_nobody_acknowledged_may_be_taken_back_where_a_channel_may() {
         .asked("d")
         .acked("d", at(3))
         .fact(taken_back.clone());
+    let acked = acked.history("node-1", 2, &[(1, "a"), (2, "b")]);
     assert!(acked.bugs(&may_retract).contains(&Bug::Lost));
 }
 

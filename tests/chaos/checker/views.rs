@@ -120,14 +120,18 @@ impl Check<'_> {
             return;
         }
         let epoch = view.cursor.map(|cursor| cursor.epoch);
-        let is_acked = self.index.publishes.values().any(|publish| {
+        let acked = self.index.publishes.iter().filter(|(_, publish)| {
             let place = publish.acked.map(|(_, place)| place);
             publish.channel == *channel
                 && place.is_some_and(|place| {
                     Some(place.epoch) == epoch && offsets.contains(&place.offset)
                 })
         });
-        if is_acked || !self.promises.allow_retract(channel) {
+        // A notice that names too much costs its reader nothing but the exactness.
+        let is_lost = acked
+            .clone()
+            .any(|(id, _)| !self.index.is_in_history(channel, id));
+        if is_lost || !self.promises.allow_retract(channel) {
             let text = format!("{by} was told that {offsets:?} are lost");
             self.find(Bug::Lost, at, channel, text);
         }
@@ -206,7 +210,16 @@ impl Check<'_> {
             let Some((id, _)) = self.index.sentinels.get(channel) else {
                 continue;
             };
-            if view.open && !view.seen.contains_key(id) {
+            // Who was told of a break may stand behind it without having received it.
+            let place = self
+                .index
+                .publishes
+                .get(id)
+                .and_then(|publish| publish.acked);
+            let stands_behind = place.zip(view.cursor).is_some_and(|((_, place), cursor)| {
+                cursor.epoch == place.epoch && cursor.offset >= place.offset
+            });
+            if view.open && !stands_behind && !view.seen.contains_key(id) {
                 let cursor = view
                     .cursor
                     .map_or_else(|| "nowhere".to_owned(), |cursor| cursor.to_string());

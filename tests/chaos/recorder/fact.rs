@@ -200,6 +200,30 @@ impl Fact {
         }
     }
 
+    pub(crate) fn channel_mut(&mut self) -> Option<&mut Name> {
+        match self {
+            Self::Asked { channel, .. }
+            | Self::Answered { channel, .. }
+            | Self::Subscribed { channel, .. }
+            | Self::Received { channel, .. }
+            | Self::Advanced { channel, .. }
+            | Self::ToldLost { channel, .. }
+            | Self::Hole { channel, .. }
+            | Self::Late { channel, .. }
+            | Self::Repeated { channel, .. }
+            | Self::Left { channel, .. }
+            | Self::Sentinel { channel, .. }
+            | Self::History { channel, .. }
+            | Self::Present { channel, .. }
+            | Self::Roster { channel, .. } => Some(channel),
+            Self::Disconnected { .. }
+            | Self::Fault { .. }
+            | Self::Healed { .. }
+            | Self::Measured { .. }
+            | Self::Overdue { .. } => None,
+        }
+    }
+
     /// Who noted it, if it was a client.
     pub(crate) fn by(&self) -> Option<&Name> {
         match self {

@@ -48,13 +48,13 @@ fn stall(scene: &mut Scene) {
 }
 
 /// Bytes of payloads published while the sleepers sleep: many times what kernel buffers hold.
-const SLEPT_THROUGH: usize = 40 << 20;
+const SLEPT_THROUGH: usize = 24 << 20;
 const EVENT_BYTES: usize = 30 << 10;
 const SLEEPERS: usize = 20;
 /// The outbox (256 KiB), and what the kernel holds between two sockets of one machine.
-const WAITING_MAX: u64 = 8 << 20;
+const WAITING_MAX: u64 = 7 << 20;
 /// Over the memory before the sleep: outboxes, tails, and what the allocator keeps.
-const MEMORY_GROWTH_MAX: u64 = 24 << 20;
+const MEMORY_GROWTH_MAX: u64 = 16 << 20;
 
 #[test]
 fn row_16_slow_readers() {
@@ -89,6 +89,8 @@ fn sleep(scene: &mut Scene) {
         })
         .collect();
     wait_for_followers(scene, &channel, SLEEPERS);
+    let _awake = stay_awake(scene, &channel, &last);
+    wait_for_followers(scene, &channel, SLEEPERS + 1);
     let before = scene.stage.nodes[0].memory_bytes();
     scene.fault("sleepers stop reading");
     orders.send_replace(Sleep::Asleep);
@@ -111,6 +113,22 @@ fn sleep(scene: &mut Scene) {
             scene.note(Fact::Overdue { what });
         }
     }
+}
+
+/// Somebody who reads all the time, so that the channel stays live while its sleepers are away.
+fn stay_awake(scene: &Scene, channel: &Name, last: &Name) -> watch::Sender<Sleep> {
+    let (orders, told) = watch::channel(Sleep::Awake);
+    let watcher = Sleeper {
+        name: "watcher".into(),
+        recorder: scene.recorder.clone(),
+        node: scene.stage.nodes[0].address(),
+        channel: channel.clone(),
+        last: last.clone(),
+        waiting_max: u64::MAX,
+        orders: told,
+    };
+    scene.workload.spawn(watcher.live(Seed(99).rng(7_000)));
+    orders
 }
 
 fn wait_for_followers(scene: &Scene, channel: &Name, count: usize) {

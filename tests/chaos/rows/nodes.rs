@@ -2,18 +2,19 @@
 
 use std::time::Duration;
 
-use parlor_tests::{Flow, RedisOptions};
+use parlor_tests::{Flow, RedisOptions, Seed};
 
 use crate::checker::Promises;
 use crate::run::{Row, Scene, play_all};
-use crate::stage::{Settings, Topology};
-use crate::workload::Scale;
+use crate::stage::{Node, Settings, Topology};
+use crate::workload::{Phase, Scale, Workload};
 
 fn row(name: &'static str, script: fn(&mut Scene)) -> Row {
     Row {
         name,
         topology: Topology::Standalone {
             nodes: 3,
+            copies: 0,
             options: RedisOptions::default(),
         },
         settings: Settings::default(),
@@ -34,6 +35,35 @@ fn three_nodes_are_one() {
 pub(crate) fn calm() -> Row {
     row("rows::nodes::three_nodes_are_one", |scene| {
         scene.last(Duration::from_secs(3));
+    })
+}
+
+#[test]
+fn two_tenants_are_apart() {
+    play_all(&two_tenants());
+}
+
+/// Another Parlor on the same Redis, with channels of the same names: neither hears of the other.
+pub(crate) fn two_tenants() -> Row {
+    row("rows::nodes::two_tenants_are_apart", |scene| {
+        let settings = Settings {
+            redis: Some(scene.stage.redis().url()),
+            prefix: Some("other"),
+            planted: scene.stage.nodes[0].planted(),
+            ..Settings::default()
+        };
+        let recorder = scene.recorder.of_tenant("other");
+        let node = Node::start("other-node".into(), settings, None, recorder.clone());
+        let scale = Scale {
+            names: "other-",
+            ..Scale::small(&["disk", "memory"])
+        };
+        let addresses = [node.front.address()];
+        let other = Workload::start(&scale, &addresses, &recorder, Seed(0));
+        scene.last(Duration::from_secs(3));
+        other.order(Phase::Finishing);
+        other.wait_for_publishers(Duration::from_secs(10));
+        other.order(Phase::Over);
     })
 }
 

@@ -1,8 +1,9 @@
 //! Rows in which the one Redis fails: frozen, full, emptied, away, or replaced by a copy that lags.
 
+use std::sync::Arc;
 use std::time::Duration;
 
-use parlor_tests::{Redis, RedisOptions};
+use parlor_tests::{Flow, Redis, RedisOptions};
 
 use crate::checker::Promises;
 use crate::run::{Row, Scene, play_all};
@@ -17,6 +18,7 @@ fn row(name: &'static str, script: fn(&mut Scene)) -> Row {
         name,
         topology: Topology::Standalone {
             nodes: 3,
+            copies: 0,
             options: RedisOptions::default(),
         },
         settings: Settings::default(),
@@ -36,13 +38,17 @@ fn row_06_lagging_copy_promoted() {
 
 pub(crate) fn lagging_copy() -> Row {
     Row {
+        topology: Topology::Standalone {
+            nodes: 3,
+            copies: 1,
+            options: RedisOptions::default(),
+        },
         scale: Scale::small(&["disk", "replicated"]),
         promises: Promises::strict()
             .may_lose(&["disk:"])
             .may_retract(&["replicated:"]),
         ..row("rows::redis::row_06_lagging_copy_promoted", |scene| {
-            let old = scene.stage.redis();
-            let copy = old.start_replica();
+            let (old, copy) = (scene.stage.redis(), scene.stage.copies[0].clone());
             scene.last_between(1_000, 2_000);
             scene.fault("the copy is cut off");
             copy.cut();
@@ -55,11 +61,54 @@ pub(crate) fn lagging_copy() -> Row {
             let next = copy.start_replica();
             scene.fault("a new copy follows");
             scene.last_between(1_000, 2_000);
-            // Both live until the run has ended.
-            scene.keep(copy);
-            scene.keep(next);
+            scene.stage.copies.push(Arc::new(next));
         })
     }
+}
+
+#[test]
+fn row_06_silent_line_then_promoted() {
+    play_all(&lagging_copies());
+}
+
+/// The same with a copy that seems to be there, over a line on which nothing arrives: `WAIT` must notice.
+pub(crate) fn lagging_copies() -> Row {
+    Row {
+        script: |scene| {
+            let (old, copy) = (scene.stage.redis(), scene.stage.copies[0].clone());
+            scene.last_between(1_000, 2_000);
+            scene.fault("nothing reaches the copy");
+            scene.stage.lines[0].both(Flow::Stall);
+            scene.last_between(500, 3_000);
+            scene.fault("the primary is killed, and the copy promoted");
+            old.kill();
+            scene.stage.lines[0].reset();
+            copy.promote();
+            lead_to(scene, &copy);
+            scene.publishes_within(BACK_WITHIN, "after the promotion");
+            let next = copy.start_replica();
+            scene.fault("a new copy follows");
+            scene.last_between(1_000, 2_000);
+            scene.stage.copies.push(Arc::new(next));
+        },
+        name: "rows::redis::row_06_silent_line_then_promoted",
+        ..lagging_copy()
+    }
+}
+
+/// A Redis gets its first copy while nodes use it: the same data under a new replication id.
+#[test]
+fn first_copy_comes() {
+    let mut row = row("rows::redis::first_copy_comes", |scene| {
+        scene.last_between(500, 1_000);
+        scene.fault("the first copy comes");
+        let copy = scene.stage.redis().start_replica();
+        scene.stage.copies.push(Arc::new(copy));
+        scene.last(Duration::from_secs(3));
+    });
+    // Nothing is lost; but nodes that did not notice in time are taken for missing.
+    row.promises = Promises::strict().may_break(&["disk:", "memory:"]);
+    play_all(&row);
 }
 
 /// All nodes reach another Redis from now on.
@@ -155,7 +204,11 @@ fn away(scene: &mut Scene, time: Duration) {
 fn away_row(name: &'static str, script: fn(&mut Scene)) -> Row {
     let options = RedisOptions::default().appendonly("everysec");
     Row {
-        topology: Topology::Standalone { nodes: 3, options },
+        topology: Topology::Standalone {
+            nodes: 3,
+            copies: 0,
+            options,
+        },
         ..row(name, script)
     }
 }

@@ -1,6 +1,6 @@
 //! The end of a run: everything heals, everybody comes to rest, and each node is asked what it holds.
 
-use std::collections::{BTreeSet, HashSet};
+use std::collections::{BTreeSet, HashMap, HashSet};
 use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
@@ -9,7 +9,7 @@ use parlor_tests::Backend;
 use serde_json::Value;
 
 use super::Scene;
-use crate::recorder::{Fact, Name};
+use crate::recorder::{Fact, Name, Outcome};
 use crate::stage::Node;
 use crate::workload::{Phase, Post};
 
@@ -59,9 +59,16 @@ pub(super) fn quiesce(scene: &Scene) {
     }
     let addresses = scene.stage.addresses();
     let mut sentinels = Vec::new();
+    let end = Instant::now() + ANSWERED_WITHIN;
     for channel in &scene.workload.channels {
         let id: Name = format!("last-of-{channel}").into();
-        if post(scene, &addresses, channel, &id, ANSWERED_WITHIN) {
+        if post(
+            scene,
+            &addresses,
+            channel,
+            &id,
+            end.saturating_duration_since(Instant::now()),
+        ) {
             let (channel, id) = (channel.clone(), id);
             scene.note(Fact::Sentinel {
                 channel: channel.clone(),
@@ -92,15 +99,31 @@ fn wait_until_seen(scene: &Scene, sentinels: &[(Name, Name)]) {
         .map(|(by, channel)| (by.clone(), channel.clone()))
         .collect();
     let (end, mut read) = (Instant::now() + SEEN_WITHIN, 0);
+    let mut places = HashMap::new();
     while !wanted.is_empty() && Instant::now() < end {
         scene.recorder.look(|records| {
             for record in &records[read..] {
-                if let Fact::Received {
-                    by, channel, id, ..
-                } = &record.fact
-                    && ids.contains(id)
-                {
-                    wanted.remove(&(by.clone(), channel.clone()));
+                match &record.fact {
+                    Fact::Received {
+                        by, channel, id, ..
+                    } if ids.contains(id) => {
+                        wanted.remove(&(by.clone(), channel.clone()));
+                    }
+                    Fact::Answered {
+                        channel,
+                        id,
+                        outcome: Outcome::Acked(place),
+                        ..
+                    } if ids.contains(id) => {
+                        places.insert(channel.clone(), *place);
+                    }
+                    // After a break one may begin behind it.
+                    Fact::Subscribed {
+                        by, channel, top, ..
+                    } if places.get(channel) == Some(top) => {
+                        wanted.remove(&(by.clone(), channel.clone()));
+                    }
+                    _ => {}
                 }
             }
             read = records.len();

@@ -69,6 +69,11 @@ impl Node {
         Backend::new(self.address()).with_key(API_KEY)
     }
 
+    /// The fault that it has built in.
+    pub(crate) fn planted(&self) -> Option<&'static str> {
+        self.settings.planted
+    }
+
     /// Whether its process is there, frozen or not.
     pub(crate) fn is_running(&self) -> bool {
         self.process().is_some()

@@ -12,6 +12,16 @@ impl Redis {
         self.start_replica_with(self.options.clone())
     }
 
+    /// One that reaches this primary by another port, a proxy's.
+    ///
+    /// # Panics
+    /// When it does not start or does not catch up.
+    pub fn start_replica_through(&self, port: u16) -> Self {
+        let replica = Self::start_with(self.options.clone().replica_of(port));
+        replica.wait_until_linked();
+        replica
+    }
+
     /// One with its own options.
     ///
     /// # Panics

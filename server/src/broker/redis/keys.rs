@@ -6,13 +6,21 @@
 use parlor_protocol::ChannelName;
 use sha2::{Digest as _, Sha256};
 
+use super::config::Mode;
+
 use crate::planted::{self, Bug};
 
 /// Slots of a Redis Cluster.
 const SLOTS: usize = 16_384;
 
-/// Partitions of a fresh Redis. Recorded there, so that all nodes agree.
-pub(super) const PARTITIONS: usize = 64;
+/// Partitions of a fresh Redis, recorded there, so that all nodes agree. A Cluster spreads them over its masters; one
+/// primary does better with few, since what waits for a partition travels together.
+pub(super) fn partitions_for(mode: &Mode) -> usize {
+    match mode {
+        Mode::Cluster => 64,
+        Mode::Standalone | Mode::Sentinel { .. } => 16,
+    }
+}
 
 /// The partition that a channel belongs to, of so many.
 pub(super) fn partition_of(channel: &ChannelName, partitions: usize) -> usize {

@@ -115,6 +115,8 @@ impl Link {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Replication {
     pub(super) is_primary: bool,
+    /// The replication id.
+    pub(super) history: String,
     pub(super) offset: u64,
     /// The offset that every attached replica has confirmed; none without replicas.
     pub(super) confirmed: Option<u64>,
@@ -135,6 +137,7 @@ impl Replication {
             });
         Self {
             is_primary: field(text, "role") == Some("master"),
+            history: field(text, "master_replid").unwrap_or_default().to_owned(),
             offset: number("master_repl_offset").unwrap_or(0),
             confirmed: confirmed.min(),
             replicas: field(text, "connected_slaves")
@@ -243,6 +246,7 @@ mod tests {
             slave1:ip=127.0.0.1,port=2,state=online,offset=70,lag=1\r\nmaster_repl_offset:100\r\n";
         let expected = Replication {
             is_primary: true,
+            history: String::new(),
             offset: 100,
             confirmed: Some(70),
             replicas: 2,

@@ -229,6 +229,13 @@ impl ReplicaWatch {
                 core.readers.restart();
                 continue;
             }
+            // Its first replica came: the same data under another name. Every node must notice, else the partitions are
+            // settled without those that did not speak.
+            if !link.lineage.ends_with(&replication.history) {
+                core.links.drop_all();
+                core.readers.restart();
+                continue;
+            }
             for purpose in [Purpose::Append, Purpose::Replicate] {
                 if let Some(link) = core.links.held_at(purpose, &address) {
                     link.replicas_attached(replication.replicas);

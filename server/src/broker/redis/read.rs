@@ -86,9 +86,7 @@ impl Core {
                     self.links.drop_link(&link, fault);
                 }
             })?;
-        text(&answer)
-            .and_then(end_in)
-            .ok_or_else(|| Fault::Passing("the partition has no meta".to_owned()))
+        end_in(&answer).ok_or_else(|| Fault::Passing("the partition has no meta".to_owned()))
     }
 
     /// Starts the partition's tail where its stream ends, unless it runs.
@@ -159,11 +157,20 @@ impl Core {
     }
 }
 
-/// The stream's end in a partition's meta: version, tag, epoch, then "gen floor pseq …".
-fn end_in(meta: &str) -> Option<Cursor> {
-    let tag = hex(meta.get(1..17)?)?;
-    let pseq = meta.get(33..)?.split(' ').nth(2)?.parse().ok()?;
-    Some(Cursor { pseq, tag })
+/// The stream's end in a partition's meta, as `lua/common.lua` packs it: version, tag, epoch, gen and floor in six bytes
+/// each, pseq in seven.
+fn end_in(meta: &Value) -> Option<Cursor> {
+    let Value::BulkString(meta) = meta else {
+        return None;
+    };
+    let tag = std::str::from_utf8(meta.get(1..17)?).ok()?;
+    let pseq = meta.get(45..52)?;
+    Some(Cursor {
+        pseq: pseq
+            .iter()
+            .fold(0, |number, byte| number << 8 | u64::from(*byte)),
+        tag: hex(tag)?,
+    })
 }
 
 fn words(wish: Wish) -> (&'static str, String, usize) {

@@ -91,11 +91,10 @@ impl Script {
 }
 
 /// Where a planted fault goes: one append in many is refused, and its offset counted.
-const COUNTED: &str = "  local log = KEYS[key + 1]\n";
-const REFUSED_AND_COUNTED: &str = "  local log = KEYS[key + 1]
+const COUNTED: &str = "  local log, prev = channel.log, channel.tag\n";
+const REFUSED_AND_COUNTED: &str = "  local log, prev = channel.log, channel.tag
   if channel.offset % 30 == 29 then
-    channel.offset, channel.changed, channel.key = channel.offset + 1, true, key
-    channel.expiry, channel.age_s = ARGV[at + 6], tonumber(ARGV[at + 7])
+    channel.offset, channel.item = channel.offset + 1, at
     return 'X refused'
   end
 ";

@@ -79,6 +79,12 @@ impl Core {
     }
 
     async fn settle(&self, partition: &Arc<Partition>, link: &Link) -> Result<Settled, Fault> {
+        // A primary takes a new replication id when its first replica comes, and keeps its connections. Two nodes that
+        // each know another of the two would unsettle each other for ever.
+        if !link.lineage.ends_with(&link.replication().await?.history) {
+            let text = "the primary has a new replication id".to_owned();
+            return Err(Fault::Elsewhere(text));
+        }
         let give_up = Instant::now() + PATIENCE;
         let mut checked = Checked::NotYet;
         loop {
@@ -226,8 +232,9 @@ impl Core {
         }
         let names: Vec<&str> = names.iter().map(String::as_str).collect();
         let seed = to_hex(random::epoch().0);
+        let (generation, _) = partition.highest();
         let answer = VERIFY.run(link, &names, |command| {
-            command.arg(&seed);
+            command.arg(&seed).arg(generation);
             for (channel, Known { position, .. }) in chunk {
                 command
                     .arg(channel.as_str())

@@ -5,7 +5,7 @@ use tracing::{info, warn};
 
 use super::config::{Address, Mode, RedisConfig};
 use super::fault::Fault;
-use super::keys::PARTITIONS;
+use super::keys::partitions_for;
 use super::link;
 use super::topology::Topology;
 
@@ -163,7 +163,7 @@ async fn agree(config: &RedisConfig, topology: &Topology) -> Result<Agreed, Faul
     both.cmd("HSETNX")
         .arg(&key)
         .arg("partitions")
-        .arg(PARTITIONS)
+        .arg(partitions_for(&config.url.mode))
         .ignore();
     both.cmd("HSETNX")
         .arg(&key)

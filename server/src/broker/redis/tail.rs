@@ -25,7 +25,7 @@ use super::stats::add;
 use crate::hub::{ConnectionId, EphemeralBody, Frames, LogEntry};
 
 /// Readers of a Redis that has all partitions in one place: waking one costs Redis a little per stream that it waits for.
-const READERS: usize = 4;
+const READERS: usize = 2;
 
 /// Entries per stream and read.
 const COUNT: usize = 500;

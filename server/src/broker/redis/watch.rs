@@ -5,6 +5,7 @@ use std::time::{Duration, Instant};
 
 use tracing::{info, warn};
 
+use super::append::LaneId;
 use super::core::Core;
 use super::fault::Fault;
 use super::links::Purpose;
@@ -41,10 +42,11 @@ async fn clear_away(core: &Core, node: &str) {
 async fn clear_one(core: &Core, partition: &Partition, node: &str) -> Result<(), Fault> {
     let link = core.links.get(Purpose::Read, partition.keys.slot).await?;
     let mut both = redis::pipe();
-    both.cmd("HDEL")
-        .arg(&partition.keys.batches)
-        .arg(format!("{node}/0"))
-        .arg(format!("{node}/1"));
+    let answers = both.cmd("HDEL").arg(&partition.keys.batches);
+    for lane in LaneId::ALL {
+        let owner = format!("{node}/{}", lane.index());
+        answers.arg(format!("{owner}:answer")).arg(owner);
+    }
     both.cmd("HDEL").arg(&partition.keys.members).arg(node);
     link.query_all(&both).await?;
     Ok(())

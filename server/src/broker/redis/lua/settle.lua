@@ -75,7 +75,9 @@ end
 for _, member in ipairs(redis.call('HKEYS', MEMBERS)) do
   if sure and not required[member] and member ~= node then
     redis.call('HDEL', MEMBERS, member)
-    redis.call('HDEL', BATCHES, member .. '/0', member .. '/1', member .. '/2')
+    for lane = 0, 2 do
+      redis.call('HDEL', BATCHES, member .. '/' .. lane, member .. '/' .. lane .. ':answer')
+    end
   else
     required[member] = true
   end

@@ -2,11 +2,13 @@
 -- new life: its surviving events stay, under a new epoch, and the stream tells all nodes.
 --
 -- KEYS: meta, stream, then meta and log of each channel.
--- ARGV: seed, then name, epoch, offset, tag of each channel's last known entry.
+-- ARGV: seed, the highest generation that the node knows, then name, epoch, offset, tag of each channel's last known entry.
 -- Answers: for each channel a word (PRESENT, LOST, CHANGED), epoch, offset and tag of its top.
 
 local META, STREAM = KEYS[1], KEYS[2]
-local seed = ARGV[1]
+local seed, known_gen = ARGV[1], tonumber(ARGV[2])
+-- How long a channel without entries keeps the epoch that it was given here.
+local EPOCH_MS = 7200000
 local part = load_part(META)
 if not part then
   return unsettled(part)
@@ -27,19 +29,26 @@ end
 
 local told = {}
 
-for index = 1, (#ARGV - 1) / 4 do
-  local at = index * 4 - 2
+for index = 1, (#ARGV - 2) / 4 do
+  local at = index * 4 - 1
   local name, epoch, offset, tag = ARGV[at], ARGV[at + 1], tonumber(ARGV[at + 2]), ARGV[at + 3]
   local key, log = KEYS[index * 2 + 1], KEYS[index * 2 + 2]
   local raw = redis.call('GET', key)
   local channel = load_channel(key, name, part, seed)
   local word = 'PRESENT'
-  if not raw or channel.epoch ~= epoch then
+  -- Another epoch is a newer life only when it began under a newer generation. Otherwise the log was rolled back to a
+  -- life before the known one, whose offsets would be given again; so they would where the channel is gone.
+  if raw and channel.epoch ~= epoch and channel.gen > known_gen then
     word = 'CHANGED'
-  elseif not is_there(channel, log, offset, tag) then
+  elseif not raw or channel.epoch ~= epoch or not is_there(channel, log, offset, tag) then
     word = 'LOST'
     channel.epoch = new_epoch(seed, name)
-    redis.call('SET', key, pack_channel(channel), 'KEEPTTL')
+    channel.gen = math.max(part.gen, known_gen) + 1
+    if raw then
+      redis.call('SET', key, pack_channel(channel), 'KEEPTTL')
+    else
+      redis.call('SET', key, pack_channel(channel), 'PX', EPOCH_MS)
+    end
     told[#told + 1] =
       frame('N ' .. name .. ' ' .. channel.epoch .. ' ' .. channel.offset .. ' ' .. channel.tag .. ' ' .. offset, '')
   end
