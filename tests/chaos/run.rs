@@ -120,9 +120,10 @@ pub(crate) fn play(row: &Row, seed: Seed) -> Summary {
     };
     warm_up(&scene);
     (row.script)(&mut scene);
-    end::heal(&scene, row.back_within);
-    end::quiesce(&scene);
-    end::compare(&scene, row.rosters);
+    if end::heal(&scene, row.back_within) {
+        end::quiesce(&scene);
+        end::compare(&scene, row.rosters);
+    }
     let recording = scene.recorder.recording();
     Summary {
         findings: checker::check(&recording, &row.promises),

@@ -10,7 +10,7 @@ use hyper_util::rt::TokioIo;
 use serde_json::Value;
 use tokio::net::TcpStream;
 
-use crate::patience::in_time;
+use crate::patience::{PATIENCE, in_time};
 
 /// Speaks to one server.
 #[derive(Clone, Debug)]
@@ -44,7 +44,8 @@ impl Backend {
     /// The same, or nothing where nobody answers.
     pub async fn try_get(&self, path: &str) -> Option<(u16, Value)> {
         let exchange = self.exchange(Method::GET, path, String::new(), &[]);
-        in_time("an HTTP answer or a refusal", exchange).await.ok()
+        let answered = tokio::time::timeout(PATIENCE, exchange).await;
+        answered.ok()?.ok()
     }
 
     /// Status and body of a POST, or nothing where nobody answers. Waits as long as the server holds it.

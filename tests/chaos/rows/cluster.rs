@@ -25,7 +25,7 @@ fn row(name: &'static str, script: fn(&mut Scene)) -> Row {
         scale: Scale::small(&["disk", "replicated"]),
         promises: Promises::strict(),
         back_within: Duration::from_secs(10),
-        rosters: false,
+        rosters: true,
         script,
     }
 }

@@ -21,7 +21,7 @@ fn row(name: &'static str, script: fn(&mut Scene)) -> Row {
         scale: Scale::small(&["disk", "memory"]),
         promises: Promises::strict(),
         back_within: Duration::from_secs(10),
-        rosters: false,
+        rosters: true,
         script,
     }
 }
@@ -134,6 +134,7 @@ fn row_03_rolling_restart() {
 
 /// A node whose Redis connections are reset, refused, or silent in one direction or both.
 #[test]
+#[ignore = "not of the smoke set"]
 fn row_13_node_cut_off_from_redis() {
     play_all(&row(
         "rows::nodes::row_13_node_cut_off_from_redis",

@@ -26,7 +26,7 @@ fn row(name: &'static str, script: fn(&mut Scene)) -> Row {
             .may_lose(&["disk:"])
             .may_retract(&["replicated:"]),
         back_within: Duration::from_secs(10),
-        rosters: false,
+        rosters: true,
         script,
     }
 }
@@ -63,6 +63,7 @@ fn row_04_primary_killed() {
 
 /// Replicas lag, then one of them is promoted: what it lacks is told.
 #[test]
+#[ignore = "not of the smoke set"]
 fn row_06_lagging_replica_promoted() {
     play_all(&lagging());
 }
@@ -87,6 +88,7 @@ pub(crate) fn lagging() -> Row {
 
 /// The primary is frozen, replaced, and thawed: nothing that it then does counts.
 #[test]
+#[ignore = "not of the smoke set"]
 fn row_07_primary_frozen_and_replaced() {
     play_all(&row(
         "rows::sentinel::row_07_primary_frozen_and_replaced",

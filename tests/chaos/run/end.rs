@@ -22,8 +22,8 @@ const ROSTERS_WITHIN: Duration = Duration::from_secs(8);
 const PAGE: usize = 1_000;
 const PAUSE: Duration = Duration::from_millis(20);
 
-/// Mends whatever a script left broken, and sees that every node works again.
-pub(super) fn heal(scene: &Scene, back_within: Duration) {
+/// Mends whatever a script left broken, and sees that every node works again. False when one does not: there is no rest to wait for.
+pub(super) fn heal(scene: &Scene, back_within: Duration) -> bool {
     for node in &scene.stage.nodes {
         node.front.heal();
         if let Some(back) = &node.back {
@@ -37,6 +37,7 @@ pub(super) fn heal(scene: &Scene, back_within: Duration) {
         what: "everything".into(),
     });
     let channel = &scene.workload.channels[0];
+    let mut is_back = true;
     for node in &scene.stage.nodes {
         let id = format!("back-{}", node.name).into();
         if !post(scene, &[node.front.address()], channel, &id, back_within) {
@@ -44,8 +45,10 @@ pub(super) fn heal(scene: &Scene, back_within: Duration) {
             let what =
                 format!("{name} took no publish within {back_within:?} after everything healed");
             overdue(scene, what);
+            is_back = false;
         }
     }
+    is_back
 }
 
 /// Publishers finish, and the last event of every channel reaches everybody.
