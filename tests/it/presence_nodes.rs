@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 use parlor_protocol::command::{Connect, Presence, PresenceSet, Subscribe};
 use parlor_protocol::push::PresenceDiff;
 use parlor_protocol::{ErrorCode, Form, Push};
-use parlor_tests::{Client, Process, Redis, in_time, json};
+use parlor_tests::{Client, Process, Redis, RedisCluster, RedisSentinel, in_time, json};
 use tempfile::TempDir;
 
 const ROOM: &str = "room:nodes";
@@ -22,22 +22,29 @@ const ASK_EVERY: Duration = Duration::from_millis(50);
 const SLACK: Duration = Duration::from_millis(1_000);
 
 /// Nodes on a Redis of their own.
-struct Nodes {
-    redis: Redis,
+struct Nodes<R> {
     processes: Vec<Option<Process>>,
     _directories: Vec<TempDir>,
+    /// Dropped last: nobody loses it before its end.
+    redis: R,
 }
 
-impl Nodes {
+impl Nodes<Redis> {
     fn start(count: usize) -> Self {
         let redis = Redis::start();
+        Self::start_on(&redis.url(), redis, count)
+    }
+}
+
+impl<R> Nodes<R> {
+    fn start_on(url: &str, redis: R, count: usize) -> Self {
         let directories: Vec<_> = (0..count)
             .map(|_| TempDir::new().expect("a directory"))
             .collect();
         let start = |directory: &TempDir| {
             Some(Process::start_with(directory.path(), 1, |command| {
                 command
-                    .env("PARLOR_REDIS_URL", redis.url())
+                    .env("PARLOR_REDIS_URL", url)
                     .env("PARLOR_PRESENCE_GRACE", "2s");
             }))
         };
@@ -290,5 +297,53 @@ fn an_outage_of_redis_is_nobodys_death_and_what_it_forgot_is_said_again() {
         users_are(&mut bob, |users| *users == known).await;
         ann.leave().await;
         users_are(&mut bob, |users| *users == ["watcher"]).await;
+    });
+}
+
+#[test]
+fn a_cluster_of_redis_serves_presence_too() {
+    run(async || {
+        let cluster = RedisCluster::start();
+        let mut nodes = Nodes::start_on(&cluster.url(), cluster, 2);
+        let mut watcher = nodes.watch(1, "watcher").await;
+        let mut ann = nodes.join(0, "ann").await;
+        until(&mut watcher, has_joined("ann")).await;
+        let _bob = nodes.join(0, "bob").await;
+        until(&mut watcher, has_joined("bob")).await;
+        ann.unsubscribe(ROOM).await;
+        until(&mut watcher, has_left("ann")).await;
+        nodes.kill(0);
+        let killed = Instant::now();
+        until(&mut watcher, has_left("bob")).await;
+        assert!(killed.elapsed() < DEATH + SLACK, "{:?}", killed.elapsed());
+    });
+}
+
+#[test]
+fn a_failover_of_redis_is_nobodys_leaving() {
+    run(async || {
+        let sentinel = RedisSentinel::start(1);
+        let nodes = Nodes::start_on(&sentinel.url(), sentinel, 2);
+        let mut watcher = nodes.watch(1, "watcher").await;
+        let _ann = nodes.join(0, "ann").await;
+        until(&mut watcher, has_joined("ann")).await;
+        let old = nodes.redis.primary();
+        old.kill();
+        nodes.redis.wait_for_primary_other_than(old);
+        // A join that comes through says that the nodes have found the new primary.
+        let mut bob = nodes.come(0, "bob").await;
+        let joined = async {
+            while bob.try_subscribe(Subscribe::new(ROOM)).await.is_err() {
+                tokio::time::sleep(ASK_EVERY).await;
+            }
+        };
+        in_time("a subscription after the failover", joined).await;
+        let diff = until(&mut watcher, |diff| {
+            !diff.joined.is_empty() || !diff.left.is_empty()
+        })
+        .await;
+        assert!(has_joined("bob")(&diff), "{diff:?}");
+        let users = users_are(&mut watcher, |users| users.len() == 3).await;
+        assert_eq!(users, ["ann", "bob", "watcher"]);
     });
 }

@@ -123,8 +123,12 @@ impl Cluster {
         self.list(channel, &mut desk);
     }
 
-    pub(super) fn is_healthy(&self) -> bool {
+    fn is_healthy(&self) -> bool {
         self.nodes.lock().is_healthy()
+    }
+
+    pub(super) fn is_away(&self) -> bool {
+        self.nodes.lock().is_away()
     }
 
     fn submission(&self, now: Instant) -> Option<Submission> {
@@ -289,7 +293,8 @@ impl Presence {
         }
     }
 
-    /// Our own probe of the registry turned green or red. While it is red nothing is asked, and nobody dies.
+    /// Our own probe of the registry turned green or red. While it is red (and before the first call) nothing is asked,
+    /// and nobody dies.
     pub fn set_healthy(&self, is_healthy: bool, now: Instant) {
         let Some(cluster) = &self.cluster else { return };
         cluster.nodes.lock().set_healthy(is_healthy, now);
@@ -417,7 +422,7 @@ impl Presence {
         user: &Arc<str>,
         state: Option<Payload>,
     ) -> Result<(), WireError> {
-        if !cluster.is_healthy() {
+        if cluster.is_away() {
             return Err(unavailable());
         }
         let is_here = cluster

@@ -11,7 +11,7 @@ use tokio::sync::Notify;
 use super::registry::{Cursor, Load, NodeId};
 
 /// Submissions and pages under way.
-const SUBMISSIONS_MAX: usize = 256;
+const SUBMISSIONS_MAX: usize = 128;
 const LOADS_MAX: usize = 16;
 
 #[derive(Debug, Default)]

@@ -124,7 +124,7 @@ impl Presence {
             {
                 return Ok(());
             }
-            if !cluster.is_healthy() {
+            if cluster.is_away() {
                 return Err(unavailable());
             }
             rung.await;

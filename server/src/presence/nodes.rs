@@ -21,6 +21,7 @@ pub(super) struct Nodes {
     own: Option<Instant>,
     others: HashMap<NodeId, Other>,
     is_healthy: bool,
+    was_healthy: bool,
 }
 
 #[derive(Debug)]
@@ -36,7 +37,8 @@ impl Nodes {
             lease,
             own: None,
             others: HashMap::new(),
-            is_healthy: true,
+            is_healthy: false,
+            was_healthy: false,
         }
     }
 
@@ -48,12 +50,18 @@ impl Nodes {
         self.is_healthy
     }
 
+    /// Whether the registry was there and is away. At the start it is neither: whoever asks then waits.
+    pub(super) fn is_away(&self) -> bool {
+        self.was_healthy && !self.is_healthy
+    }
+
     /// Our own probe turned red or green. Leases stand still while it is red, and begin anew when it is green again.
     pub(super) fn set_healthy(&mut self, is_healthy: bool, now: Instant) {
         if is_healthy && !self.is_healthy {
             self.begin_leases_anew(now);
         }
         self.is_healthy = is_healthy;
+        self.was_healthy |= is_healthy;
     }
 
     /// A heartbeat came, or another proof of life. True if the node was thought to be dead.

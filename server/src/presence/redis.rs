@@ -32,7 +32,6 @@ const REBIRTH_EVERY: Duration = Duration::from_secs(2);
 pub async fn share(presence: Arc<Presence>, link: MembersLink) {
     let Some(name) = presence.node() else { return };
     link.set_name(name.as_str());
-    presence.set_healthy(link.is_healthy(), Instant::now());
     let watcher = Arc::new(Watcher {
         presence: Arc::downgrade(&presence),
         has_lost: AtomicBool::new(false),
@@ -86,12 +85,12 @@ impl MembersWatcher for Watcher {
 async fn look_after(presence: &Presence, link: &MembersLink, watcher: &Watcher) {
     let mut ticks = tokio::time::interval(LOOK);
     ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
-    let mut was_healthy = None;
+    let mut was_healthy = false;
     let mut reborn: Option<Instant> = None;
     loop {
         let now = ticks.tick().await.into_std();
         let is_healthy = link.is_healthy();
-        if was_healthy.replace(is_healthy) != Some(is_healthy) {
+        if std::mem::replace(&mut was_healthy, is_healthy) != is_healthy {
             presence.set_healthy(is_healthy, now);
         }
         let is_due = is_healthy && reborn.is_none_or(|at| now.duration_since(at) > REBIRTH_EVERY);

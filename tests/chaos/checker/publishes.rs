@@ -11,9 +11,15 @@ pub(super) fn check(index: &Index, findings: &mut Findings) {
     once_in_the_log(index, findings);
 }
 
+/// A channel and the epoch of one life of its log.
+type Life<'a> = (&'a Name, u64);
+
+/// An id, its publish, when it was acknowledged, and its offset.
+type Acked<'a> = (&'a Name, &'a Publish, usize, u64);
+
 /// What was asked after an acknowledgement stands behind it.
 fn real_time_order(index: &Index, findings: &mut Findings) {
-    let mut by_epoch: HashMap<(&Name, u64), Vec<(&Name, &Publish, usize, u64)>> = HashMap::new();
+    let mut by_epoch: HashMap<Life<'_>, Vec<Acked<'_>>> = HashMap::new();
     for (id, publish) in &index.publishes {
         if let Some((acked, place)) = publish.acked {
             let key = (&publish.channel, place.epoch);

@@ -140,7 +140,7 @@ impl Leaver {
         }
     }
 
-    fn received(&mut self, event: &Event) {
+    fn received(&self, event: &Event) {
         if let Some((place, id)) = message::read(event) {
             let (by, channel) = (self.part.name.clone(), self.channel.clone());
             let fact = Fact::Received {

@@ -6,5 +6,6 @@ mod registry;
 mod resumes;
 mod rosters;
 mod storms;
+mod threads;
 
 pub(crate) use registry::{Registry, Told};

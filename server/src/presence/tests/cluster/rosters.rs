@@ -6,8 +6,10 @@ use std::time::Duration;
 use futures_util::FutureExt as _;
 use parlor_protocol::ErrorCode;
 
+use super::super::super::{Presence, PresenceConfig};
 use super::super::world::{GRACE, TICK, channel};
 use super::net::{Net, STEP};
+use crate::hub::Hub;
 
 const NOTHING: &[&str] = &[];
 const SOON: Duration = Duration::from_millis(100);
@@ -134,6 +136,29 @@ fn whoever_waits_for_a_roster_is_told_when_redis_goes_away() {
     let refused = refused.expect_err("it cannot come now");
     assert_eq!(refused.kind(), Some(ErrorCode::StorageUnavailable));
     assert!(refused.retry_after_ms.is_some());
+}
+
+#[test]
+fn who_asks_before_the_first_word_of_redis_waits() {
+    let mut net = Net::new(1);
+    net.join(0, "room", "anna", "s1", 1);
+    net.pass(SOON);
+    net.kill(0);
+    let young = Arc::new(Presence::shared(
+        PresenceConfig::default(),
+        Arc::new(Hub::new(1)),
+        "young",
+        net.now,
+    ));
+    net.nodes[0].presence = Arc::clone(&young);
+    let (name, now) = (channel("room"), net.now);
+    let mut waits = Box::pin(young.ready(&name, now));
+    assert!((&mut waits).now_or_never().is_none());
+    net.pass(SOON);
+    assert!((&mut waits).now_or_never().is_none());
+    young.set_healthy(true, net.now);
+    net.pass(SOON);
+    assert_eq!(waits.now_or_never(), Some(Ok(())));
 }
 
 #[test]
