@@ -48,6 +48,8 @@ class Redis:
         self.port = port or free_port()
         self.dir = tempfile.mkdtemp(dir=lab.dir)
         self.process = None
+        # Before it starts, so that one that never answers is ended too.
+        lab.started.append(self)
         self.start()
 
     def start(self, wait_loaded=True):
@@ -110,9 +112,7 @@ class Lab:
         return self
 
     def redis(self, *options, **named):
-        server = Redis(self, *options, **named)
-        self.started.append(server)
-        return server
+        return Redis(self, *options, **named)
 
     def sentinels(self, primary, number=3, name="lab", down_after=1000):
         text = (f"sentinel monitor {name} 127.0.0.1 {primary.port} 2\n"
