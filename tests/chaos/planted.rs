@@ -9,7 +9,7 @@ use crate::rows::{clients, nodes, redis, single};
 use crate::run::{Row, play};
 
 /// Seeds that a fault may hide from. Most show at once.
-const SEEDS_MAX: u64 = 5;
+const SEEDS_MAX: u64 = 12;
 
 /// Some seed shows the fault under one of its names.
 #[track_caller]
