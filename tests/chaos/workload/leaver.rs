@@ -123,7 +123,7 @@ impl Leaver {
             Heard::Event(ClientEvent::Subscribed {
                 subscribed,
                 continuity,
-            }) if *subscribed.channel == *self.channel => {
+            }) if *subscribed.channel == *self.channel && self.stage == Stage::Following => {
                 self.alias = Some(subscribed.alias);
                 let fact = message::subscribed(&self.part.name, &subscribed, continuity);
                 self.part.recorder.note(fact);
