@@ -151,6 +151,11 @@ impl Presence {
         }
     }
 
+    /// How long an entry outlives its socket.
+    pub fn grace(&self) -> Duration {
+        self.config.grace
+    }
+
     /// The session has a socket (again): `owner` speaks for it from now on. What it held stays for the grace, within
     /// which `owner` joins anew what it still wants; nobody sees a leave or a join.
     pub fn attach(&self, session: &Arc<str>, owner: ConnectionId, now: Instant) {

@@ -260,7 +260,7 @@ impl Session {
     /// The server ends a subscription because its log and its reader no longer fit: subscribe again. `lost` are the
     /// offsets of events that had been acknowledged or delivered and are gone.
     pub fn ask_to_resubscribe(
-        &self,
+        self: &Rc<Self>,
         alias: Alias,
         reason: &str,
         lost: Option<RangeInclusive<u64>>,
@@ -270,7 +270,34 @@ impl Session {
             None => push::UNSUBSCRIBED_RESUBSCRIBE,
         };
         let end = End { code, reason, lost };
-        self.end_by_server(&end, |subscription| subscription.channel.alias() == alias);
+        let is_it = |subscription: &Subscription| subscription.channel.alias() == alias;
+        let ended = {
+            let state = self.state.borrow();
+            state.subscriptions.values().find(|one| is_it(one)).cloned()
+        };
+        self.end_by_server(&end, is_it);
+        if let Some(ended) = ended.filter(|ended| ended.kind.presence) {
+            self.leave_presence_unless_back(ended);
+        }
+    }
+
+    /// Whoever was asked to subscribe again stays present meanwhile: as long as after a lost socket, not longer.
+    fn leave_presence_unless_back(self: &Rc<Self>, ended: Rc<Subscription>) {
+        let session = Rc::downgrade(self);
+        let grace = self.shard.node.presence.grace();
+        tokio::task::spawn_local(async move {
+            tokio::time::sleep(grace).await;
+            let Some(session) = session.upgrade() else {
+                return;
+            };
+            let is_back = {
+                let state = session.state.borrow();
+                state.subscriptions.contains_key(ended.channel.name())
+            };
+            if !is_back {
+                session.leave_presence(&ended);
+            }
+        });
     }
 
     /// A backend ends a subscription.

@@ -48,14 +48,14 @@ fn stall(scene: &mut Scene) {
 }
 
 /// Bytes of payloads published while the sleepers sleep: many times what kernel buffers hold.
-const SLEPT_THROUGH: usize = 64 << 20;
+const SLEPT_THROUGH: usize = 24 << 20;
 const EVENT_BYTES: usize = 30 << 10;
 const SLEEPERS: usize = 20;
 /// The outbox (256 KiB), and what the kernel holds between two sockets of one machine.
 const WAITING_MAX: u64 = 7 << 20;
 /// Over the memory before the sleep: outboxes, tails, what waits for the log, and what the allocator keeps on a busy machine. Far
 /// less than what was slept through.
-const MEMORY_GROWTH_MAX: u64 = 40 << 20;
+const MEMORY_GROWTH_MAX: u64 = 36 << 20;
 
 #[test]
 #[ignore = "not of the smoke set"]
