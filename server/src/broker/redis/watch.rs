@@ -1,8 +1,9 @@
-//! What is looked after now and then: where the primaries are, and what dead nodes left behind.
+//! What is looked after now and then: where the primaries are, verdicts that wait for this node, what dead nodes left behind.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use futures_util::future::join_all;
 use tracing::{info, warn};
 
 use super::append::LaneId;
@@ -11,7 +12,10 @@ use super::fault::Fault;
 use super::links::Purpose;
 use super::partition::Partition;
 
-const INTERVAL: Duration = Duration::from_millis(500);
+const INTERVAL: Duration = Duration::from_millis(250);
+
+/// How long a look goes on settling.
+const SPEAK_WITHIN: Duration = Duration::from_secs(1);
 
 /// Looks for ever.
 pub(super) async fn run(core: Arc<Core>) {
@@ -24,11 +28,24 @@ pub(super) async fn run(core: Arc<Core>) {
             core.links.drop_all();
             core.readers.restart();
         }
+        speak_up(&core).await;
         for node in core.roster.take_dead(Instant::now()) {
             info!(%node, "A node has died.");
             clear_away(&core, &node).await;
         }
     }
+}
+
+/// Settles every partition that this node ever used, where its Redis is another than before. A node that waited for its next
+/// append would be missing from the verdict, and all channels of the partition would pay for it.
+async fn speak_up(core: &Core) {
+    let used = core
+        .partitions
+        .iter()
+        .filter(|partition| partition.highest().0 > 0);
+    let settling = join_all(used.map(|partition| core.settled(partition)));
+    // Who needs a partition asks again; this only must not hold up the watch.
+    let _late = tokio::time::timeout(SPEAK_WITHIN, settling).await;
 }
 
 /// Every node that notices a death does this; what is gone already costs nothing.
