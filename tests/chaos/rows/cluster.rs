@@ -64,6 +64,7 @@ fn row_08_shard_fails_over() {
 
 /// Slots move while publishes go on: nothing is lost, the order stays, nobody resyncs.
 #[test]
+#[ignore = "not of the smoke set"]
 fn row_08_slots_move() {
     play_all(&row("rows::cluster::row_08_slots_move", |scene| {
         scene.last_between(500, 1_500);

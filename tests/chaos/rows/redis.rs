@@ -173,6 +173,7 @@ fn row_09_redis_out_of_memory() {
 
 /// An emptied Redis begins a new epoch, and everybody is told.
 #[test]
+#[ignore = "not of the smoke set"]
 fn row_10_redis_emptied() {
     play_all(&emptied());
 }
@@ -219,6 +220,7 @@ fn away_row(name: &'static str, script: fn(&mut Scene)) -> Row {
 
 /// A Redis that keeps a file comes back with everything: open sockets stay, nothing is lost, nobody resyncs.
 #[test]
+#[ignore = "not of the smoke set"]
 fn row_12_redis_away() {
     play_all(&back_with_all());
 }
