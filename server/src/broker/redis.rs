@@ -51,7 +51,6 @@ mod watch;
 
 pub use config::{Address, BadUrl, Mode, RedisConfig, RedisUrl};
 pub use members::{MemberRow, MembersLink, MembersPage, MembersWatcher};
-pub use roster::LEASE;
 pub use startup::OpenError;
 pub use stats::{LATENCY_SECONDS, Latency, RedisStats};
 

@@ -175,9 +175,6 @@ impl Sender {
         match self.call(batch, &settled, &link).await {
             Ok(answer) if answer.starts_with("LINEAGE") => Sent::Unsettled,
             Ok(answer) if answer == "LATE" => Sent::Late,
-            Ok(answer) if answer == "BROKEN" => Sent::Refused(Fault::Odd(
-                "a partition's stream is ahead of its meta".to_owned(),
-            )),
             Ok(answer) => Sent::Done(answer),
             Err(fault) => {
                 if fault.needs_new_link() {

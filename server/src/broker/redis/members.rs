@@ -21,7 +21,7 @@ use super::head::to_hex;
 use super::links::Purpose;
 use super::partition::{Partition, Settled};
 use super::read::text;
-use super::scripts::{REAP, ROSTER, Script};
+use super::scripts::{REAP, ROSTER};
 use crate::broker::{Error, random};
 
 /// Entries of a page, about.
@@ -30,9 +30,6 @@ const PAGE: usize = 500;
 /// Channels that one step of clearing away looks at, and entries of each, about.
 const REAP_CHANNELS: usize = 16;
 const REAP_ENTRIES: usize = 100;
-
-/// Attempts while a partition is being settled or Redis moves.
-const ATTEMPTS: usize = 3;
 
 /// Told what comes by the streams. Called on the tails' thread, in the order of each stream.
 pub trait MembersWatcher: Debug + Send + Sync {
@@ -89,39 +86,6 @@ impl Core {
 
     pub(super) fn incarnation(&self) -> String {
         self.members.name.lock().clone()
-    }
-
-    /// Runs a script under the partition's generation.
-    async fn run_settled(
-        &self,
-        partition: &Arc<Partition>,
-        purpose: Purpose,
-        script: &Script,
-        keys: &[&str],
-        arguments: impl Fn(&mut Cmd, &Settled),
-    ) -> Result<Vec<Value>, Fault> {
-        let mut last = Fault::Passing("the partition is being settled".to_owned());
-        for _ in 0..ATTEMPTS {
-            let settled = self.settled(partition).await?;
-            let link = self.links.get(purpose, partition.keys.slot).await?;
-            if link.lineage != *settled.lineage {
-                self.links.drop_all();
-                partition.unsettle();
-                continue;
-            }
-            let run = script.run(&link, keys, |command| arguments(command, &settled));
-            match run.await.map_err(Fault::from) {
-                Ok(Value::Array(parts)) => return Ok(parts),
-                Ok(_) => partition.unsettle(),
-                Err(fault) => {
-                    if fault.needs_new_link() {
-                        self.links.drop_link(&link, &fault);
-                    }
-                    last = fault;
-                }
-            }
-        }
-        Err(last)
     }
 }
 

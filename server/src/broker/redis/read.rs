@@ -11,7 +11,7 @@ use super::entry;
 use super::fault::Fault;
 use super::head::{hex, log_head, tag, to_hex};
 use super::links::Purpose;
-use super::partition::{Cursor, Partition};
+use super::partition::{Cursor, Partition, Settled};
 use super::scripts::READ;
 use super::stats::add;
 use crate::broker::{LogPage, Range, Read, random};
@@ -20,9 +20,6 @@ use crate::kind::ChannelKind;
 
 /// Entries of a page at most.
 const LIMIT_MAX: usize = 1_000;
-
-/// Attempts while the partition is being settled or Redis moves.
-const ATTEMPTS: usize = 3;
 
 /// What to read of a log.
 #[derive(Clone, Copy, Debug)]
@@ -107,53 +104,28 @@ impl Core {
         kind: &ChannelKind,
         wish: Wish,
     ) -> Result<LogPage, Fault> {
-        let mut last = Fault::Passing("the partition is being settled".to_owned());
-        for _ in 0..ATTEMPTS {
-            let settled = self.settled(partition).await?;
-            let link = self.links.get(Purpose::Read, partition.keys.slot).await?;
-            if link.lineage != *settled.lineage {
-                self.links.drop_all();
-                partition.unsettle();
-                continue;
-            }
-            let (meta, log) = (
-                partition.keys.channel_meta(channel),
-                partition.keys.channel_log(channel),
-            );
-            let arguments = |command: &mut Cmd| {
-                let (range, from, limit) = words(wish);
-                command
-                    .arg(&*settled.lineage)
-                    .arg(settled.generation)
-                    .arg(to_hex(random::epoch().0));
-                command
-                    .arg(channel.as_str())
-                    .arg(range)
-                    .arg(from)
-                    .arg(limit);
-                command
-                    .arg(kind.history_len_max)
-                    .arg(kind.history_age_max.as_millis() as u64);
-            };
-            match READ
-                .run(&link, &[&partition.keys.meta, &meta, &log], arguments)
-                .await
-                .map_err(Fault::from)
-            {
-                Ok(Value::Array(parts)) => {
-                    return page(&parts)
-                        .ok_or_else(|| Fault::Odd("a page of unknown form".to_owned()));
-                }
-                Ok(_) => partition.unsettle(),
-                Err(fault) => {
-                    if fault.needs_new_link() {
-                        self.links.drop_link(&link, &fault);
-                    }
-                    last = fault;
-                }
-            }
-        }
-        Err(last)
+        let keys = &partition.keys;
+        let (meta, log) = (keys.channel_meta(channel), keys.channel_log(channel));
+        let keys = [&keys.meta, &meta, &log].map(String::as_str);
+        let arguments = |command: &mut Cmd, settled: &Settled| {
+            let (range, from, limit) = words(wish);
+            command
+                .arg(&*settled.lineage)
+                .arg(settled.generation)
+                .arg(to_hex(random::epoch().0));
+            command
+                .arg(channel.as_str())
+                .arg(range)
+                .arg(from)
+                .arg(limit);
+            command
+                .arg(kind.history_len_max)
+                .arg(kind.history_age_max.as_millis() as u64);
+        };
+        let parts = self
+            .run_settled(partition, Purpose::Read, &READ, &keys, arguments)
+            .await?;
+        page(&parts).ok_or_else(|| Fault::Odd("a page of unknown form".to_owned()))
     }
 }
 

@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use parking_lot::Mutex;
 
 /// A node that was not heard for this long is dead.
-pub const LEASE: Duration = Duration::from_secs(5);
+pub(super) const LEASE: Duration = Duration::from_secs(5);
 
 #[derive(Debug)]
 pub(super) struct Roster {

@@ -9,7 +9,7 @@ use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
 use parlor_protocol::{ChannelName, Position};
-use redis::Value;
+use redis::{Cmd, Value};
 use tracing::{info, warn};
 
 use super::core::Core;
@@ -18,7 +18,7 @@ use super::head::{hex, tag, to_hex};
 use super::link::Link;
 use super::links::Purpose;
 use super::partition::{Cursor, Known, Partition, Settled};
-use super::scripts::{SETTLE, VERIFY};
+use super::scripts::{SETTLE, Script, VERIFY};
 use super::stats::add;
 use crate::broker::random;
 use crate::planted::{self, Bug};
@@ -29,6 +29,9 @@ const MISSING_AFTER: Duration = Duration::from_millis(1_000);
 
 /// How long one attempt goes on asking for the verdict.
 const PATIENCE: Duration = Duration::from_secs(2);
+
+/// Attempts of a script while a partition is being settled or Redis moves.
+const ATTEMPTS: usize = 3;
 
 /// Between questions.
 const PAUSE: Duration = Duration::from_millis(25);
@@ -77,6 +80,42 @@ impl Core {
             self.links.drop_link(&link, fault);
         }
         settled
+    }
+
+    /// Runs a script that reads under the partition's generation, and answers with a list unless it is another.
+    ///
+    /// # Errors
+    /// Redis is away, or moves for longer than a few attempts.
+    pub(super) async fn run_settled(
+        &self,
+        partition: &Arc<Partition>,
+        purpose: Purpose,
+        script: &Script,
+        keys: &[&str],
+        arguments: impl Fn(&mut Cmd, &Settled),
+    ) -> Result<Vec<Value>, Fault> {
+        let mut last = Fault::Passing("the partition is being settled".to_owned());
+        for _ in 0..ATTEMPTS {
+            let settled = self.settled(partition).await?;
+            let link = self.links.get(purpose, partition.keys.slot).await?;
+            if link.lineage != *settled.lineage {
+                self.links.drop_all();
+                partition.unsettle();
+                continue;
+            }
+            let run = script.run(&link, keys, |command| arguments(command, &settled));
+            match run.await.map_err(Fault::from) {
+                Ok(Value::Array(parts)) => return Ok(parts),
+                Ok(_) => partition.unsettle(),
+                Err(fault) => {
+                    if fault.needs_new_link() {
+                        self.links.drop_link(&link, &fault);
+                    }
+                    last = fault;
+                }
+            }
+        }
+        Err(last)
     }
 
     async fn settle(&self, partition: &Arc<Partition>, link: &Link) -> Result<Settled, Fault> {

@@ -382,10 +382,7 @@ fn log(
         warn!(%channel, "An entry is of a form that this build does not know.");
         return;
     };
-    let no_echo_to = origin
-        .strip_prefix(&*core.node)
-        .and_then(|rest| rest.strip_prefix('/'))
-        .and_then(|id| id.parse().ok());
+    let no_echo_to = connection_here(core, origin);
     let entry = LogEntry {
         epoch: place.position.epoch,
         offset: place.position.offset,
@@ -398,7 +395,7 @@ fn log(
         user: content.user,
         tags: content.tags,
         payload: content.payload,
-        no_echo_to: no_echo_to.map(ConnectionId),
+        no_echo_to,
         frames: Frames::default(),
     };
     partition.note(cursor, Some((&channel, entry.position())));
@@ -420,10 +417,7 @@ fn pass_on(core: &Core, words: &str, body: &Bytes) {
     ) else {
         return;
     };
-    let from = origin
-        .strip_prefix(&*core.node)
-        .and_then(|rest| rest.strip_prefix('/'))
-        .and_then(|id| id.parse().ok());
+    let from = connection_here(core, origin);
     let event = Event {
         kind: EventKind::Signal,
         offset: None,
@@ -436,13 +430,14 @@ fn pass_on(core: &Core, words: &str, body: &Bytes) {
         payload: Some(content.payload),
         own: false,
     };
-    core.hub.deliver_ephemeral(
-        &channel,
-        EphemeralBody::Signal {
-            event,
-            from: from.map(ConnectionId),
-        },
-    );
+    core.hub
+        .deliver_ephemeral(&channel, EphemeralBody::Signal { event, from });
+}
+
+/// The connection of this node that an origin names, "node/connection"; none when it is another node's.
+fn connection_here(core: &Core, origin: &str) -> Option<ConnectionId> {
+    let id = origin.strip_prefix(&*core.node)?.strip_prefix('/')?;
+    id.parse().ok().map(ConnectionId)
 }
 
 /// "node reader incarnation".
