@@ -5,7 +5,7 @@
 
 use std::time::{Duration, Instant};
 
-use anyhow::ensure;
+use anyhow::{bail, ensure};
 use clap::Args;
 
 use crate::cost::{Cost, Meter};
@@ -83,8 +83,10 @@ pub(crate) async fn run(options: &Options) -> anyhow::Result<Outcome> {
     })
     .await?;
     let joined = start.elapsed();
-    for node in &nodes {
-        await_members(node.address(), options.members).await?;
+    for (number, node) in nodes.iter().enumerate() {
+        if let Err(error) = await_members(node.address(), options.members).await {
+            bail!("node {number}: {error}; {:?}", sum(&mut parts)?);
+        }
     }
     let counted = start.elapsed();
     await_counts(&mut parts, |counts| {
