@@ -187,10 +187,13 @@ fn address_in(line: &str) -> Option<SocketAddr> {
         .ok()
 }
 
-/// The binary beside the tests, up to date: Cargo builds it for its own package's tests only.
+/// `PARLOR_BIN`, or the binary beside the tests, up to date: Cargo builds it for its own package's tests only.
 fn binary() -> &'static Path {
     static BINARY: OnceLock<PathBuf> = OnceLock::new();
-    BINARY.get_or_init(|| build(&[]))
+    BINARY.get_or_init(|| match std::env::var_os("PARLOR_BIN") {
+        Some(path) => path.into(),
+        None => build(&[]),
+    })
 }
 
 /// The one with faults that are built in, as a copy: Cargo then puts the sound one back in its place.
