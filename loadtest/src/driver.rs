@@ -20,6 +20,7 @@ use crate::scenario::Scenario;
 use crate::server_watch::{Sample, ServerWatch, own_task, thread_times};
 
 mod acks;
+mod handshake;
 mod open;
 mod pacer;
 mod readers;
