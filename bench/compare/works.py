@@ -40,20 +40,23 @@ def most(shape, members, first_rate, p99_ms):
 
     def measure(peer, options):
         good, bad, rate = None, None, first_rate
-        while bad is None or (good and bad / good["rate"] > 1.15):
+        while bad is None or good is None or bad / good["rate"] > 1.15:
+            if rate < first_rate / 16:
+                raise Failed(f"not even {rate * 2 * members:.0f} deliveries/s")
             try:
                 found = attempt(peer, options, rate)
-                fine = kept(found, rate)
             except Failed:
-                fine = False
-            if fine:
+                found = None
+            if found and kept(found, rate):
                 good = found
             else:
                 bad = rate
-            if good is None and rate <= first_rate / 16:
-                raise Failed(f"not even {rate * members:.0f} deliveries/s")
-            # Floored, so that a rate is a whole number of publishes.
-            rate = rate * 2 if bad is None else (good["rate"] * bad) ** 0.5 // 1 if good else rate / 2
+            if good is None:
+                rate = bad / 2
+            elif bad is None:
+                rate *= 2
+            else:
+                rate = (good["rate"] * bad) ** 0.5
         return good
 
     return measure

@@ -179,6 +179,8 @@ impl Reader {
         self.subscribers
             .borrow_mut()
             .opened(index, std::time::Instant::now());
+        // Where the handshake was all, nobody waits for a first frame.
+        drop(slot.take_if(|_| !self.subscribers.borrow().is_opening(index)));
         while result.is_ok() {
             result = poll_fn(|cx| {
                 let (mut scratch, mut subscribers) =
@@ -193,9 +195,7 @@ impl Reader {
                 read
             })
             .await;
-            if slot.is_some() && !self.subscribers.borrow().is_opening(index) {
-                slot = None;
-            }
+            drop(slot.take_if(|_| !self.subscribers.borrow().is_opening(index)));
             if result.is_ok() && !outgoing.is_empty() {
                 result = wire.send(&outgoing).await;
                 outgoing = Vec::new();
