@@ -20,6 +20,7 @@ use crate::scenario::Scenario;
 use crate::server_watch::{Sample, ServerWatch, own_task, thread_times};
 
 mod acks;
+mod handshake;
 mod open;
 mod pacer;
 mod readers;
@@ -94,13 +95,14 @@ pub(crate) fn run(scenario: &Scenario) -> anyhow::Result<Outcome> {
     let connected = watch.sample();
 
     let boundaries = conduct(&shared, &watch, &mut teller);
-    drain(&shared, &mut teller);
-    let closed = shared.progress.closed.count();
+    // A publisher that is late has its time first: what it still writes is owed to the subscribers.
     let pacings = publishers
         .pacers
         .into_iter()
         .map(join)
         .collect::<anyhow::Result<_>>()?;
+    drain(&shared, &mut teller);
+    let closed = shared.progress.closed.count();
     let acks = publishers.acks.finish()?;
     let readings = readers
         .into_iter()

@@ -12,6 +12,7 @@ use crate::scenario::Scenario;
 
 mod checker;
 mod cli;
+mod dialect;
 mod driver;
 mod files;
 mod frames;

@@ -181,7 +181,7 @@ fn described(scenario: &Scenario) -> Described {
     Described {
         url: scenario.target.url.clone(),
         shape: scenario.shape.to_string(),
-        form: scenario.load.form.subprotocol().to_owned(),
+        form: scenario.load.dialect.name().to_owned(),
         payload_bytes: scenario.load.payload_bytes,
         publish_ids: scenario.load.publish_ids,
         publishers: scenario.publishers(),

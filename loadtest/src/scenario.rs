@@ -4,13 +4,14 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use anyhow::{bail, ensure};
+use parlor_protocol::ChannelName;
 use parlor_protocol::limits::PAYLOAD_BYTES_MAX;
-use parlor_protocol::{ChannelName, Form};
 
 use crate::cli::{Options, Thresholds};
+use crate::dialect::Dialect;
 use crate::schedule::{Stage, Timeline};
 use crate::shape::{Group, Shape};
-use crate::stamp::PAYLOAD_BYTES_MIN;
+use crate::stamp::{NUMBER_MAX, PAYLOAD_BYTES_MIN};
 use crate::target::{Sources, Target};
 
 /// What to do.
@@ -32,7 +33,7 @@ pub(crate) struct Scenario {
 /// How the generator behaves.
 #[derive(Clone, Debug)]
 pub(crate) struct Load {
-    pub(crate) form: Form,
+    pub(crate) dialect: Dialect,
     pub(crate) payload_bytes: usize,
     pub(crate) sources: Option<Sources>,
     /// New connections per second, over all groups.
@@ -42,6 +43,8 @@ pub(crate) struct Load {
     /// Of each group.
     pub(crate) threads: u32,
     pub(crate) publish_ids: bool,
+    /// Whether each subscriber also joins a channel of its own.
+    pub(crate) own_channel: bool,
     /// The start of all channel names of this run; new in each, so that old logs do not matter.
     pub(crate) prefix: String,
     pub(crate) token: Option<String>,
@@ -74,8 +77,8 @@ impl Scenario {
         let timeline = Timeline::new(stages(shape, &options)?);
         for group in 0..groups.len() {
             ensure!(
-                timeline.schedule(group).len() < u64::from(u32::MAX),
-                "more publishes than command ids; shorten the run"
+                timeline.schedule(group).len() < NUMBER_MAX,
+                "more publishes than a stamp can number; shorten the run"
             );
         }
         let load = load(&options, &target)?;
@@ -212,13 +215,14 @@ fn load(options: &Options, target: &Target) -> anyhow::Result<Load> {
         .or_else(|| target.default_sources());
     let prefix = options.prefix.as_deref().unwrap_or("load");
     Ok(Load {
-        form: form(options.form.as_deref().unwrap_or("json"))?,
+        dialect: Dialect::parse(options.form.as_deref().unwrap_or("json"))?,
         payload_bytes,
         sources,
         connect_rate,
         publishers,
         threads,
         publish_ids: options.publish_ids.unwrap_or(true),
+        own_channel: options.own_channel,
         prefix: format!("{prefix}:{:08x}", rand::random::<u32>()),
         token: options.token.clone(),
     })
@@ -231,14 +235,6 @@ fn enough_publishers(options: &Options) -> u32 {
         .unwrap_or(RATE_DEFAULT)
         .max(options.room_rate.unwrap_or(ROOM_RATE_DEFAULT));
     ((rate / RATE_OF_ONE_PUBLISHER).ceil() as u32).clamp(4, PUBLISHERS_MAX)
-}
-
-fn form(raw: &str) -> anyhow::Result<Form> {
-    match raw {
-        "json" => Ok(Form::Json),
-        "msgpack" => Ok(Form::MsgPack),
-        _ => bail!("`{raw}` is not a wire form; json and msgpack are"),
-    }
 }
 
 /// Running out of ports in the middle would look like a fault of the server.
