@@ -15,4 +15,5 @@ mod redis_processes;
 mod rows;
 mod run;
 mod stage;
+mod watch;
 mod workload;

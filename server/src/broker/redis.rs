@@ -26,6 +26,7 @@ use crate::kind::{ChannelKind, Durability};
 
 mod append;
 mod batch;
+mod begun;
 mod config;
 mod core;
 mod entry;

@@ -2,7 +2,7 @@
 
 use std::fs::{self, File};
 use std::net::{Ipv4Addr, SocketAddr};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
@@ -10,11 +10,12 @@ use parlor_tests::{API_KEY, Backend, Port, Process, Proxy, eventually};
 use tempfile::TempDir;
 
 use super::Settings;
-use crate::recorder::Recorder;
+use crate::recorder::{Fact, Name, Recorder};
 
 /// The same in all nodes: sessions and tokens are good everywhere.
 const SECRET: &str = "a secret that all nodes of a run share, more than 32 bytes";
 const SHARDS: usize = 2;
+const LOG: &str = "log.txt";
 
 /// Killed when dropped.
 #[derive(Debug)]
@@ -86,17 +87,20 @@ impl Node {
     /// `kill -9`.
     pub(crate) fn kill(&self) {
         self.recorder.fault(format!("kill -9 {}", self.name));
+        self.recorder.note(Fact::Away { node: self.id() });
         *self.process() = None;
     }
 
     pub(crate) fn freeze(&self) {
         self.recorder.fault(format!("freeze {}", self.name));
+        self.recorder.note(Fact::Away { node: self.id() });
         self.process().as_ref().expect("a running node").freeze();
     }
 
     pub(crate) fn thaw(&self) {
         self.process().as_ref().expect("a running node").thaw();
         self.recorder.fault(format!("thaw {}", self.name));
+        self.recorder.note(Fact::Here { node: self.id() });
     }
 
     /// Starts it again on its port with its directory.
@@ -105,11 +109,13 @@ impl Node {
         self.spawn();
         self.recorder
             .fault(format!("{} is started again", self.name));
+        self.recorder.note(Fact::Here { node: self.id() });
     }
 
     /// SIGTERM: it drains. Returns when it is gone.
     pub(crate) fn drain(&self) {
         self.recorder.fault(format!("terminate {}", self.name));
+        self.recorder.note(Fact::Away { node: self.id() });
         let Some(mut process) = self.process().take() else {
             return;
         };
@@ -122,7 +128,17 @@ impl Node {
 
     /// What it logged, for a failure's text.
     pub(crate) fn log(&self) -> String {
-        fs::read_to_string(self.directory.path().join("log.txt")).unwrap_or_default()
+        fs::read_to_string(self.log_path()).unwrap_or_default()
+    }
+
+    /// Where it logs, over all its lives.
+    pub(crate) fn log_path(&self) -> PathBuf {
+        self.directory.path().join(LOG)
+    }
+
+    /// Its name as facts hold it.
+    pub(crate) fn id(&self) -> Name {
+        self.name.as_str().into()
     }
 
     fn spawn(&self) {
@@ -148,7 +164,7 @@ fn configure(command: &mut Command, directory: &Path, settings: &Settings) {
     let log = File::options()
         .create(true)
         .append(true)
-        .open(directory.join("log.txt"));
+        .open(directory.join(LOG));
     command
         .arg("--config")
         .arg(directory.join("parlor.toml"))
