@@ -1,5 +1,6 @@
 //! One run of a row: a stage is set, people work, something breaks, everything heals, and the checker reads what was noted.
 
+use std::collections::HashMap;
 use std::fmt::Write as _;
 use std::fs::File;
 use std::io::Write as _;
@@ -109,6 +110,25 @@ impl Scene {
         let new = group.wait_for_primary_other_than(old);
         self.fault(format!("{} is the primary", new.port()));
         new
+    }
+
+    /// Waits until every node that says anything says that it is ready. The checker judges how long it took.
+    pub(crate) fn ready_within(&self, time_max: Duration) {
+        let start = Instant::now();
+        let is_ready = || {
+            self.recorder.look(|records| {
+                let mut last = HashMap::new();
+                for record in records {
+                    if let Fact::Ready { node, is_ready } = &record.fact {
+                        last.insert(node, *is_ready);
+                    }
+                }
+                last.into_values().all(|is_ready| is_ready)
+            })
+        };
+        while !is_ready() && start.elapsed() < time_max {
+            std::thread::sleep(Duration::from_millis(50));
+        }
     }
 
     /// Waits until publishes are acknowledged again. How long that took since things flow is measured by the checker.

@@ -9,7 +9,7 @@ use parlor_protocol::Position;
 use parlor_tests::{Proxy, Redis, RedisOptions};
 
 use crate::listener::Listener;
-use crate::redis::{on_address, on_server, stream_key};
+use crate::redis::{config_of, on_address, on_server, over, stream_key};
 use crate::subject::Subject;
 
 async fn append(subject: &Subject, channel: &str) -> Position {
@@ -63,6 +63,22 @@ async fn a_restart_that_kept_everything_disturbs_nobody() {
         assert_eq!(after.offset, round * 2);
         listener.read_to(round * 2).await;
     }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_node_that_never_used_a_partition_costs_its_channels_nothing() {
+    let server = Redis::start_with(RedisOptions::default().appendonly("always"));
+    let node = || over(config_of(&server.url(), "idle"));
+    let (used, idle) = (node(), node());
+    let mut listener = Listener::join(&used, 0, "room").await;
+    let before = append(&used, "room").await;
+    // Somewhere: it takes part.
+    append(&idle, "elsewhere").await;
+    server.kill();
+    server.restart();
+    let after = append_again(&used, "room").await;
+    assert_eq!(after.epoch, before.epoch);
+    listener.read_to(after.offset).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -330,7 +330,7 @@ fn connected<'a>(before: &'a [Record], channel: &Name, now: Duration) -> Vec<&'a
         .collect()
 }
 
-/// None when the socket ended first.
+/// None when the socket ended first, or the next fault came.
 fn told_after(recording: &[Record], from: usize, channel: &Name, who: &Name) -> Option<Duration> {
     let start = recording[from].at;
     let patience = Duty::Notice
@@ -339,6 +339,9 @@ fn told_after(recording: &[Record], from: usize, channel: &Name, who: &Name) -> 
         * 2;
     for record in &recording[from..] {
         let fact = &record.fact;
+        if matches!(fact, Fact::Stopped { .. }) {
+            return None;
+        }
         if fact.by() != Some(who) {
             continue;
         }

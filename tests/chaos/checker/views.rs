@@ -178,7 +178,10 @@ impl Check<'_> {
         epoch: u64,
         offsets: &RangeInclusive<u64>,
     ) {
-        let had = view.seen.iter().filter(|(_, place)| place.epoch == epoch);
+        // What it had before an earlier break was told by that break.
+        let top = view.cursor.map_or(0, |cursor| cursor.offset);
+        let is_of_it = |place: &Place| place.epoch == epoch && place.offset <= top;
+        let had = view.seen.iter().filter(|(_, place)| is_of_it(place));
         for (id, place) in had {
             let is_named = offsets.contains(&place.offset);
             let is_there = self.index.survived(channel, *place, id);
