@@ -190,6 +190,8 @@ pub(crate) struct Settings {
     pub(crate) prefix: Option<&'static str>,
     /// A fault that the nodes have built in.
     pub(crate) planted: Option<&'static str>,
+    /// Whether what each node flushes is kept beside it, for a power cut.
+    pub(crate) keeps_shadow: bool,
     /// Further variables of the environment.
     pub(crate) environment: Vec<(&'static str, String)>,
 }

@@ -25,6 +25,7 @@ use crate::hub::{EphemeralBody, Hub};
 use crate::kind::{ChannelKind, Durability};
 
 mod append;
+mod attached;
 mod batch;
 mod begun;
 mod config;

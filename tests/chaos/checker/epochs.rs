@@ -6,8 +6,9 @@ use std::time::Duration;
 use super::{Bug, Findings, Promises, facts};
 use crate::recorder::{Fact, Name, Record};
 
-/// A node that comes back is heard again after this time.
-const UNTIL_HEARD: Duration = Duration::from_secs(5);
+/// Who was killed counts as alive until its lease ends, which runs only while Redis delivers. The one that took its place is
+/// another to the others.
+const UNTIL_FORGOTTEN: Duration = Duration::from_secs(15);
 /// A subscriber who was away learns of new epochs when it is back.
 const UNTIL_TOLD: Duration = Duration::from_secs(20);
 
@@ -36,7 +37,7 @@ pub(super) fn somebody_was_missing(recording: &[Record], at: usize) -> bool {
     })
 }
 
-/// Whether a node was away then, or not back for long.
+/// Whether a node was away then, or was a moment before.
 fn is_missing_one(recording: &[Record], at: usize) -> bool {
     let now = recording[at].at;
     let mut away: HashMap<&Name, Option<Duration>> = HashMap::new();
@@ -52,5 +53,5 @@ fn is_missing_one(recording: &[Record], at: usize) -> bool {
         }
     }
     away.values()
-        .any(|back| back.is_none_or(|back| now < back + UNTIL_HEARD))
+        .any(|back| back.is_none_or(|back| now < back + UNTIL_FORGOTTEN))
 }

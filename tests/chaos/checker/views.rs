@@ -93,7 +93,7 @@ impl Check<'_> {
             Start::First => view.cursor = Some(top),
             Start::Broken(reason) => {
                 let before = view.cursor.replace(top);
-                if let Some(why) = self.is_needless(at, channel, before) {
+                if let Some(why) = self.is_needless(at, channel, before, top) {
                     let text = format!("{by} was told of a break ({reason}) where {why}");
                     self.find(Bug::NeedlessBreak, at, channel, text);
                 }
@@ -117,6 +117,7 @@ impl Check<'_> {
         at: usize,
         channel: &Name,
         before: Option<Place>,
+        top: Place,
     ) -> Option<&'static str> {
         if self.promises.allow_break(channel) {
             return None;
@@ -126,13 +127,16 @@ impl Check<'_> {
         }
         // Who had nothing has lost nothing, but may stand in another epoch now.
         let before = before.filter(|before| before.offset > 0)?;
-        let index = self.index;
-        let is_lost = self
-            .losses
-            .entry((channel.clone(), before.epoch))
-            .or_insert_with(|| index.lost_any_of(channel, before.epoch));
-        let is_excused = *is_lost || epochs::somebody_was_missing(self.recording, at);
+        // A node that has not heard of the loss yet names the epoch of before.
+        let is_lost = self.has_lost(channel, before.epoch) || self.has_lost(channel, top.epoch);
+        let is_excused = is_lost || epochs::somebody_was_missing(self.recording, at);
         (!is_excused).then_some("nothing was lost")
+    }
+
+    fn has_lost(&mut self, channel: &Name, epoch: u64) -> bool {
+        let index = self.index;
+        let entry = self.losses.entry((channel.clone(), epoch));
+        *entry.or_insert_with(|| index.lost_any_of(channel, epoch))
     }
 
     /// Where nothing may be lost, only what nobody acknowledged may be taken back.
@@ -178,6 +182,10 @@ impl Check<'_> {
         epoch: u64,
         offsets: &RangeInclusive<u64>,
     ) {
+        // Where a node is missing, whole partitions begin anew, and nobody knows how much of each channel is gone.
+        if epochs::somebody_was_missing(self.recording, at) {
+            return;
+        }
         // What it had before an earlier break was told by that break.
         let top = view.cursor.map_or(0, |cursor| cursor.offset);
         let is_of_it = |place: &Place| place.epoch == epoch && place.offset <= top;

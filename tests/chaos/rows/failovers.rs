@@ -2,10 +2,11 @@
 
 use std::time::Duration;
 
-use parlor_tests::{Redis, RedisOptions, RedisSentinel};
+use parlor_tests::{Flow, Redis, RedisOptions, RedisSentinel};
 use rand::Rng as _;
 
 use crate::checker::Promises;
+use crate::recorder::Fact;
 use crate::run::{Row, Scene, play_all};
 use crate::stage::{Settings, Topology};
 use crate::workload::Scale;
@@ -164,4 +165,59 @@ fn mend(scene: &Scene, group: &RedisSentinel) {
     }
     scene.fault("everybody follows the new primary");
     scene.ready_within(READY_WITHIN);
+}
+
+/// The primary is cut off together with one node, whose clients go on publishing there while another takes its place: what that
+/// side acknowledged and lost is told to everybody once both sides meet again.
+#[test]
+#[ignore = "not of the smoke set"]
+fn row_05_split_brain() {
+    let row = row("rows::failovers::row_05_split_brain", |scene| {
+        scene.last_between(500, 1_500);
+        let group = scene.stage.sentinel();
+        let old = group.primary();
+        let node = scene.some_node();
+        let alone = scene.stage.nodes[node].id();
+        scene.fault(format!(
+            "{alone} and the primary at {} are cut off",
+            old.port()
+        ));
+        // Its word is missing from the verdict of the others.
+        scene.note(Fact::Away {
+            node: alone.clone(),
+        });
+        sunder(scene, &group, old, node, Flow::Stall);
+        scene.wait_for_promotion(&group, old);
+        scene.publishes_within(BACK_WITHIN, "on the side of the new primary");
+        scene.last_between(500, 4_000);
+        sunder(scene, &group, old, node, Flow::Pass);
+        scene.fault("both sides meet again");
+        scene.note(Fact::Here { node: alone });
+        scene.last_between(0, 2_000);
+        mend(scene, &group);
+        scene.last(Duration::from_secs(1));
+    });
+    let topology = Topology::Sundered {
+        nodes: 3,
+        replicas: 2,
+        options: RedisOptions::default().replicas_min(1),
+    };
+    play_all(&Row { topology, ..row });
+}
+
+/// What happens to all bytes between the primary with one node, and everybody else.
+fn sunder(scene: &Scene, group: &RedisSentinel, primary: &Redis, node: usize, flow: Flow) {
+    group.line(primary).both(flow);
+    for (number, view) in scene.stage.views.iter().enumerate() {
+        if number != node {
+            view.way(primary).both(flow);
+            continue;
+        }
+        view.blind(flow == Flow::Stall);
+        let others = group
+            .nodes
+            .iter()
+            .filter(|one| one.port() != primary.port());
+        others.for_each(|other| view.way(other).both(flow));
+    }
 }

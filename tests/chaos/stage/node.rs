@@ -11,11 +11,14 @@ use tempfile::TempDir;
 
 use super::Settings;
 use crate::recorder::{Fact, Name, Recorder};
+use crate::shadow::Shadow;
 
 /// The same in all nodes: sessions and tokens are good everywhere.
 const SECRET: &str = "a secret that all nodes of a run share, more than 32 bytes";
 const SHARDS: usize = 2;
 const LOG: &str = "log.txt";
+/// How the names of the embedded log's files begin.
+const DATABASE: &str = "parlor.db";
 
 /// Killed when dropped.
 #[derive(Debug)]
@@ -27,6 +30,8 @@ pub(crate) struct Node {
     pub(crate) back: Option<Proxy>,
     port: Port,
     directory: TempDir,
+    /// What of the directory was flushed.
+    shadow: Option<Shadow>,
     settings: Settings,
     process: Mutex<Option<Process>>,
     recorder: Recorder,
@@ -47,6 +52,7 @@ impl Node {
             back,
             port,
             directory: TempDir::new().expect("a directory"),
+            shadow: settings.keeps_shadow.then(Shadow::new),
             settings,
             process: Mutex::new(None),
             recorder,
@@ -89,6 +95,17 @@ impl Node {
         self.recorder.fault(format!("kill -9 {}", self.name));
         self.recorder.note(Fact::Away { node: self.id() });
         *self.process() = None;
+    }
+
+    /// Its machine loses power: of its log only what was flushed is left. It stays down.
+    pub(crate) fn cut_power(&self) {
+        self.recorder.fault(format!("{} loses power", self.name));
+        self.recorder.note(Fact::Away { node: self.id() });
+        *self.process() = None;
+        let shadow = self.shadow.as_ref().expect("a stage that keeps shadows");
+        // The journal of the set-up is gone by then: that it is gone is what its flushes were for.
+        let is_data = |name: &str| name.starts_with(DATABASE) && !name.ends_with("-journal");
+        shadow.cut(self.directory.path(), is_data);
     }
 
     pub(crate) fn freeze(&self) {
@@ -143,7 +160,12 @@ impl Node {
 
     fn spawn(&self) {
         let directory = self.directory.path();
-        let change = |command: &mut Command| configure(command, directory, &self.settings);
+        let change = |command: &mut Command| {
+            configure(command, directory, &self.settings);
+            if let Some(shadow) = &self.shadow {
+                shadow.follow(command, directory);
+            }
+        };
         let port = self.port.number();
         let process = match self.settings.planted {
             Some(bug) => Process::start_planted_at(port, directory, SHARDS, bug, change),
