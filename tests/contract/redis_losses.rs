@@ -142,6 +142,33 @@ async fn a_promoted_replica_that_lagged_begins_new_epochs_only_where_something_i
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_second_lagging_replica_does_not_bring_back_an_epoch_that_the_first_one_ended() {
+    let primary = Redis::start();
+    let (first, second) = (primary.start_replica(), primary.start_replica());
+    let proxy = Proxy::start(primary.address());
+    let subject = on_address(proxy.address());
+    let listener = Listener::join(&subject, 0, "room").await;
+    append(&subject, "room").await;
+    for replica in [&first, &second] {
+        replica.wait_until_level_with(&primary);
+        replica.cut();
+    }
+    let lost = append(&subject, "room").await;
+    primary.kill();
+    first.promote();
+    proxy.lead_to(first.address());
+    proxy.reset();
+    listener.until_lost(2..=2).await;
+    first.kill();
+    second.promote();
+    proxy.lead_to(second.address());
+    proxy.reset();
+    let after = append_again(&subject, "room").await;
+    assert_eq!(after.offset, 2);
+    assert_ne!(after.epoch, lost.epoch, "the place names two events");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn replicated_without_its_replicas_is_not_acknowledged() {
     let server = Arc::new(Redis::start());
     let replica = server.start_replica();
