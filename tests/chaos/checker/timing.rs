@@ -232,15 +232,16 @@ impl Interval<'_> {
     /// Nobody says that all is well while nothing can be delivered.
     fn early_greens(&self, recording: &[Record], findings: &mut Findings) {
         let (start, end) = (recording[self.from].at, recording[self.to].at);
-        for at in self.from..self.to {
+        let inside = recording.iter().enumerate().take(self.to).skip(self.from);
+        for (at, record) in inside {
             let Fact::Ready {
                 node,
                 is_ready: true,
-            } = &recording[at].fact
+            } = &record.fact
             else {
                 continue;
             };
-            let time = recording[at].at;
+            let time = record.at;
             let is_inside = time > start + UNSHARP && time + UNSHARP < end;
             if is_inside && self.node.is_none_or(|one| one == node) {
                 let text = format!("{node} says that it is ready while nothing can be delivered");
@@ -263,11 +264,13 @@ fn turn(
 }
 
 fn is_ack(fact: &Fact) -> bool {
-    let outcome = match fact {
-        Fact::Answered { outcome, .. } => outcome,
-        _ => return false,
-    };
-    matches!(outcome, Outcome::Acked(_))
+    matches!(
+        fact,
+        Fact::Answered {
+            outcome: Outcome::Acked(_),
+            ..
+        }
+    )
 }
 
 /// For each verdict, how long it took until each subscriber who stayed connected was told.
