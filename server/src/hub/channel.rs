@@ -116,6 +116,11 @@ impl Channel {
         Some(state.tail.iter().skip(skip).take(limit).cloned().collect())
     }
 
+    /// All that the tail holds, oldest first.
+    pub fn tail(&self) -> Vec<Arc<LogEntry>> {
+        self.state.lock().tail.iter().cloned().collect()
+    }
+
     pub(super) fn add_interest(&self, shard: ShardId) {
         self.state.lock().interest |= shard.bit();
     }
