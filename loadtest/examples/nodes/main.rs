@@ -27,6 +27,7 @@ pub(crate) mod presence;
 pub(crate) mod rolling;
 pub(crate) mod stage;
 #[path = "../../src/driver/wire.rs"]
+#[allow(dead_code, reason = "the tool uses all of it")]
 pub(crate) mod wire;
 
 /// What several nodes over one Redis do.
