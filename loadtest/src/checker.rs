@@ -4,7 +4,7 @@
 
 use std::ops::AddAssign;
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 /// What one subscriber has received of its channel.
 #[derive(Clone, Debug)]
@@ -16,7 +16,7 @@ pub(crate) struct Checker {
 }
 
 /// Faults, in numbers of events.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct Faults {
     /// Offsets that never came.
     pub(crate) gaps: u64,
@@ -26,6 +26,12 @@ pub(crate) struct Faults {
     pub(crate) reordered: u64,
     /// Offsets that the server said it passed over (`advance`).
     pub(crate) skipped: u64,
+    /// Of the gaps, those that begin where a resumed subscriber had left off.
+    pub(crate) lost_after_resume: u64,
+    /// Subscribers that came back and were given what they had missed. No fault.
+    pub(crate) resumes: u64,
+    /// Subscribers that came back and were told that what they had missed is not to be had.
+    pub(crate) not_recovered: u64,
 }
 
 impl AddAssign for Faults {
@@ -34,6 +40,9 @@ impl AddAssign for Faults {
         self.duplicates += other.duplicates;
         self.reordered += other.reordered;
         self.skipped += other.skipped;
+        self.lost_after_resume += other.lost_after_resume;
+        self.resumes += other.resumes;
+        self.not_recovered += other.not_recovered;
     }
 }
 
@@ -201,7 +210,7 @@ mod tests {
                 gaps: 3,
                 reordered: 1,
                 duplicates: 1,
-                skipped: 0,
+                ..Faults::default()
             },
         );
     }

@@ -11,6 +11,7 @@ use std::time::{Duration, Instant};
 use anyhow::{Context as _, bail};
 use parlor_protocol::codec::{ServerMessage, decode_server};
 use parlor_protocol::{Push, Reply, WireError};
+use serde::{Deserialize, Serialize};
 use tokio::net::TcpStream;
 use tokio::sync::oneshot;
 use tokio::task::{LocalSet, spawn_local};
@@ -33,7 +34,7 @@ pub(crate) struct PublishLine {
 }
 
 /// What the server answered, by group and stage.
-#[derive(Debug)]
+#[derive(Debug, Serialize, Deserialize)]
 pub(crate) struct Acks {
     pub(crate) groups: Vec<Vec<Answered>>,
     /// Refusals and lost connections, and how often.
@@ -41,12 +42,27 @@ pub(crate) struct Acks {
 }
 
 /// One stage's answers to publishes.
-#[derive(Debug)]
+#[derive(Debug, Serialize, Deserialize)]
 pub(crate) struct Answered {
     pub(crate) acknowledged: u64,
     pub(crate) refused: u64,
     /// From the due time to the answer.
     pub(crate) latency: Latencies,
+}
+
+impl Acks {
+    /// Another worker's answers to the same schedule.
+    pub(crate) fn add(&mut self, other: Self) {
+        let own = self.groups.iter_mut().flatten();
+        for (one, more) in own.zip(other.groups.into_iter().flatten()) {
+            one.acknowledged += more.acknowledged;
+            one.refused += more.refused;
+            one.latency.add(&more.latency);
+        }
+        for (what, count) in other.troubles {
+            *self.troubles.entry(what).or_default() += count;
+        }
+    }
 }
 
 struct AckReader {
@@ -76,10 +92,12 @@ pub(crate) fn read(
         for group in 0..reader.shared.scenario.groups.len() {
             let mut lines = Vec::new();
             for number in 0..if publishes {
-                reader.shared.scenario.load.publishers
+                reader.shared.scenario.publishers_of_group()
             } else {
                 0
             } {
+                let share = reader.shared.scenario.share;
+                let number = number * share.of + share.first;
                 lines.push(Rc::clone(&reader).open(group, number).await?);
             }
             groups.push(lines);
@@ -227,15 +245,12 @@ impl AckReader {
                         .since_start_ns(Instant::now())
                         .saturating_sub(due_ns),
                 );
-                self.shared.acknowledged(
-                    group,
-                    id % scenario.groups[group].channels,
-                    published.offset,
-                );
+                let channel = scenario.groups[group].channel_of_publish(id);
+                self.shared.acknowledged(group, channel, published.offset);
                 progress.acknowledged.add(1);
                 progress
                     .owed
-                    .add(u64::from(scenario.groups[group].members()));
+                    .add(u64::from(scenario.groups[group].members(channel)));
             }
             Ok(_) => {}
             Err(error) => {

@@ -13,6 +13,7 @@ use bytes::Bytes;
 use parlor_protocol::codec::encode_command;
 use parlor_protocol::command::Publish;
 use parlor_protocol::{Command, Envelope, Format, Payload, Tags};
+use serde::{Deserialize, Serialize};
 
 use crate::driver::Shared;
 use crate::driver::acks::PublishLine;
@@ -33,7 +34,7 @@ pub(crate) struct Pacer {
 }
 
 /// What was sent, and how punctually.
-#[derive(Debug)]
+#[derive(Debug, Serialize, Deserialize)]
 pub(crate) struct Pacing {
     pub(crate) group: usize,
     /// By stage.
@@ -73,7 +74,8 @@ impl Pacer {
     pub(crate) fn run(mut self) -> Pacing {
         let start = *self.shared.start.wait();
         let end = start + self.shared.scenario.timeline.length() + LATE_MAX;
-        for number in 0..self.schedule.len() {
+        let (share, all) = (self.shared.scenario.share, self.schedule.len());
+        for number in (u64::from(share.first)..all).step_by(share.of as usize) {
             let Some(due_ns) = self.schedule.due_ns(number) else {
                 break;
             };
@@ -82,7 +84,7 @@ impl Pacer {
                 Ok(()) => self.pacing.sent[self.shared.scenario.timeline.stage_of(due_ns)] += 1,
                 Err(Stop::Lost) => self.pacing.unsent += 1,
                 Err(Stop::TooLate) => {
-                    self.pacing.unsent += self.schedule.len() - number;
+                    self.pacing.unsent += (all - number).div_ceil(u64::from(share.of));
                     break;
                 }
             }
@@ -119,7 +121,8 @@ impl Pacer {
         }
         let sent_ns = self.shared.since_start_ns(Instant::now());
         let frame = self.frame(number, Stamp { due_ns, sent_ns });
-        let line = number as usize % self.lines.len();
+        let turn = number / u64::from(self.shared.scenario.share.of);
+        let line = turn as usize % self.lines.len();
         write_whole(&mut self.lines[line].stream, &frame, end)?;
         self.shared.progress.published.add(1);
         Ok(())
@@ -127,8 +130,11 @@ impl Pacer {
 
     fn frame(&self, number: u64, stamp: Stamp) -> Vec<u8> {
         let load = &self.shared.scenario.load;
-        let channel = self.channels[number as usize % self.channels.len()].clone();
-        let data = stamp::payload(stamp, load.payload_bytes);
+        let group = &self.shared.scenario.groups[self.pacing.group];
+        // The scenario made sure that all numbers fit.
+        let channel = group.channel_of_publish(number as u32);
+        let channel = self.channels[channel as usize].clone();
+        let data = stamp::payload(stamp, load.payload_sizes.of(number));
         let publish = Publish {
             channel,
             id: load

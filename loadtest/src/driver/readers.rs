@@ -8,6 +8,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::Context as _;
+use serde::{Deserialize, Serialize};
 use tokio::net::TcpStream;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, oneshot};
 use tokio::task::{LocalSet, spawn_local};
@@ -25,12 +26,13 @@ use crate::scenario::Scenario;
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Part {
     group: usize,
+    thread: u32,
     first: u32,
     step: u32,
 }
 
 /// What a thread measured.
-#[derive(Debug)]
+#[derive(Debug, Serialize, Deserialize)]
 pub(crate) struct Reading {
     pub(crate) group: usize,
     pub(crate) stages: Vec<Received>,
@@ -57,12 +59,19 @@ impl Part {
     /// All parts of a scenario: each group has threads of its own, so that no group waits behind another here.
     pub(crate) fn all(scenario: &Scenario) -> Vec<Self> {
         let parts_of = |(group, of): (usize, &crate::shape::Group)| {
+            let share = scenario.share;
             // A thread for fewer connections than this would only cost context switches.
-            let step = scenario
-                .load
-                .threads
-                .min(of.connections.div_ceil(CONNECTIONS_PER_THREAD_MIN));
-            (0..step).map(move |first| Self { group, first, step })
+            let threads = scenario.load.threads.min(
+                share
+                    .count(of.connections)
+                    .div_ceil(CONNECTIONS_PER_THREAD_MIN),
+            );
+            (0..threads).map(move |thread| Self {
+                group,
+                thread,
+                first: share.first + share.of * thread,
+                step: share.of * threads,
+            })
         };
         scenario
             .groups
@@ -73,7 +82,7 @@ impl Part {
     }
 
     pub(crate) fn name(&self, scenario: &Scenario) -> String {
-        format!("read-{}-{}", scenario.groups[self.group].name, self.first)
+        format!("read-{}-{}", scenario.groups[self.group].name, self.thread)
     }
 }
 

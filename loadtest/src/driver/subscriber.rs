@@ -8,9 +8,11 @@ use parlor_protocol::codec::{ServerMessage, decode_server, encode_command};
 use parlor_protocol::command::{ClientInfo, Connect, Pong, Subscribe};
 use parlor_protocol::reply::{Connected, SubscribeOutcome};
 use parlor_protocol::{Command, Envelope, Form, Push, Reply};
+use serde::{Deserialize, Serialize};
 
 use crate::checker::{Checker, Faults};
 use crate::driver::Shared;
+use crate::driver::series::Second;
 use crate::frames::{self, BadFrame, Frame};
 use crate::histogram::Latencies;
 use crate::scan::{Scanner, Sighting};
@@ -23,6 +25,7 @@ pub(crate) struct Subscribers {
     scanner: Scanner,
     subscribers: Vec<Subscriber>,
     sampled: u64,
+    second: Second,
     pub(crate) stages: Vec<Received>,
     pub(crate) opening: Latencies,
     pub(crate) faults: Faults,
@@ -35,7 +38,7 @@ pub(crate) struct Subscribers {
 }
 
 /// One stage's deliveries.
-#[derive(Debug)]
+#[derive(Debug, Serialize, Deserialize)]
 pub(crate) struct Received {
     pub(crate) deliveries: u64,
     /// From the due time to the subscriber's read.
@@ -84,6 +87,7 @@ impl Subscribers {
             scanner,
             subscribers: Vec::new(),
             sampled: 0,
+            second: Second::new(group),
             stages,
             opening: Latencies::new(),
             faults: Faults::default(),
@@ -150,6 +154,7 @@ impl Subscribers {
 
     /// At the end: compares what every live subscriber has with what was acknowledged.
     pub(crate) fn finish(&mut self) {
+        self.second.hand_over(&self.shared.series);
         for subscriber in &self.subscribers {
             match (&subscriber.state, subscriber.channel) {
                 (State::Live { checker, .. }, Some(channel)) => {
@@ -202,7 +207,7 @@ impl Subscribers {
             stage.deliveries += 1;
             stage.latency.record_ns(latency);
             stage.raw.record_ns(at.saturating_sub(stamp.sent_ns));
-            self.shared.progress.saw_latency_ns(latency);
+            self.second.record(&self.shared.series, at, latency);
         }
     }
 
