@@ -79,7 +79,7 @@ pub(crate) struct Options {
     #[arg(long)]
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) room_rate: Option<f64>,
-    /// Bytes of each payload, at least 57 (default 128).
+    /// Bytes of each payload, at least 62 (default 128).
     #[arg(long)]
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) payload_bytes: Option<usize>,
@@ -99,7 +99,8 @@ pub(crate) struct Options {
     #[arg(long)]
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) warmup: Option<Length>,
-    /// The wire form: json or msgpack (default json).
+    /// The wire form: json or msgpack (default json); or the language of another server, to compare it by the same client:
+    /// centrifuge, nats, socket.io, pusher, raw.
     #[arg(long)]
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) form: Option<String>,
@@ -123,6 +124,10 @@ pub(crate) struct Options {
     #[arg(long)]
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) publish_ids: Option<bool>,
+    /// Each subscriber also joins a channel of its own, in which nobody publishes.
+    #[arg(long)]
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub(crate) own_channel: bool,
     /// The start of all channel names, which decides their kind (default load).
     #[arg(long)]
     #[serde(skip_serializing_if = "Option::is_none")]

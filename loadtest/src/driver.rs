@@ -25,6 +25,7 @@ use crate::verdict::ThreadUse;
 
 mod acks;
 pub(crate) mod errands;
+mod handshake;
 mod open;
 pub(crate) mod outcome;
 mod pacer;

@@ -43,6 +43,11 @@ impl Latencies {
         self.0.saturating_record(ns / 1_000);
     }
 
+    /// One that stands for so many.
+    pub(crate) fn record_many_ns(&mut self, ns: u64, count: u64) {
+        self.0.saturating_record_n(ns / 1_000, count);
+    }
+
     pub(crate) fn add(&mut self, other: &Self) {
         self.0
             .add(&other.0)

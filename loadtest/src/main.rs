@@ -16,6 +16,7 @@ mod cli;
 mod clockwork;
 mod compare;
 mod conductor;
+mod dialect;
 mod driver;
 mod files;
 mod frames;

@@ -5,7 +5,7 @@
 
 use parlor_protocol::Form;
 
-use crate::stamp::{self, Stamp};
+use crate::stamp::{Finder, Stamp};
 
 /// What stands in a live event.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -21,6 +21,7 @@ pub(crate) struct Sighting {
 pub(crate) struct Scanner {
     form: Form,
     hints: [usize; KEYS],
+    finder: Finder,
 }
 
 impl Scanner {
@@ -28,6 +29,7 @@ impl Scanner {
         Self {
             form,
             hints: [0; KEYS],
+            finder: Finder::default(),
         }
     }
 
@@ -41,7 +43,7 @@ impl Scanner {
                 Some(Sighting {
                     alias: u32::try_from(alias).ok()?,
                     offset,
-                    stamp: self.stamp(rest),
+                    stamp: self.finder.find(rest).map(|(stamp, _)| stamp),
                 })
             }
             Form::MsgPack => {
@@ -51,20 +53,10 @@ impl Scanner {
                 Some(Sighting {
                     alias: u32::try_from(alias).ok()?,
                     offset,
-                    stamp: self.stamp(rest),
+                    stamp: self.finder.find(rest).map(|(stamp, _)| stamp),
                 })
             }
         }
-    }
-
-    /// The payload is JSON text in both forms.
-    fn stamp(&mut self, rest: &[u8]) -> Option<Stamp> {
-        let (due, rest) = decimal(self.behind(STAMP, rest, br#"{"due":"#)?)?;
-        let (sent, _) = decimal(rest.strip_prefix(br#","sent":"#)?)?;
-        Some(Stamp {
-            due_ns: stamp::ns_of(due)?,
-            sent_ns: stamp::ns_of(sent)?,
-        })
     }
 
     /// What follows the first `key` in `bytes`.
@@ -110,9 +102,8 @@ fn unsigned(bytes: &[u8]) -> Option<(u64, &[u8])> {
 }
 
 const OFFSET: usize = 0;
-const STAMP: usize = 1;
-const ALIAS: usize = 2;
-const KEYS: usize = 3;
+const ALIAS: usize = 1;
+const KEYS: usize = 2;
 
 #[cfg(test)]
 mod tests {
@@ -121,6 +112,7 @@ mod tests {
     use parlor_protocol::{Alias, Event, EventKind, Format, Payload, Push, Tags, Time};
 
     use super::*;
+    use crate::stamp;
 
     fn event(alias: u32, offset: u64, data: &str) -> Push {
         let event = Event {
@@ -160,6 +152,7 @@ mod tests {
                 let stamp = Stamp {
                     due_ns: offset * 3,
                     sent_ns: offset * 3 + 5,
+                    number: 1,
                 };
                 let frame = encode_push(form, &event(alias, offset, &stamp::payload(stamp, 128)));
                 assert_eq!(

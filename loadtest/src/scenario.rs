@@ -4,14 +4,16 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use anyhow::{bail, ensure};
-use parlor_protocol::{ChannelName, Form};
+use parlor_protocol::ChannelName;
 use serde::{Deserialize, Serialize};
 
 use crate::cli::{Options, Thresholds};
+use crate::dialect::Dialect;
 use crate::scenario::activity::{Activity, Errand, LENGTH_MAX};
 use crate::scenario::sizes::PayloadSizes;
 use crate::schedule::{Rate, Stage, Timeline};
 use crate::shape::{Group, Shape};
+use crate::stamp::NUMBER_MAX;
 use crate::target::{Sources, Target};
 use crate::watch::Watched;
 
@@ -40,7 +42,7 @@ pub(crate) struct Scenario {
 /// How the generator behaves.
 #[derive(Clone, Debug)]
 pub(crate) struct Load {
-    pub(crate) form: Form,
+    pub(crate) dialect: Dialect,
     pub(crate) payload_sizes: PayloadSizes,
     /// Share (0 to 1) of subscribers that read only a little now and then.
     pub(crate) slow_readers: f64,
@@ -52,6 +54,8 @@ pub(crate) struct Load {
     /// Of each group.
     pub(crate) threads: u32,
     pub(crate) publish_ids: bool,
+    /// Whether each subscriber also joins a channel of its own.
+    pub(crate) own_channel: bool,
     /// The start of all channel names of this run; new in each, so that old logs do not matter.
     pub(crate) prefix: String,
     pub(crate) token: Option<String>,
@@ -111,11 +115,16 @@ impl Scenario {
         let timeline = Timeline::new(stages);
         for group in 0..groups.len() {
             ensure!(
-                timeline.schedule(group).len() < u64::from(u32::MAX),
-                "more publishes than command ids; shorten the run"
+                timeline.schedule(group).len() < NUMBER_MAX,
+                "more publishes than a stamp can number; shorten the run"
             );
         }
         let load = load(&options, &target)?;
+        ensure!(
+            load.dialect.acknowledges()
+                || (share == Share::WHOLE && activity.iter().all(|one| *one == Activity::quiet())),
+            "only Parlor's own forms know workers, churn and errands"
+        );
         check_ports(&load, share.count(shape.connections()))?;
         check_names(&load, &groups)?;
         Ok(Self {
@@ -317,7 +326,7 @@ fn load(options: &Options, target: &Target) -> anyhow::Result<Load> {
         .or_else(|| target.default_sources());
     let prefix = options.prefix.as_deref().unwrap_or("load");
     Ok(Load {
-        form: form(options.form.as_deref().unwrap_or("json"))?,
+        dialect: Dialect::parse(options.form.as_deref().unwrap_or("json"))?,
         payload_sizes,
         slow_readers,
         sources,
@@ -325,6 +334,7 @@ fn load(options: &Options, target: &Target) -> anyhow::Result<Load> {
         publishers,
         threads,
         publish_ids: options.publish_ids.unwrap_or(true),
+        own_channel: options.own_channel,
         prefix: format!("{prefix}:{:08x}", rand::random::<u32>()),
         token: options.token.clone(),
     })
@@ -341,14 +351,6 @@ fn enough_publishers(options: &Options) -> u32 {
         .fold(options.rate.unwrap_or(RATE_DEFAULT), f64::max)
         .max(options.room_rate.unwrap_or(ROOM_RATE_DEFAULT));
     ((rate / RATE_OF_ONE_PUBLISHER).ceil() as u32).clamp(4, PUBLISHERS_MAX)
-}
-
-fn form(raw: &str) -> anyhow::Result<Form> {
-    match raw {
-        "json" => Ok(Form::Json),
-        "msgpack" => Ok(Form::MsgPack),
-        _ => bail!("`{raw}` is not a wire form; json and msgpack are"),
-    }
 }
 
 /// Running out of ports in the middle would look like a fault of the server.

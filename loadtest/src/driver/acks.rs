@@ -5,21 +5,21 @@ use std::collections::BTreeMap;
 use std::future::poll_fn;
 use std::rc::Rc;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, bail};
 use parlor_protocol::codec::{ServerMessage, decode_server};
 use parlor_protocol::{Push, Reply, WireError};
 use serde::{Deserialize, Serialize};
-use tokio::net::TcpStream;
 use tokio::sync::oneshot;
 use tokio::task::{LocalSet, spawn_local};
 use tokio::time::timeout;
 
+use crate::dialect::parlor::CONNECT_ID;
+use crate::dialect::{Dialect, Ear, Heard, Hello, Talk};
 use crate::driver::Shared;
 use crate::driver::open::open;
-use crate::driver::subscriber::{CONNECT_ID, connect};
 use crate::driver::wire::{SCRATCH_BYTES, Wire};
 use crate::frames::{BadFrame, Frame};
 use crate::histogram::Latencies;
@@ -31,6 +31,8 @@ pub(crate) struct PublishLine {
     pub(crate) stream: std::net::TcpStream,
     /// The server has pinged: the pacer owns the writing, so it answers.
     pub(crate) pong_due: Arc<AtomicBool>,
+    /// By stage: publishes that were written where the server does not answer them.
+    pub(crate) written: Arc<[AtomicU64]>,
 }
 
 /// What the server answered, by group and stage.
@@ -70,6 +72,14 @@ struct AckReader {
     schedules: Vec<Schedule>,
     acks: RefCell<Acks>,
     scratch: RefCell<Vec<u8>>,
+    /// With the group.
+    written: RefCell<Vec<(usize, Arc<[AtomicU64]>)>>,
+}
+
+/// A publisher's connection to a server that is not Parlor.
+struct Foreign {
+    ear: Ear,
+    talk: Talk,
 }
 
 /// Opens all publishers, hands them out through `opened`, and reads answers until `finished`.
@@ -92,7 +102,7 @@ pub(crate) fn read(
         for group in 0..reader.shared.scenario.groups.len() {
             let mut lines = Vec::new();
             for number in 0..if publishes {
-                reader.shared.scenario.publishers_of_group()
+                reader.publishers(group)
             } else {
                 0
             } {
@@ -107,6 +117,7 @@ pub(crate) fn read(
         drop(finished.await);
         anyhow::Ok(())
     })?;
+    reader.count_written();
     let mut acks = reader.acks.borrow_mut();
     Ok(Acks {
         groups: std::mem::take(&mut acks.groups),
@@ -134,65 +145,143 @@ impl AckReader {
                 troubles: BTreeMap::new(),
             }),
             scratch: RefCell::new(vec![0; SCRATCH_BYTES]),
+            written: RefCell::default(),
             shared,
+        }
+    }
+
+    /// Connections of a group: one for each channel where the URL names it.
+    fn publishers(&self, group: usize) -> u32 {
+        let scenario = &self.shared.scenario;
+        if scenario.load.dialect.names_channels_in_url() {
+            scenario.groups[group].channels
+        } else {
+            scenario.publishers_of_group()
+        }
+    }
+
+    fn hello(&self, group: usize, number: u32) -> Hello {
+        let (scenario, dialect) = (&self.shared.scenario, self.shared.scenario.load.dialect);
+        let joins = dialect.publishes_as_member() || dialect.names_channels_in_url();
+        let mine =
+            (number..scenario.groups[group].channels).step_by(self.publishers(group) as usize);
+        Hello {
+            user: format!("load-publisher-{group}-{number}"),
+            token: scenario.load.token.clone(),
+            channels: mine
+                .filter(|_| joins)
+                .map(|channel| scenario.channel(group, channel))
+                .collect(),
+        }
+    }
+
+    /// Where nothing is answered, what was written counts.
+    fn count_written(&self) {
+        let mut acks = self.acks.borrow_mut();
+        for (group, written) in self.written.borrow().iter() {
+            for (stage, count) in acks.groups[*group].iter_mut().zip(written.iter()) {
+                stage.acknowledged += count.load(Ordering::Relaxed);
+            }
         }
     }
 
     async fn open(self: Rc<Self>, group: usize, number: u32) -> anyhow::Result<PublishLine> {
         let scenario = &self.shared.scenario;
-        let stream = open(scenario, &scenario.publish_target, number)
+        let hello = self.hello(group, number);
+        let wire = open(scenario, &scenario.publish_target, number, &hello.channels)
             .await
             .map_err(|error| anyhow::anyhow!("unable to open a publisher; {}", error.what))?;
-        let stream = stream.into_std()?;
-        let writing = stream.try_clone()?;
-        let mut wire = Wire::new(TcpStream::from_std(stream)?);
-        let user = format!("load-publisher-{group}-{number}");
-        let first = connect(scenario.load.form, scenario.load.token.clone(), user, None);
-        wire.send(&first).await.map_err(anyhow::Error::msg)?;
-        let answered = timeout(CONNECT_TIMEOUT, self.connected(&mut wire)).await;
+        let (mut wire, writing) = wire.split()?;
+        let greeting = scenario.load.dialect.greeting(&hello);
+        wire.send(&greeting).await.map_err(anyhow::Error::msg)?;
+        let mut foreign = (!scenario.load.dialect.acknowledges()).then(|| Foreign {
+            ear: Ear::new(scenario.load.dialect),
+            talk: Talk::new(hello),
+        });
+        let answered = timeout(CONNECT_TIMEOUT, self.connected(&mut wire, &mut foreign)).await;
         answered.context("a publisher's connect was not answered")??;
-        let pong_due = Arc::new(AtomicBool::new(false));
-        spawn_local(Rc::clone(&self).listen(wire, group, Arc::clone(&pong_due)));
-        Ok(PublishLine {
+        let line = PublishLine {
             stream: writing,
-            pong_due,
-        })
+            pong_due: Arc::default(),
+            written: scenario
+                .timeline
+                .stages()
+                .iter()
+                .map(|_| AtomicU64::new(0))
+                .collect(),
+        };
+        self.written
+            .borrow_mut()
+            .push((group, Arc::clone(&line.written)));
+        spawn_local(Rc::clone(&self).listen(wire, foreign, group, Arc::clone(&line.pong_due)));
+        Ok(line)
     }
 
-    async fn connected(&self, wire: &mut Wire) -> anyhow::Result<()> {
-        let mut answer = None;
+    async fn connected(
+        &self,
+        wire: &mut Wire,
+        foreign: &mut Option<Foreign>,
+    ) -> anyhow::Result<()> {
+        let mut answer = self
+            .shared
+            .scenario
+            .load
+            .dialect
+            .names_channels_in_url()
+            .then_some(Ok(()));
         while answer.is_none() {
+            let mut outgoing = Vec::new();
             let read = poll_fn(|cx| {
                 wire.poll_frames(cx, &mut self.scratch.borrow_mut(), |frame| {
                     let Frame::Data(payload) = frame else {
                         return Ok(());
                     };
-                    for message in self.decode(payload)? {
-                        if let ServerMessage::Reply {
-                            id: CONNECT_ID,
-                            result,
-                        } = message
-                        {
-                            answer = Some(result);
-                        }
+                    match foreign {
+                        Some(foreign) => foreign.hear(payload, &mut answer, &mut outgoing),
+                        None => self.hear(payload, &mut answer)?,
                     }
                     Ok(())
                 })
             });
             read.await.map_err(anyhow::Error::msg)?;
+            wire.send(&outgoing).await.map_err(anyhow::Error::msg)?;
         }
         match answer {
-            Some(Err(error)) => bail!("a publisher was refused; {}", error.text),
-            Some(Ok(_)) | None => Ok(()),
+            Some(Err(why)) => bail!("a publisher was refused; {why}"),
+            Some(Ok(())) | None => Ok(()),
         }
     }
 
-    async fn listen(self: Rc<Self>, mut wire: Wire, group: usize, pong_due: Arc<AtomicBool>) {
+    /// Looks for Parlor's answer to `connect`.
+    fn hear(
+        &self,
+        payload: &[u8],
+        answer: &mut Option<Result<(), String>>,
+    ) -> Result<(), BadFrame> {
+        for message in self.decode(payload)? {
+            if let ServerMessage::Reply {
+                id: CONNECT_ID,
+                result,
+            } = message
+            {
+                *answer = Some(result.map(drop).map_err(|error| error.text));
+            }
+        }
+        Ok(())
+    }
+
+    async fn listen(
+        self: Rc<Self>,
+        mut wire: Wire,
+        mut foreign: Option<Foreign>,
+        group: usize,
+        pong_due: Arc<AtomicBool>,
+    ) {
         let mut result = Ok(());
         while result.is_ok() {
             let read = poll_fn(|cx| {
                 wire.poll_frames(cx, &mut self.scratch.borrow_mut(), |frame| {
-                    self.take(group, &frame, &pong_due)
+                    self.take(group, &mut foreign, &frame, &pong_due)
                 })
             });
             result = read.await;
@@ -202,7 +291,13 @@ impl AckReader {
         }
     }
 
-    fn take(&self, group: usize, frame: &Frame<'_>, pong_due: &AtomicBool) -> Result<(), BadFrame> {
+    fn take(
+        &self,
+        group: usize,
+        foreign: &mut Option<Foreign>,
+        frame: &Frame<'_>,
+        pong_due: &AtomicBool,
+    ) -> Result<(), BadFrame> {
         let payload = match frame {
             Frame::Data(payload) => payload,
             // Any frame in time will do, so the pacer's `pong` command answers this one too.
@@ -216,6 +311,16 @@ impl AckReader {
                 return Ok(());
             }
         };
+        if let Some(foreign) = foreign {
+            let (mut answer, mut outgoing) = (None, Vec::new());
+            foreign.hear(payload, &mut answer, &mut outgoing);
+            // Nothing but pings is answered by now.
+            pong_due.fetch_or(!outgoing.is_empty(), Ordering::Relaxed);
+            if let Some(Err(why)) = answer {
+                self.trouble(format!("a publish was refused: {why}"));
+            }
+            return Ok(());
+        }
         for message in self.decode(payload)? {
             match message {
                 ServerMessage::Reply { id, result } => self.answered(group, id, result),
@@ -265,12 +370,32 @@ impl AckReader {
     }
 
     fn decode(&self, payload: &[u8]) -> Result<Vec<ServerMessage>, BadFrame> {
-        decode_server(self.shared.scenario.load.form, payload)
-            .map_err(|_| BadFrame("a frame that the codec does not read"))
+        let Dialect::Parlor(form) = self.shared.scenario.load.dialect else {
+            return Ok(Vec::new());
+        };
+        decode_server(form, payload).map_err(|_| BadFrame("a frame that the codec does not read"))
     }
 
     fn trouble(&self, what: String) {
         *self.acks.borrow_mut().troubles.entry(what).or_default() += 1;
+    }
+}
+
+impl Foreign {
+    fn hear(
+        &mut self,
+        payload: &[u8],
+        answer: &mut Option<Result<(), String>>,
+        outgoing: &mut Vec<u8>,
+    ) {
+        self.ear
+            .listen(&mut self.talk, payload, |heard| match heard {
+                Heard::Ready => *answer = Some(Ok(())),
+                Heard::Refused(why) => *answer = Some(Err(why)),
+                Heard::Answer(frame) => outgoing.extend(frame),
+                // A publisher that had to join hears nothing of its own, and no two publish to one channel.
+                Heard::Delivery(_) => {}
+            });
     }
 }
 

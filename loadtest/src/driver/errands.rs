@@ -13,15 +13,16 @@ use anyhow::Context as _;
 use bytes::Bytes;
 use parlor_protocol::codec::{ServerMessage, decode_server, encode_command};
 use parlor_protocol::command::{Direction, History, Presence, Signal, Subscribe, Unsubscribe};
-use parlor_protocol::{Command, Envelope, Format, Payload, Push};
+use parlor_protocol::{Command, Envelope, Form, Format, Payload, Push};
 use serde::{Deserialize, Serialize};
 use tokio::sync::{mpsc, oneshot};
 use tokio::task::{LocalSet, spawn_local};
 use tokio::time::{sleep, sleep_until};
 
+use crate::dialect::parlor::{self, CONNECT_ID};
+use crate::dialect::{Dialect, Hello};
 use crate::driver::Shared;
 use crate::driver::open::open;
-use crate::driver::subscriber::{CONNECT_ID, connect, pong};
 use crate::driver::wire::{SCRATCH_BYTES, Wire};
 use crate::frames::{self, BadFrame, Frame};
 use crate::histogram::Latencies;
@@ -89,7 +90,7 @@ pub(crate) fn run(
             spawn_local(Rc::clone(&runner).pace(errand, lines.clone()));
         }
         // The conductor that asked for them waits for nothing else.
-        drop(opened.send(()));
+        opened.send(()).ok();
         drop(finished.await);
         anyhow::Ok(())
     })?;
@@ -115,13 +116,16 @@ impl Runner {
     async fn open(self: Rc<Self>, number: u32) -> anyhow::Result<Line> {
         let scenario = &self.shared.scenario;
         let number = number * scenario.share.of + scenario.share.first;
-        let stream = open(scenario, &scenario.target, number)
+        let mut wire = open(scenario, &scenario.target, number, &[])
             .await
             .map_err(|error| anyhow::anyhow!("unable to open a connection; {}", error.what))?;
-        let user = format!("load-errands-{number}");
-        let first = connect(scenario.load.form, scenario.load.token.clone(), user, None);
-        let mut wire = Wire::new(stream);
-        wire.send(&first).await.map_err(anyhow::Error::msg)?;
+        let hello = Hello {
+            user: format!("load-errands-{number}"),
+            token: scenario.load.token.clone(),
+            channels: Vec::new(),
+        };
+        let greeting = scenario.load.dialect.greeting(&hello);
+        wire.send(&greeting).await.map_err(anyhow::Error::msg)?;
         let (line, frames) = mpsc::channel(FRAMES_WAITING_MAX);
         spawn_local(self.serve(wire, frames, line.clone()));
         Ok(line)
@@ -201,7 +205,7 @@ impl Runner {
     }
 
     fn take(&self, frame: &Frame<'_>, line: &Line) -> Result<(), BadFrame> {
-        let form = self.shared.scenario.load.form;
+        let form = self.form();
         let payload = match frame {
             Frame::Data(payload) => payload,
             Frame::Ping(payload) => {
@@ -218,7 +222,7 @@ impl Runner {
                 ServerMessage::Reply { id, result } if id != CONNECT_ID => {
                     self.answered(id, result.is_ok(), line);
                 }
-                ServerMessage::Push(Push::Ping) => drop(line.try_send(pong(form))),
+                ServerMessage::Push(Push::Ping) => drop(line.try_send(parlor::pong(form))),
                 ServerMessage::Reply { .. } | ServerMessage::Push(_) => {}
             }
         }
@@ -258,8 +262,16 @@ impl Runner {
     }
 
     fn encode(&self, id: Option<u32>, command: Command) -> Vec<u8> {
-        let form = self.shared.scenario.load.form;
+        let form = self.form();
         frames::command(form, &encode_command(form, &Envelope { id, command }))
+    }
+
+    /// The scenario made sure that the server is Parlor.
+    fn form(&self) -> Form {
+        match self.shared.scenario.load.dialect {
+            Dialect::Parlor(form) => form,
+            _ => Form::Json,
+        }
     }
 
     fn finish(&self) -> Errands {

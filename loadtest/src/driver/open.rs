@@ -1,21 +1,18 @@
 //! One connection, from nothing to a plain TCP stream that speaks WebSocket.
 //!
-//! tungstenite makes the handshake and is then taken off again: its buffers would cost more than the server's.
+//! No WebSocket library stays on it: its buffers would cost more than the server's.
 
 use std::io::ErrorKind;
 use std::net::{SocketAddr, SocketAddrV4};
 use std::time::Duration;
 
-use parlor_protocol::Form;
 use socket2::{Domain, Protocol, Socket, Type};
-use tokio::net::{TcpSocket, TcpStream};
+use tokio::net::TcpSocket;
 use tokio::time::timeout;
-use tokio_tungstenite::client_async_with_config;
-use tokio_tungstenite::tungstenite::client::IntoClientRequest as _;
-use tokio_tungstenite::tungstenite::http::HeaderValue;
-use tokio_tungstenite::tungstenite::http::header::SEC_WEBSOCKET_PROTOCOL;
-use tokio_tungstenite::tungstenite::protocol::WebSocketConfig;
+use tokio_tungstenite::tungstenite::http::Uri;
 
+use crate::driver::handshake::shake_hands;
+use crate::driver::wire::Wire;
 use crate::scenario::Scenario;
 use crate::target::Target;
 
@@ -27,7 +24,7 @@ pub(crate) struct OpenError {
     pub(crate) own: bool,
 }
 
-/// Opens the connection with this number and makes its handshake.
+/// Opens the connection with this number and makes its handshake. The channels matter where the URL names them.
 ///
 /// # Errors
 /// [`OpenError`], after [`OPEN_TIMEOUT`] at the latest.
@@ -35,22 +32,30 @@ pub(crate) async fn open(
     scenario: &Scenario,
     target: &Target,
     connection: u32,
-) -> Result<TcpStream, OpenError> {
+    channels: &[String],
+) -> Result<Wire, OpenError> {
     let opening = async {
         let socket = socket(scenario, target, connection)?;
-        let stream = TcpSocket::from_std_stream(socket.into())
+        let mut stream = TcpSocket::from_std_stream(socket.into())
             .connect(target.address)
             .await?;
         stream.set_nodelay(true)?;
-        shake_hands(stream, &target.url, scenario.load.form).await
+        let uri = uri(target, channels).map_err(foreign)?;
+        let early = shake_hands(&mut stream, &uri, scenario.load.dialect.subprotocol())
+            .await
+            .map_err(foreign)?;
+        Ok(Wire::new(stream, early))
     };
     match timeout(OPEN_TIMEOUT, opening).await {
         Ok(result) => result,
-        Err(_) => Err(OpenError {
-            what: "handshake timed out".to_owned(),
-            own: false,
-        }),
+        Err(_) => Err(foreign("handshake timed out".to_owned())),
     }
+}
+
+/// The target's URL with the channels in their place, where it has one.
+fn uri(target: &Target, channels: &[String]) -> Result<Uri, String> {
+    let url = target.url.replace("{channel}", &channels.join(","));
+    url.parse().map_err(|_| format!("`{url}` is not a URL"))
 }
 
 /// A non-blocking socket, bound to the connection's source address where there is a choice of them.
@@ -69,25 +74,8 @@ fn socket(scenario: &Scenario, target: &Target, connection: u32) -> std::io::Res
     Ok(socket)
 }
 
-async fn shake_hands(stream: TcpStream, url: &str, form: Form) -> Result<TcpStream, OpenError> {
-    let mut request = url.into_client_request().map_err(|error| foreign(&error))?;
-    request.headers_mut().insert(
-        SEC_WEBSOCKET_PROTOCOL,
-        HeaderValue::from_static(form.subprotocol()),
-    );
-    let config = WebSocketConfig::default().read_buffer_size(READ_BUFFER_BYTES);
-    let (socket, _) = client_async_with_config(request, stream, Some(config))
-        .await
-        .map_err(|error| foreign(&error))?;
-    // Nothing of the server's is lost with tungstenite's buffer: the server speaks only after our `connect`.
-    Ok(socket.into_inner())
-}
-
-fn foreign(error: &tokio_tungstenite::tungstenite::Error) -> OpenError {
-    OpenError {
-        what: format!("handshake failed: {error}"),
-        own: false,
-    }
+fn foreign(what: String) -> OpenError {
+    OpenError { what, own: false }
 }
 
 impl From<std::io::Error> for OpenError {
@@ -104,8 +92,6 @@ impl From<std::io::Error> for OpenError {
 
 /// From the first SYN to the end of the handshake.
 const OPEN_TIMEOUT: Duration = Duration::from_secs(15);
-/// For the handshake only; tungstenite's default of 128 KiB would be touched at once.
-const READ_BUFFER_BYTES: usize = 1_024;
 /// "Too many open files", in this process and in the system.
 const EMFILE: i32 = 24;
 const ENFILE: i32 = 23;

@@ -9,16 +9,11 @@ use std::sync::atomic::Ordering;
 use std::thread;
 use std::time::{Duration, Instant};
 
-use bytes::Bytes;
-use parlor_protocol::codec::encode_command;
-use parlor_protocol::command::Publish;
-use parlor_protocol::{Command, Envelope, Format, Payload, Tags};
 use serde::{Deserialize, Serialize};
 
+use crate::dialect::{Dialect, parlor};
 use crate::driver::Shared;
 use crate::driver::acks::PublishLine;
-use crate::driver::subscriber::pong;
-use crate::frames;
 use crate::histogram::Latencies;
 use crate::schedule::Schedule;
 use crate::stamp::{self, Stamp};
@@ -30,6 +25,8 @@ pub(crate) struct Pacer {
     schedule: Schedule,
     lines: Vec<PublishLine>,
     channels: Vec<String>,
+    /// Publishes so far, by channel.
+    counts: Vec<u64>,
     pacing: Pacing,
 }
 
@@ -62,6 +59,7 @@ impl Pacer {
             channels: (0..scenario.groups[group].channels)
                 .map(|channel| scenario.channel(group, channel))
                 .collect(),
+            counts: vec![0; scenario.groups[group].channels as usize],
             pacing: Pacing {
                 group,
                 sent: vec![0; stages],
@@ -120,55 +118,69 @@ impl Pacer {
             retry_until(end)?;
         }
         let sent_ns = self.shared.since_start_ns(Instant::now());
-        let frame = self.frame(number, Stamp { due_ns, sent_ns });
-        let turn = number / u64::from(self.shared.scenario.share.of);
-        let line = turn as usize % self.lines.len();
+        let group = &self.shared.scenario.groups[self.pacing.group];
+        // The scenario made sure that all numbers fit.
+        let channel = group.channel_of_publish(number as u32) as usize;
+        let stamp = Stamp {
+            due_ns,
+            sent_ns,
+            number: self.counts[channel] + 1,
+        };
+        let frame = self.frame(number, channel, stamp);
+        let acknowledges = self.shared.scenario.load.dialect.acknowledges();
+        // Without offsets the order of a channel is that of its only publisher.
+        let turn = if acknowledges {
+            (number / u64::from(self.shared.scenario.share.of)) as usize
+        } else {
+            channel
+        };
+        let line = turn % self.lines.len();
         write_whole(&mut self.lines[line].stream, &frame, end)?;
+        self.counts[channel] += 1;
         self.shared.progress.published.add(1);
+        if !acknowledges {
+            self.count_written(line, channel, due_ns);
+        }
         Ok(())
     }
 
-    fn frame(&self, number: u64, stamp: Stamp) -> Vec<u8> {
+    /// A server that does not answer: what its socket took is owed to the channel's members.
+    fn count_written(&self, line: usize, channel: usize, due_ns: u64) {
+        let (scenario, progress) = (&self.shared.scenario, &self.shared.progress);
+        let group = self.pacing.group;
+        self.lines[line].written[scenario.timeline.stage_of(due_ns)]
+            .fetch_add(1, Ordering::Relaxed);
+        self.shared
+            .acknowledged(group, channel as u32, self.counts[channel]);
+        progress.acknowledged.add(1);
+        progress
+            .owed
+            .add(u64::from(scenario.groups[group].members(channel as u32)));
+    }
+
+    fn frame(&self, number: u64, channel: usize, stamp: Stamp) -> Vec<u8> {
         let load = &self.shared.scenario.load;
-        let group = &self.shared.scenario.groups[self.pacing.group];
-        // The scenario made sure that all numbers fit.
-        let channel = group.channel_of_publish(number as u32);
-        let channel = self.channels[channel as usize].clone();
+        let channel = &self.channels[channel];
         let data = stamp::payload(stamp, load.payload_sizes.of(number));
-        let publish = Publish {
-            channel,
-            id: load
-                .publish_ids
-                .then(|| format!("{}-{number}", load.prefix)),
-            echo: true,
-            tags: Tags::new(),
-            payload: Payload {
-                format: Format::Json,
-                bytes: Bytes::from(data),
-            },
-        };
-        // The scenario made sure that all numbers fit.
-        let id = u32::try_from(number).ok();
-        frames::command(
-            load.form,
-            &encode_command(
-                load.form,
-                &Envelope {
-                    id,
-                    command: Command::Publish(publish),
-                },
-            ),
-        )
+        match load.dialect {
+            Dialect::Parlor(form) => {
+                let id = load
+                    .publish_ids
+                    .then(|| format!("{}-{number}", load.prefix));
+                parlor::publish(form, number, id, channel, &data)
+            }
+            peer => peer.publish(number, channel, &data),
+        }
     }
 
     fn answer_pings(&mut self) {
-        let form = self.shared.scenario.load.form;
+        let pong = self.shared.scenario.load.dialect.pong();
         for line in &mut self.lines {
             if line.pong_due.swap(false, Ordering::Relaxed) {
                 // A lost connection shows at its next publish.
                 drop(write_whole(
                     &mut line.stream,
-                    &pong(form),
+                    &pong,
                     Instant::now() + NAP_MAX,
                 ));
             }

@@ -9,15 +9,15 @@ use std::time::Duration;
 
 use anyhow::Context as _;
 use serde::{Deserialize, Serialize};
-use tokio::net::TcpStream;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, oneshot};
 use tokio::task::{LocalSet, spawn_local};
 use tokio::time::{Instant, sleep_until};
 
 use crate::checker::Faults;
+use crate::dialect::Hello;
 use crate::driver::Shared;
 use crate::driver::open::open;
-use crate::driver::subscriber::{Received, Subscribers, connect};
+use crate::driver::subscriber::{Received, Subscribers};
 use crate::driver::wire::{SCRATCH_BYTES, Wire};
 use crate::histogram::Latencies;
 use crate::scenario::Scenario;
@@ -156,14 +156,16 @@ impl Reader {
     /// Apart from [`Self::listen`], so that the handshake's large future is gone while the connection lives.
     async fn open_one(self: Rc<Self>, connection: u32, slot: OwnedSemaphorePermit) {
         let channel = self.shared.scenario.groups[self.part.group].channel_of(connection);
+        let hello = self.hello(connection);
         let index = self
             .subscribers
             .borrow_mut()
-            .add(channel, std::time::Instant::now());
+            .add(channel, &hello, std::time::Instant::now());
         let scenario = &self.shared.scenario;
-        match open(scenario, &scenario.target, connection).await {
-            Ok(stream) => {
-                spawn_local(self.listen(stream, connection, index, slot));
+        match open(scenario, &scenario.target, connection, &hello.channels).await {
+            Ok(wire) => {
+                let greeting = scenario.load.dialect.greeting(&hello);
+                spawn_local(self.listen(wire, greeting, index, slot));
             }
             Err(error) => {
                 *self.own_failures.borrow_mut() += u64::from(error.own);
@@ -172,26 +174,32 @@ impl Reader {
         }
     }
 
-    /// Says `connect` and reads until the connection ends. Holds its slot until the server has answered.
+    /// Says what it wants and reads until the connection ends. Holds its slot until the server has answered.
     async fn listen(
         self: Rc<Self>,
-        stream: TcpStream,
-        connection: u32,
+        mut wire: Wire,
+        greeting: Vec<u8>,
         index: usize,
         slot: OwnedSemaphorePermit,
     ) {
-        let (mut wire, mut outgoing, mut slot) = (Wire::new(stream), Vec::new(), Some(slot));
-        let mut result = wire.send(&self.first_frame(connection)).await;
+        let (mut outgoing, mut slot) = (Vec::new(), Some(slot));
+        let mut result = wire.send(&greeting).await;
+        drop(greeting);
+        self.subscribers
+            .borrow_mut()
+            .opened(index, std::time::Instant::now());
         while result.is_ok() {
             result = poll_fn(|cx| {
                 let (mut scratch, mut subscribers) =
                     (self.scratch.borrow_mut(), self.subscribers.borrow_mut());
                 let mut now = None;
-                wire.poll_frames(cx, &mut scratch, |frame| {
+                let read = wire.poll_frames(cx, &mut scratch, |frame| {
                     // One look at the clock for each read: all its frames were read at once.
                     let now = *now.get_or_insert_with(std::time::Instant::now);
                     subscribers.take(index, &frame, now, &mut outgoing)
-                })
+                });
+                subscribers.finish_read();
+                read
             })
             .await;
             if slot.is_some() && !self.subscribers.borrow().is_opening(index) {
@@ -207,18 +215,18 @@ impl Reader {
         }
     }
 
-    fn first_frame(&self, connection: u32) -> Vec<u8> {
+    fn hello(&self, connection: u32) -> Hello {
         let (scenario, group) = (&self.shared.scenario, self.part.group);
         let name = scenario.groups[group].name;
-        let channel = scenario.groups[group]
-            .channel_of(connection)
-            .map(|channel| scenario.channel(group, channel));
-        connect(
-            scenario.load.form,
-            scenario.load.token.clone(),
-            format!("load-{name}-{connection}"),
-            channel,
-        )
+        let channel = scenario.groups[group].channel_of(connection);
+        let channel = channel.map(|channel| scenario.channel(group, channel));
+        let own = scenario.load.own_channel;
+        let own = own.then(|| format!("{}:own:{name}:{connection}", scenario.load.prefix));
+        Hello {
+            user: format!("load-{name}-{connection}"),
+            token: scenario.load.token.clone(),
+            channels: channel.into_iter().chain(own).collect(),
+        }
     }
 }
 

@@ -66,14 +66,14 @@ impl Second {
         }
     }
 
-    /// Takes a latency that was seen `at_ns` since the start of the clock.
-    pub(crate) fn record(&mut self, series: &Series, at_ns: u64, latency_ns: u64) {
+    /// Takes a latency, `weight` times, that was seen `at_ns` since the start of the clock.
+    pub(crate) fn record(&mut self, series: &Series, at_ns: u64, latency_ns: u64, weight: u64) {
         let number = at_ns / NANOS_PER_SECOND;
         if number != self.number {
             self.hand_over(series);
             self.number = number;
         }
-        self.latencies.record_ns(latency_ns);
+        self.latencies.record_many_ns(latency_ns, weight);
     }
 
     pub(crate) fn hand_over(&mut self, series: &Series) {
@@ -98,7 +98,7 @@ mod tests {
         for _thread in 0..2 {
             let mut second = Second::new(0);
             for at_ms in [100, 900, 2_500] {
-                second.record(&series, at_ms * 1_000_000, 5_000_000);
+                second.record(&series, at_ms * 1_000_000, 5_000_000, 1);
             }
             second.hand_over(&series);
         }

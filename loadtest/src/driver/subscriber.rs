@@ -4,13 +4,13 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Instant;
 
-use parlor_protocol::codec::{ServerMessage, decode_server, encode_command};
-use parlor_protocol::command::{ClientInfo, Connect, Pong, Subscribe};
+use parlor_protocol::codec::{ServerMessage, decode_server};
 use parlor_protocol::reply::{Connected, SubscribeOutcome};
-use parlor_protocol::{Command, Envelope, Form, Push, Reply};
+use parlor_protocol::{Form, Push, Reply};
 use serde::{Deserialize, Serialize};
 
 use crate::checker::{Checker, Faults};
+use crate::dialect::{Dialect, Ear, Heard, Hello, Talk};
 use crate::driver::Shared;
 use crate::driver::series::Second;
 use crate::frames::{self, BadFrame, Frame};
@@ -22,10 +22,12 @@ use crate::scan::{Scanner, Sighting};
 pub(crate) struct Subscribers {
     shared: Arc<Shared>,
     group: usize,
-    scanner: Scanner,
+    tongue: Tongue,
     subscribers: Vec<Subscriber>,
     sampled: u64,
     second: Second,
+    /// Of the read that is being taken.
+    batch: Batch,
     pub(crate) stages: Vec<Received>,
     pub(crate) opening: Latencies,
     pub(crate) faults: Faults,
@@ -47,11 +49,27 @@ pub(crate) struct Received {
     pub(crate) raw: Latencies,
 }
 
+/// What one read brought, handed to the shared counters at its end: they would cost more than the rest of a delivery.
+#[derive(Debug, Default)]
+struct Batch {
+    deliveries: u64,
+    faults: u64,
+}
+
+/// How frames are understood.
+#[derive(Debug)]
+enum Tongue {
+    Parlor(Form, Scanner),
+    Peer(Ear),
+}
+
 #[derive(Debug)]
 struct Subscriber {
     channel: Option<u32>,
     opened_at: Instant,
     state: State,
+    /// With a server that is not Parlor.
+    talk: Option<Box<Talk>>,
 }
 
 #[derive(Debug)]
@@ -80,14 +98,18 @@ impl Subscribers {
             .iter()
             .map(|_| stage())
             .collect();
-        let scanner = Scanner::new(shared.scenario.load.form);
+        let tongue = match shared.scenario.load.dialect {
+            Dialect::Parlor(form) => Tongue::Parlor(form, Scanner::new(form)),
+            peer => Tongue::Peer(Ear::new(peer)),
+        };
         Self {
             shared,
             group,
-            scanner,
+            tongue,
             subscribers: Vec::new(),
             sampled: 0,
             second: Second::new(group),
+            batch: Batch::default(),
             stages,
             opening: Latencies::new(),
             faults: Faults::default(),
@@ -98,13 +120,33 @@ impl Subscribers {
     }
 
     /// Makes room for a subscriber; returns its index.
-    pub(crate) fn add(&mut self, channel: Option<u32>, now: Instant) -> usize {
+    pub(crate) fn add(&mut self, channel: Option<u32>, hello: &Hello, now: Instant) -> usize {
+        let peer = matches!(self.tongue, Tongue::Peer(_));
         self.subscribers.push(Subscriber {
             channel,
             opened_at: now,
             state: State::Opening,
+            talk: peer.then(|| Box::new(Talk::new(hello.clone()))),
         });
         self.subscribers.len() - 1
+    }
+
+    /// The handshake is over. Where there is nothing else to say, the subscription has begun.
+    pub(crate) fn opened(&mut self, index: usize, now: Instant) {
+        if self.shared.scenario.load.dialect.names_channels_in_url() {
+            self.begin_with_peer(index, now);
+        }
+    }
+
+    /// Hands what a read brought to the counters that all threads share.
+    pub(crate) fn finish_read(&mut self) {
+        let batch = std::mem::take(&mut self.batch);
+        if batch.deliveries == 0 {
+            return;
+        }
+        let progress = &self.shared.progress;
+        progress.deliveries.add(batch.deliveries);
+        progress.faults.add(batch.faults);
     }
 
     pub(crate) fn is_opening(&self, index: usize) -> bool {
@@ -174,17 +216,44 @@ impl Subscribers {
         now: Instant,
         outgoing: &mut Vec<u8>,
     ) -> Result<(), BadFrame> {
-        let Some(sighting) = self.scanner.scan(payload) else {
-            return self.take_slowly(index, payload, now, outgoing);
+        let Tongue::Parlor(form, scanner) = &mut self.tongue else {
+            self.take_from_peer(index, payload, now, outgoing);
+            return Ok(());
+        };
+        let form = *form;
+        let Some(sighting) = scanner.scan(payload) else {
+            return self.take_slowly(form, index, payload, now, outgoing);
         };
         self.sampled += 1;
-        if self.sampled.is_multiple_of(SAMPLE_EVERY)
-            && !agrees(self.shared.scenario.load.form, payload, sighting)
-        {
+        if self.sampled.is_multiple_of(SAMPLE_EVERY) && !agrees(form, payload, sighting) {
             self.misread += 1;
         }
         self.take_event(index, sighting, now);
         Ok(())
+    }
+
+    fn take_from_peer(
+        &mut self,
+        index: usize,
+        payload: &[u8],
+        now: Instant,
+        outgoing: &mut Vec<u8>,
+    ) {
+        let Some(mut talk) = self.subscribers[index].talk.take() else {
+            return;
+        };
+        // The ear stands aside while it speaks, since what it says is for the rest of this.
+        let parlor = Tongue::Parlor(Form::Json, Scanner::new(Form::Json));
+        if let Tongue::Peer(mut ear) = std::mem::replace(&mut self.tongue, parlor) {
+            ear.listen(&mut talk, payload, |heard| match heard {
+                Heard::Delivery(sighting) => self.take_event(index, sighting, now),
+                Heard::Ready => self.begin_with_peer(index, now),
+                Heard::Answer(frame) => outgoing.extend(frame),
+                Heard::Refused(why) => self.end(index, &format!("refused: {why}")),
+            });
+            self.tongue = Tongue::Peer(ear);
+        }
+        self.subscribers[index].talk = Some(talk);
     }
 
     fn take_event(&mut self, index: usize, sighting: Sighting, now: Instant) {
@@ -196,30 +265,37 @@ impl Subscribers {
             self.foreign += 1;
             return;
         }
-        if !checker.see(sighting.offset, &mut self.faults) {
-            self.shared.progress.faults.add(1);
-        }
-        self.shared.progress.deliveries.add(1);
-        if let Some(stamp) = sighting.stamp {
-            let at = self.shared.since_start_ns(now);
-            let latency = at.saturating_sub(stamp.due_ns);
-            let stage = &mut self.stages[self.shared.scenario.timeline.stage_of(stamp.due_ns)];
-            stage.deliveries += 1;
-            stage.latency.record_ns(latency);
-            stage.raw.record_ns(at.saturating_sub(stamp.sent_ns));
-            self.second.record(&self.shared.series, at, latency);
-        }
+        self.batch.faults += u64::from(!checker.see(sighting.offset, &mut self.faults));
+        self.batch.deliveries += 1;
+        let Some(stamp) = sighting.stamp else {
+            return;
+        };
+        let stage = &mut self.stages[self.shared.scenario.timeline.stage_of(stamp.due_ns)];
+        stage.deliveries += 1;
+        // All is counted and checked, but of a long backlog read at once only every eighth latency is recorded, for eight.
+        let weight = match self.batch.deliveries {
+            ..=RECORDED_ALL => 1,
+            number if number.is_multiple_of(RECORDED_EVERY) => RECORDED_EVERY,
+            _ => return,
+        };
+        let at = self.shared.since_start_ns(now);
+        let latency = at.saturating_sub(stamp.due_ns);
+        stage.latency.record_many_ns(latency, weight);
+        stage
+            .raw
+            .record_many_ns(at.saturating_sub(stamp.sent_ns), weight);
+        self.second.record(&self.shared.series, at, latency, weight);
     }
 
     /// Everything but plain live events goes through the real codec.
     fn take_slowly(
         &mut self,
+        form: Form,
         index: usize,
         payload: &[u8],
         now: Instant,
         outgoing: &mut Vec<u8>,
     ) -> Result<(), BadFrame> {
-        let form = self.shared.scenario.load.form;
         for message in decode_server(form, payload)
             .map_err(|_| BadFrame("a frame that the codec does not read"))?
         {
@@ -249,7 +325,7 @@ impl Subscribers {
                         checker.pass(advance.offset, &mut self.faults);
                     }
                 }
-                ServerMessage::Push(Push::Ping) => outgoing.extend(pong(form)),
+                ServerMessage::Push(Push::Ping) => outgoing.extend(Dialect::Parlor(form).pong()),
                 ServerMessage::Push(Push::Disconnect(disconnect)) => {
                     self.end(index, &format!("disconnected: {}", disconnect.name))
                 }
@@ -281,61 +357,31 @@ impl Subscribers {
                 return self.end(index, &format!("refused: {}", error.text));
             }
         };
+        self.start(index, state, now);
+    }
+
+    /// A server that numbers nothing: what it sends counts from the first publish of the run.
+    fn begin_with_peer(&mut self, index: usize, now: Instant) {
+        if !self.is_opening(index) {
+            return;
+        }
+        let state = match self.subscribers[index].channel {
+            None => State::Idle,
+            Some(_) => State::Live {
+                alias: 0,
+                checker: Checker::behind(0),
+            },
+        };
+        self.start(index, state, now);
+    }
+
+    fn start(&mut self, index: usize, state: State, now: Instant) {
         let subscriber = &mut self.subscribers[index];
         subscriber.state = state;
         self.opening
             .record_ns(u64::try_from((now - subscriber.opened_at).as_nanos()).unwrap_or(u64::MAX));
         self.shared.progress.ready.add(1);
     }
-}
-
-/// The first frame of a connection: who it is and what it wants.
-pub(crate) fn connect(
-    form: Form,
-    token: Option<String>,
-    user: String,
-    channel: Option<String>,
-) -> Vec<u8> {
-    let subscription = |channel| Subscribe {
-        channel,
-        token: None,
-        recover: None,
-        presence: false,
-    };
-    let connect = Connect {
-        user: token.is_none().then_some(user),
-        token,
-        client: Some(ClientInfo {
-            name: env!("CARGO_PKG_NAME").to_owned(),
-            version: env!("CARGO_PKG_VERSION").to_owned(),
-        }),
-        subscriptions: channel.into_iter().map(subscription).collect(),
-        ..Connect::default()
-    };
-    frames::command(
-        form,
-        &encode_command(
-            form,
-            &Envelope {
-                id: Some(CONNECT_ID),
-                command: Command::Connect(connect),
-            },
-        ),
-    )
-}
-
-/// The answer to the server's `ping` push.
-pub(crate) fn pong(form: Form) -> Vec<u8> {
-    frames::command(
-        form,
-        &encode_command(
-            form,
-            &Envelope {
-                id: None,
-                command: Command::Pong(Pong {}),
-            },
-        ),
-    )
 }
 
 /// Whether the codec reads the same as the scan.
@@ -347,7 +393,8 @@ fn agrees(form: Form, payload: &[u8], sighting: Sighting) -> bool {
         if alias.0 == sighting.alias && event.offset == Some(sighting.offset) && event.payload.is_some())
 }
 
-/// The number of `connect`, out of the way of the publishes' numbers.
-pub(crate) const CONNECT_ID: u32 = u32::MAX;
 /// One live event in so many is also read by the real codec: costs about 1 % of a delivery.
 const SAMPLE_EVERY: u64 = 256;
+/// Of one read.
+const RECORDED_ALL: u64 = 8;
+const RECORDED_EVERY: u64 = 8;

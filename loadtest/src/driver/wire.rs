@@ -13,14 +13,25 @@ use crate::frames::{BadFrame, Frame, Frames};
 pub(crate) struct Wire {
     stream: TcpStream,
     frames: Frames,
+    /// What the server sent right behind its handshake, until it is read.
+    early: Vec<u8>,
 }
 
 impl Wire {
-    pub(crate) fn new(stream: TcpStream) -> Self {
+    pub(crate) fn new(stream: TcpStream, early: Vec<u8>) -> Self {
         Self {
             stream,
             frames: Frames::default(),
+            early,
         }
+    }
+
+    /// A second handle to the socket, for a plain thread that writes.
+    pub(crate) fn split(self) -> std::io::Result<(Self, std::net::TcpStream)> {
+        let stream = self.stream.into_std()?;
+        let writing = stream.try_clone()?;
+        let stream = TcpStream::from_std(stream)?;
+        Ok((Self { stream, ..self }, writing))
     }
 
     /// Reads what is there into the thread's scratch buffer and hands out its frames. Ready with `Err` at the
@@ -31,6 +42,10 @@ impl Wire {
         scratch: &mut [u8],
         take: impl FnMut(Frame<'_>) -> Result<(), BadFrame>,
     ) -> Poll<Result<(), String>> {
+        if !self.early.is_empty() {
+            let early = std::mem::take(&mut self.early);
+            return Poll::Ready(self.feed(&early, take));
+        }
         let mut buffer = ReadBuf::new(scratch);
         // Not `try_read`: tokio's `poll_read` knows after a short read that the socket is empty, and saves the
         // second call that would only say so.
@@ -40,11 +55,16 @@ impl Wire {
         if buffer.filled().is_empty() {
             return Poll::Ready(Err("closed without a close frame".to_owned()));
         }
-        Poll::Ready(
-            self.frames
-                .feed(buffer.filled(), take)
-                .map_err(|BadFrame(what)| what.to_owned()),
-        )
+        Poll::Ready(self.feed(buffer.filled(), take))
+    }
+
+    fn feed(
+        &mut self,
+        bytes: &[u8],
+        take: impl FnMut(Frame<'_>) -> Result<(), BadFrame>,
+    ) -> Result<(), String> {
+        let fed = self.frames.feed(bytes, take);
+        fed.map_err(|BadFrame(what)| what.to_owned())
     }
 
     /// Sends a whole frame.
@@ -57,4 +77,4 @@ impl Wire {
 }
 
 /// Bytes that one read takes at most; shared by all connections of a thread.
-pub(crate) const SCRATCH_BYTES: usize = 64 * 1_024;
+pub(crate) const SCRATCH_BYTES: usize = 128 * 1_024;

@@ -70,7 +70,7 @@ fn described(scenario: &Scenario, fleet: Fleet) -> Described {
     Described {
         url: scenario.target.url.clone(),
         shape: scenario.shape.to_string(),
-        form: scenario.load.form.subprotocol().to_owned(),
+        form: scenario.load.dialect.name().to_owned(),
         payload_bytes: scenario.load.payload_sizes.mean(),
         publish_ids: scenario.load.publish_ids,
         publishers: scenario.publishers(),
