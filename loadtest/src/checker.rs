@@ -13,6 +13,8 @@ pub(crate) struct Checker {
     last: u64,
     /// Ranges (first, last) below `last` that have not come; boxed by `Vec`, so it costs nothing while empty.
     missing: Vec<(u64, u64)>,
+    /// Where it left off when it last came back; a hole right behind it was lost by the resume.
+    resumed_behind: Option<u64>,
 }
 
 /// Faults, in numbers of events.
@@ -52,7 +54,20 @@ impl Checker {
         Self {
             last: offset,
             missing: Vec::new(),
+            resumed_behind: None,
         }
+    }
+
+    /// The highest offset seen or passed over.
+    pub(crate) fn last(&self) -> u64 {
+        self.last
+    }
+
+    /// The subscriber has come back and is promised everything behind its position. That may be an earlier one than
+    /// the last event's, so what it has already may come once more.
+    pub(crate) fn resume(&mut self, faults: &mut Faults) {
+        faults.resumes += 1;
+        self.resumed_behind = Some(self.last);
     }
 
     /// Takes an event; counts what is wrong with it. Whether it was the next one.
@@ -62,8 +77,14 @@ impl Checker {
             return true;
         }
         if offset > self.last {
+            if self.resumed_behind == Some(self.last) {
+                faults.lost_after_resume += offset - 1 - self.last;
+            }
             self.miss(self.last + 1, offset - 1);
             self.last = offset;
+        } else if self.resumed_behind == Some(self.last) {
+            // Nothing new has come since: this is what lies between position and last event.
+            return true;
         } else if self.fill(offset) {
             faults.reordered += 1;
         } else {
@@ -229,6 +250,37 @@ mod tests {
                 ..Faults::default()
             }
         );
+    }
+
+    #[test]
+    fn a_resume_goes_on_where_it_left_off() {
+        let (mut checker, mut faults) = (Checker::behind(0), Faults::default());
+        checker.see(1, &mut faults);
+        checker.see(2, &mut faults);
+        checker.resume(&mut faults);
+        // The position was that of 1: 2 comes again, and is no duplicate.
+        for offset in [2, 3, 4] {
+            checker.see(offset, &mut faults);
+        }
+        checker.see(2, &mut faults);
+        checker.finish(4, &mut faults);
+        let expected = Faults {
+            resumes: 1,
+            duplicates: 1,
+            ..Faults::default()
+        };
+        assert_eq!(faults, expected);
+    }
+
+    #[test]
+    fn what_a_resume_loses_is_told_apart() {
+        let (mut checker, mut faults) = (Checker::behind(0), Faults::default());
+        checker.see(1, &mut faults);
+        checker.resume(&mut faults);
+        checker.see(4, &mut faults);
+        checker.see(6, &mut faults);
+        checker.finish(6, &mut faults);
+        assert_eq!((faults.lost_after_resume, faults.gaps), (2, 3));
     }
 
     #[test]

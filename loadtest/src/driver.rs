@@ -12,6 +12,7 @@ use std::time::{Duration, Instant};
 use crate::clockwork::Moment;
 use crate::driver::errands::Errands;
 use crate::driver::outcome::{Outcome, Tick};
+use crate::driver::positions::Positions;
 use crate::driver::readers::Reading;
 use crate::driver::series::Series;
 use crate::driver::threads::{
@@ -24,11 +25,13 @@ use crate::scenario::Scenario;
 use crate::verdict::ThreadUse;
 
 mod acks;
+mod crowd;
 pub(crate) mod errands;
 mod handshake;
 mod open;
 pub(crate) mod outcome;
 mod pacer;
+mod positions;
 pub(crate) mod readers;
 mod series;
 mod subscriber;
@@ -41,6 +44,8 @@ pub(crate) struct Shared {
     pub(crate) scenario: Scenario,
     pub(crate) progress: Progress,
     pub(crate) series: Series,
+    /// Where subscribers come back from; empty where nobody does.
+    pub(crate) positions: Positions,
     /// Set once, when every subscriber is ready: all due times count from here.
     start: OnceLock<Instant>,
     /// By group and channel.
@@ -100,7 +105,7 @@ impl Run {
     /// Whether every subscriber has begun or given up, or there is no more hope.
     pub(crate) fn is_settled(&self) -> bool {
         let scenario = &self.shared.scenario;
-        let wanted = scenario.own_connections();
+        let wanted = scenario.own_begins_with();
         let patience = Duration::from_secs_f64(f64::from(wanted) / scenario.load.connect_rate);
         self.shared.progress.all_settled(wanted) || self.began.elapsed() > patience + OPENING_GRACE
     }
@@ -226,7 +231,10 @@ impl Shared {
             .iter()
             .map(|group| (0..group.channels).map(|_| AtomicU64::new(0)).collect())
             .collect();
+        let returning = scenario.subscribers_return();
+        let remembered = scenario.groups.iter().filter(|_| returning);
         Self {
+            positions: Positions::new(remembered.map(|group| group.channels)),
             series: Series::new(scenario.groups.len()),
             scenario,
             progress: Progress::default(),

@@ -9,6 +9,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::cli::{Options, Thresholds};
 use crate::dialect::Dialect;
+use crate::driver::readers::Part;
 use crate::scenario::activity::{Activity, Errand, LENGTH_MAX};
 use crate::scenario::sizes::PayloadSizes;
 use crate::schedule::{Rate, Stage, Timeline};
@@ -122,7 +123,9 @@ impl Scenario {
         let load = load(&options, &target)?;
         ensure!(
             load.dialect.acknowledges()
-                || (share == Share::WHOLE && activity.iter().all(|one| *one == Activity::quiet())),
+                || (share == Share::WHOLE
+                    && load.slow_readers == 0.0
+                    && activity.iter().all(|one| *one == Activity::quiet())),
             "only Parlor's own forms know workers, churn and errands"
         );
         check_ports(&load, share.count(shape.connections()))?;
@@ -167,6 +170,21 @@ impl Scenario {
         (f64::from(self.shape.connections()) * online).round() as u32
     }
 
+    /// The same, of this worker. Parts are rounded one by one, so one for each may be missing.
+    pub(crate) fn own_begins_with(&self) -> u32 {
+        let online = self.activity.first().map_or(1.0, |first| first.online.from);
+        let parts = Part::all(self);
+        parts
+            .iter()
+            .map(|part| (f64::from(part.size(self)) * online).round() as u32)
+            .sum()
+    }
+
+    /// Whether subscribers are cut, or sent away, and come back.
+    pub(crate) fn subscribers_return(&self) -> bool {
+        self.load.slow_readers > 0.0 || self.activity.iter().any(Activity::moves)
+    }
+
     /// This worker's subscribers.
     pub(crate) fn own_connections(&self) -> u32 {
         let own = |group: &Group| self.share.count(group.connections);
@@ -192,9 +210,7 @@ impl Scenario {
 
     /// Whether the acknowledged publishes tell how many deliveries must come to this process.
     pub(crate) fn knows_what_is_owed(&self) -> bool {
-        self.share == Share::WHOLE
-            && self.load.slow_readers == 0.0
-            && !self.activity.iter().any(Activity::moves)
+        self.share == Share::WHOLE && !self.subscribers_return()
     }
 
     /// Publishing connections of all groups, in this process.

@@ -172,6 +172,7 @@ impl AckReader {
                 .filter(|_| joins)
                 .map(|channel| scenario.channel(group, channel))
                 .collect(),
+            recover: None,
         }
     }
 
@@ -352,6 +353,8 @@ impl AckReader {
                 );
                 let channel = scenario.groups[group].channel_of_publish(id);
                 self.shared.acknowledged(group, channel, published.offset);
+                let positions = &self.shared.positions;
+                positions.remember(group, channel, published.offset, &published.position);
                 progress.acknowledged.add(1);
                 progress
                     .owed

@@ -123,6 +123,7 @@ impl Runner {
             user: format!("load-errands-{number}"),
             token: scenario.load.token.clone(),
             channels: Vec::new(),
+            recover: None,
         };
         let greeting = scenario.load.dialect.greeting(&hello);
         wire.send(&greeting).await.map_err(anyhow::Error::msg)?;

@@ -2,10 +2,11 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::Instant;
 
 use parlor_protocol::codec::{ServerMessage, decode_server};
-use parlor_protocol::reply::{Connected, SubscribeOutcome};
+use parlor_protocol::reply::{Connected, SubscribeOutcome, Subscribed};
 use parlor_protocol::{Form, Push, Reply};
 use serde::{Deserialize, Serialize};
 
@@ -67,6 +68,9 @@ enum Tongue {
 struct Subscriber {
     channel: Option<u32>,
     opened_at: Instant,
+    /// Reads only a little now and then.
+    slow: bool,
+    was_ready: bool,
     state: State,
     /// With a server that is not Parlor.
     talk: Option<Box<Talk>>,
@@ -74,7 +78,10 @@ struct Subscriber {
 
 #[derive(Debug)]
 enum State {
-    Opening,
+    /// With what it had received, if it comes back.
+    Opening(Option<Checker>),
+    /// Cut on purpose, or sent away for being slow on purpose.
+    Away(Option<Checker>),
     /// Subscribed to nothing.
     Idle,
     Live {
@@ -119,16 +126,84 @@ impl Subscribers {
         }
     }
 
-    /// Makes room for a subscriber; returns its index.
-    pub(crate) fn add(&mut self, channel: Option<u32>, hello: &Hello, now: Instant) -> usize {
-        let peer = matches!(self.tongue, Tongue::Peer(_));
-        self.subscribers.push(Subscriber {
-            channel,
-            opened_at: now,
-            state: State::Opening,
-            talk: peer.then(|| Box::new(Talk::new(hello.clone()))),
-        });
-        self.subscribers.len() - 1
+    /// A subscriber comes, or comes back: then returns the position from which it goes on. New ones come in the order
+    /// of their indices.
+    pub(crate) fn begin_opening(
+        &mut self,
+        index: usize,
+        channel: Option<u32>,
+        hello: &Hello,
+        now: Instant,
+    ) -> Option<String> {
+        let Some(known) = self.subscribers.get_mut(index) else {
+            let peer = matches!(self.tongue, Tongue::Peer(_));
+            let slow_share = self.shared.scenario.load.slow_readers;
+            self.subscribers.push(Subscriber {
+                channel,
+                opened_at: now,
+                was_ready: false,
+                slow: (index as f64 * GOLDEN).fract() < slow_share,
+                state: State::Opening(None),
+                talk: peer.then(|| Box::new(Talk::new(hello.clone()))),
+            });
+            return None;
+        };
+        known.opened_at = now;
+        let State::Away(checker) = &mut known.state else {
+            return None;
+        };
+        let checker = checker.take();
+        let position = checker
+            .as_ref()
+            .zip(channel)
+            .and_then(|(checker, channel)| {
+                let positions = &self.shared.positions;
+                positions.at(self.group, channel, checker.last())
+            });
+        known.state = State::Opening(checker);
+        position
+    }
+
+    /// Cuts a live subscriber off: what it has received so far must go on seamlessly when it comes back.
+    pub(crate) fn cut(&mut self, index: usize) {
+        let state = &mut self.subscribers[index].state;
+        *state = match std::mem::replace(state, State::Ended(None)) {
+            State::Live { checker, .. } => State::Away(Some(checker)),
+            State::Idle => State::Away(None),
+            other => {
+                *state = other;
+                return;
+            }
+        };
+        self.shared.progress.away.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// The next live subscriber from this index on, going round.
+    pub(crate) fn next_live(&self, from: usize) -> Option<usize> {
+        let count = self.subscribers.len();
+        let live = |index: &usize| {
+            let state = &self.subscribers[*index].state;
+            matches!(state, State::Live { .. } | State::Idle)
+        };
+        (0..count).map(|step| (from + step) % count).find(live)
+    }
+
+    /// The first subscriber that is away, or the next that was never there.
+    pub(crate) fn next_away(&self) -> usize {
+        let away = |one: &Subscriber| matches!(one.state, State::Away(_));
+        let mut all = self.subscribers.iter();
+        all.position(away).unwrap_or(self.subscribers.len())
+    }
+
+    /// Subscribers that are online or about to be.
+    pub(crate) fn wanted_online(&self) -> u32 {
+        let gone = |one: &&Subscriber| matches!(one.state, State::Away(_) | State::Ended(_));
+        let gone = self.subscribers.iter().filter(gone).count();
+        u32::try_from(self.subscribers.len() - gone).unwrap_or(u32::MAX)
+    }
+
+    pub(crate) fn is_slow(&self, index: usize) -> bool {
+        self.subscribers[index].slow
     }
 
     /// The handshake is over. Where there is nothing else to say, the subscription has begun.
@@ -150,20 +225,30 @@ impl Subscribers {
     }
 
     pub(crate) fn is_opening(&self, index: usize) -> bool {
-        matches!(self.subscribers[index].state, State::Opening)
+        matches!(self.subscribers[index].state, State::Opening(_))
     }
 
     /// The connection is over. The first reason counts.
     pub(crate) fn end(&mut self, index: usize, why: &str) {
+        let slow = self.subscribers[index].slow;
         let state = &mut self.subscribers[index].state;
         match state {
-            State::Ended(_) => return,
-            State::Opening => self.shared.progress.failed.add(1),
+            State::Ended(_) | State::Away(_) => return,
+            State::Idle | State::Live { .. } if slow => {
+                self.cut(index);
+                *self
+                    .ends
+                    .entry(format!("a slow reader, on purpose: {why}"))
+                    .or_default() += 1;
+                return;
+            }
+            State::Opening(_) => self.shared.progress.failed.add(1),
             State::Idle | State::Live { .. } => self.shared.progress.closed.add(1),
         }
         let checker = match std::mem::replace(state, State::Ended(None)) {
             State::Live { checker, .. } => Some(checker),
-            State::Opening | State::Idle | State::Ended(_) => None,
+            State::Opening(checker) => checker,
+            State::Idle | State::Away(_) | State::Ended(_) => None,
         };
         *state = State::Ended(checker);
         *self.ends.entry(why.to_owned()).or_default() += 1;
@@ -203,8 +288,13 @@ impl Subscribers {
                     checker.finish(self.shared.top(self.group, channel), &mut self.faults)
                 }
                 // It is counted as closed already; only holes before its end are faults of their own.
-                (State::Ended(Some(checker)), _) => checker.finish(0, &mut self.faults),
-                (State::Opening | State::Idle | State::Live { .. } | State::Ended(_), _) => {}
+                (
+                    State::Ended(Some(checker))
+                    | State::Away(Some(checker))
+                    | State::Opening(Some(checker)),
+                    _,
+                ) => checker.finish(0, &mut self.faults),
+                (_, _) => {}
             }
         }
     }
@@ -257,7 +347,10 @@ impl Subscribers {
     }
 
     fn take_event(&mut self, index: usize, sighting: Sighting, now: Instant) {
-        let State::Live { alias, checker } = &mut self.subscribers[index].state else {
+        let subscriber = &mut self.subscribers[index];
+        // It is late on purpose: checked, but not timed.
+        let slow = subscriber.slow;
+        let State::Live { alias, checker } = &mut subscriber.state else {
             self.foreign += 1;
             return;
         };
@@ -267,7 +360,7 @@ impl Subscribers {
         }
         self.batch.faults += u64::from(!checker.see(sighting.offset, &mut self.faults));
         self.batch.deliveries += 1;
-        let Some(stamp) = sighting.stamp else {
+        let Some(stamp) = sighting.stamp.filter(|_| !slow) else {
             return;
         };
         let stage = &mut self.stages[self.shared.scenario.timeline.stage_of(stamp.due_ns)];
@@ -351,13 +444,41 @@ impl Subscribers {
             [] => State::Idle,
             [SubscribeOutcome::Subscribed(subscribed), ..] => State::Live {
                 alias: subscribed.alias.0,
-                checker: Checker::behind(subscribed.offset),
+                checker: self.checker(index, subscribed),
             },
             [SubscribeOutcome::Refused { error, .. }, ..] => {
                 return self.end(index, &format!("refused: {}", error.text));
             }
         };
         self.start(index, state, now);
+    }
+
+    /// Where a subscription begins to be checked: at its start, or where the subscriber had left off.
+    fn checker(&mut self, index: usize, subscribed: &Subscribed) -> Checker {
+        let subscriber = &mut self.subscribers[index];
+        if let Some(channel) = subscriber.channel {
+            let positions = &self.shared.positions;
+            positions.remember(self.group, channel, subscribed.offset, &subscribed.position);
+        }
+        let resumed = match &mut subscriber.state {
+            State::Opening(checker) => checker.take(),
+            _ => None,
+        };
+        let Some(mut checker) = resumed else {
+            return Checker::behind(subscribed.offset);
+        };
+        if subscribed.recovered == Some(true) {
+            checker.resume(&mut self.faults);
+        } else {
+            let why = subscribed.reason;
+            *self
+                .ends
+                .entry(format!("not recovered: {why:?}"))
+                .or_default() += 1;
+            self.faults.not_recovered += 1;
+            checker.pass(subscribed.offset, &mut self.faults);
+        }
+        checker
     }
 
     /// A server that numbers nothing: what it sends counts from the first publish of the run.
@@ -378,9 +499,14 @@ impl Subscribers {
     fn start(&mut self, index: usize, state: State, now: Instant) {
         let subscriber = &mut self.subscribers[index];
         subscriber.state = state;
+        let again = std::mem::replace(&mut subscriber.was_ready, true);
         self.opening
             .record_ns(u64::try_from((now - subscriber.opened_at).as_nanos()).unwrap_or(u64::MAX));
-        self.shared.progress.ready.add(1);
+        if again {
+            self.shared.progress.away.fetch_sub(1, Ordering::Relaxed);
+        } else {
+            self.shared.progress.ready.add(1);
+        }
     }
 }
 
@@ -395,6 +521,8 @@ fn agrees(form: Form, payload: &[u8], sighting: Sighting) -> bool {
 
 /// One live event in so many is also read by the real codec: costs about 1 % of a delivery.
 const SAMPLE_EVERY: u64 = 256;
+/// The most even stride through 0 to 1.
+const GOLDEN: f64 = 0.618_033_988_749_894_9;
 /// Of one read.
 const RECORDED_ALL: u64 = 8;
 const RECORDED_EVERY: u64 = 8;

@@ -185,8 +185,8 @@ mod tests {
 
     #[test]
     fn growth_multiplies_the_load() {
-        let plan = Plan::of(&model(), &future("growth = 12.0\n[node]\ncores = 1\nspare = 0\nmemory-gib = 64\nconnections-max = 1e6\n")).unwrap();
-        // 1.2 cores at 0.6 of one core each.
+        let plan = Plan::of(&model(), &future("growth = 11.0\n[node]\ncores = 1\nspare = 0\nmemory-gib = 64\nconnections-max = 1e6\n")).unwrap();
+        // 1.1 cores at 0.6 of one core each.
         assert_eq!(plan.nodes, 2);
     }
 
