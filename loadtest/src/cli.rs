@@ -11,6 +11,8 @@ use serde::{Deserialize, Serialize};
 
 pub(crate) use crate::cli::stage::StageOptions;
 use crate::compare::CompareArguments;
+use crate::fleet::coordinator::CoordinateArguments;
+use crate::fleet::worker::WorkerArguments;
 use crate::limit::LimitArguments;
 use crate::plan::PlanArguments;
 
@@ -34,6 +36,10 @@ pub(crate) enum Action {
     FindLimit(Box<LimitArguments>),
     /// From results of `run --json` and a description of the future load: how many nodes, how much of everything.
     Plan(PlanArguments),
+    /// Load a server by several workers, with one report.
+    Coordinate(Box<CoordinateArguments>),
+    /// Wait for a coordinator and make a share of its load.
+    Worker(WorkerArguments),
     /// Put two results of `run --json` side by side; exit code 97 when something got worse.
     Compare(CompareArguments),
 }

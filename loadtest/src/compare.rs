@@ -4,7 +4,7 @@
 //! noise. Of a single report the noise is told by its seconds.
 
 use std::fmt::Write as _;
-use std::path::PathBuf;
+use std::path::Path;
 
 use anyhow::ensure;
 use clap::Args;
@@ -14,11 +14,9 @@ use crate::report::{Report, SecondReport};
 #[derive(Debug, Args)]
 pub(crate) struct CompareArguments {
     /// The JSON result to compare with; several of the same scenario with commas between.
-    #[arg(value_delimiter = ',', required = true)]
-    before: Vec<PathBuf>,
+    before: String,
     /// The JSON result that is judged; several with commas between.
-    #[arg(value_delimiter = ',', required = true)]
-    after: Vec<PathBuf>,
+    after: String,
     /// The least difference, in percent, that is not noise.
     #[arg(long, default_value_t = 10.0)]
     band: f64,
@@ -48,8 +46,9 @@ enum Change {
 /// # Errors
 /// When a report cannot be read, or the two did not run the same.
 pub(crate) fn compare(arguments: &CompareArguments) -> anyhow::Result<(String, u8)> {
-    let read = |paths: &[PathBuf]| -> anyhow::Result<Vec<Report>> {
-        paths.iter().map(|path| Report::read(path)).collect()
+    let read = |paths: &str| -> anyhow::Result<Vec<Report>> {
+        let paths = paths.split(',');
+        paths.map(|path| Report::read(Path::new(path))).collect()
     };
     let (before, after) = (read(&arguments.before)?, read(&arguments.after)?);
     for report in before.iter().chain(&after) {

@@ -19,6 +19,7 @@ mod conductor;
 mod dialect;
 mod driver;
 mod files;
+mod fleet;
 mod frames;
 mod histogram;
 mod limit;
@@ -51,6 +52,8 @@ fn act(action: Action) -> anyhow::Result<u8> {
         Action::Run(arguments) => measure(Scenario::from_options(arguments.resolve()?)?),
         Action::FindLimit(arguments) => tell(limit::find(*arguments)?),
         Action::Plan(arguments) => tell(plan::plan(&arguments)?),
+        Action::Coordinate(arguments) => fleet::coordinator::coordinate(*arguments),
+        Action::Worker(arguments) => fleet::worker::serve(&arguments),
         Action::Compare(arguments) => tell(compare::compare(&arguments)?),
     }
 }

@@ -8,7 +8,7 @@ use std::time::Instant;
 use anyhow::{Context as _, ensure};
 
 use crate::clockwork::Moment;
-use crate::proc::{Machine, Process, Thread, listener_of, open_files, own_cpu_seconds, threads};
+use crate::proc::{Machine, Process, Thread, listener_of, open_files, threads};
 use crate::watch::metrics::{Counters, MetricsPage};
 use crate::watch::redis::{RedisFigures, RedisPage};
 
@@ -41,8 +41,6 @@ pub(crate) struct Sample {
     pub(crate) counters: Option<Counters>,
     pub(crate) redis: Option<RedisFigures>,
     pub(crate) machine: Option<Machine>,
-    /// CPU time of this tool, in s.
-    pub(crate) own_cpu_seconds: Option<f64>,
 }
 
 /// A run's looks at its server.
@@ -104,7 +102,6 @@ impl ServerWatch {
             counters: counters.reduce(Counters::plus),
             redis: self.redis.as_ref().and_then(|page| page.read().ok()),
             machine: Machine::read(),
-            own_cpu_seconds: own_cpu_seconds(),
         }
     }
 

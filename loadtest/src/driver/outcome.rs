@@ -75,7 +75,7 @@ impl Outcome {
 }
 
 impl Tick {
-    fn add(&mut self, other: &Self) {
+    pub(crate) fn add(&mut self, other: &Self) {
         self.published += other.published;
         self.acknowledged += other.acknowledged;
         self.refused += other.refused;
