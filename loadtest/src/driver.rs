@@ -252,6 +252,14 @@ impl Shared {
         u64::try_from(elapsed.as_nanos()).unwrap_or(u64::MAX)
     }
 
+    /// Whether the last stage has ended.
+    pub(crate) fn is_over(&self) -> bool {
+        let length = self.scenario.timeline.length();
+        self.start
+            .get()
+            .is_some_and(|start| start.elapsed() >= length)
+    }
+
     /// An answered publish: its offset is owed to every member of the channel.
     pub(crate) fn acknowledged(&self, group: usize, channel: u32, offset: u64) {
         self.tops[group][channel as usize].fetch_max(offset, Ordering::Relaxed);

@@ -189,7 +189,7 @@ impl Reader {
             }
             for _ in online..change.online {
                 let next = self.subscribers.borrow().next_away();
-                Rc::clone(&self).open_when_free(next).await;
+                spawn_local(Rc::clone(&self).open_when_free(next));
             }
             sleep(CROWD_EVERY).await;
         }
@@ -207,21 +207,25 @@ impl Reader {
         Some(index)
     }
 
-    /// Waits until fewer are being opened; the opening itself goes on by itself.
-    async fn open_when_free(self: Rc<Self>, index: usize) {
+    /// Marks a connection as being opened, at once, so that nobody else opens it too, and opens it when fewer are.
+    /// Ready when the opening has begun; it goes on by itself.
+    fn open_when_free(self: Rc<Self>, index: usize) -> impl Future<Output = ()> {
         let connection = self.part.first + index as u32 * self.part.step;
         let now = std::time::Instant::now();
         let channel = self.shared.scenario.groups[self.part.group].channel_of(connection);
         let mut hello = self.hello(connection);
-        hello.recover = self
-            .subscribers
-            .borrow_mut()
-            .begin_opening(index, channel, &hello, now);
-        // Never closed.
-        let Ok(slot) = Arc::clone(&self.slots).acquire_owned().await else {
-            return;
-        };
-        spawn_local(self.open_one(connection, index, hello, slot));
+        let mut subscribers = self.subscribers.borrow_mut();
+        let opening = subscribers.begin_opening(index, channel, &hello, now);
+        drop(subscribers);
+        async move {
+            let Some(position) = opening else { return };
+            hello.recover = position;
+            // Never closed.
+            let Ok(slot) = Arc::clone(&self.slots).acquire_owned().await else {
+                return;
+            };
+            spawn_local(self.open_one(connection, index, hello, slot));
+        }
     }
 
     /// Apart from [`Self::listen`], so that the handshake's large future is gone while the connection lives.
@@ -282,7 +286,8 @@ impl Reader {
             if slot.is_some() && !self.subscribers.borrow().is_opening(index) {
                 slot = None;
             }
-            if slow && slot.is_none() {
+            // After the last publish it catches up, so that its end can be checked.
+            if slow && slot.is_none() && !self.shared.is_over() {
                 sleep(SLOW_PAUSE).await;
             }
             if result.is_ok() && !outgoing.is_empty() {

@@ -126,15 +126,15 @@ impl Subscribers {
         }
     }
 
-    /// A subscriber comes, or comes back: then returns the position from which it goes on. New ones come in the order
-    /// of their indices.
+    /// A subscriber comes, or comes back: then with the position from which it goes on. `None` when it is there or
+    /// coming already. New ones come in the order of their indices.
     pub(crate) fn begin_opening(
         &mut self,
         index: usize,
         channel: Option<u32>,
         hello: &Hello,
         now: Instant,
-    ) -> Option<String> {
+    ) -> Option<Option<String>> {
         let Some(known) = self.subscribers.get_mut(index) else {
             let peer = matches!(self.tongue, Tongue::Peer(_));
             let slow_share = self.shared.scenario.load.slow_readers;
@@ -146,12 +146,12 @@ impl Subscribers {
                 state: State::Opening(None),
                 talk: peer.then(|| Box::new(Talk::new(hello.clone()))),
             });
-            return None;
+            return Some(None);
         };
-        known.opened_at = now;
         let State::Away(checker) = &mut known.state else {
             return None;
         };
+        known.opened_at = now;
         let checker = checker.take();
         let position = checker
             .as_ref()
@@ -161,7 +161,7 @@ impl Subscribers {
                 positions.at(self.group, channel, checker.last())
             });
         known.state = State::Opening(checker);
-        position
+        Some(position)
     }
 
     /// Cuts a live subscriber off: what it has received so far must go on seamlessly when it comes back.

@@ -109,9 +109,12 @@ fn server(scenario: &Scenario, outcome: &Outcome, looks: &Looks) -> Server {
         resident_bytes_connected: connected,
         resident_bytes_end: looks.boundaries.last().and_then(|(last, _)| resident(last)),
         open_files_connected: looks.open_files_connected,
-        bytes_per_connection: grown.and_then(|grown| grown.checked_div(connections)),
+        // Where a crowd comes later, nobody knows what each of them added.
+        bytes_per_connection: grown
+            .filter(|_| scenario.begins_with() == scenario.shape.connections())
+            .and_then(|grown| grown.checked_div(connections)),
         cpu_us_per_new_connection: cpu
-            .filter(|_| connections > 0)
+            .filter(|_| scenario.begins_with() == scenario.shape.connections() && connections > 0)
             .map(|(from, to)| (to.cpu_seconds - from.cpu_seconds) * 1e6 / connections as f64),
     }
 }
