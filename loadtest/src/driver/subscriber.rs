@@ -6,7 +6,7 @@ use std::sync::atomic::Ordering;
 use std::time::Instant;
 
 use parlor_protocol::codec::{ServerMessage, decode_server};
-use parlor_protocol::reply::{Connected, SubscribeOutcome, Subscribed};
+use parlor_protocol::reply::{Connected, SubscribeOutcome};
 use parlor_protocol::{Form, Push, Reply};
 use serde::{Deserialize, Serialize};
 
@@ -17,6 +17,8 @@ use crate::driver::series::Second;
 use crate::frames::{self, BadFrame, Frame};
 use crate::histogram::Latencies;
 use crate::scan::{Scanner, Sighting};
+
+mod coming;
 
 /// All subscribers of one thread, and what was measured on them.
 #[derive(Debug)]
@@ -124,86 +126,6 @@ impl Subscribers {
             misread: 0,
             ends: BTreeMap::new(),
         }
-    }
-
-    /// A subscriber comes, or comes back: then with the position from which it goes on. `None` when it is there or
-    /// coming already. New ones come in the order of their indices.
-    pub(crate) fn begin_opening(
-        &mut self,
-        index: usize,
-        channel: Option<u32>,
-        hello: &Hello,
-        now: Instant,
-    ) -> Option<Option<String>> {
-        let Some(known) = self.subscribers.get_mut(index) else {
-            let peer = matches!(self.tongue, Tongue::Peer(_));
-            let slow_share = self.shared.scenario.load.slow_readers;
-            self.subscribers.push(Subscriber {
-                channel,
-                opened_at: now,
-                was_ready: false,
-                slow: (index as f64 * GOLDEN).fract() < slow_share,
-                state: State::Opening(None),
-                talk: peer.then(|| Box::new(Talk::new(hello.clone()))),
-            });
-            return Some(None);
-        };
-        let State::Away(checker) = &mut known.state else {
-            return None;
-        };
-        known.opened_at = now;
-        let checker = checker.take();
-        let position = checker
-            .as_ref()
-            .zip(channel)
-            .and_then(|(checker, channel)| {
-                let positions = &self.shared.positions;
-                positions.at(self.group, channel, checker.last())
-            });
-        known.state = State::Opening(checker);
-        Some(position)
-    }
-
-    /// Cuts a live subscriber off: what it has received so far must go on seamlessly when it comes back.
-    pub(crate) fn cut(&mut self, index: usize) {
-        let state = &mut self.subscribers[index].state;
-        *state = match std::mem::replace(state, State::Ended(None)) {
-            State::Live { checker, .. } => State::Away(Some(checker)),
-            State::Idle => State::Away(None),
-            other => {
-                *state = other;
-                return;
-            }
-        };
-        self.shared.progress.away.fetch_add(1, Ordering::Relaxed);
-    }
-
-    /// The next live subscriber from this index on, going round.
-    pub(crate) fn next_live(&self, from: usize) -> Option<usize> {
-        let count = self.subscribers.len();
-        let live = |index: &usize| {
-            let state = &self.subscribers[*index].state;
-            matches!(state, State::Live { .. } | State::Idle)
-        };
-        (0..count).map(|step| (from + step) % count).find(live)
-    }
-
-    /// The first subscriber that is away, or the next that was never there.
-    pub(crate) fn next_away(&self) -> usize {
-        let away = |one: &Subscriber| matches!(one.state, State::Away(_));
-        let mut all = self.subscribers.iter();
-        all.position(away).unwrap_or(self.subscribers.len())
-    }
-
-    /// Subscribers that are online or about to be.
-    pub(crate) fn wanted_online(&self) -> u32 {
-        let gone = |one: &&Subscriber| matches!(one.state, State::Away(_) | State::Ended(_));
-        let gone = self.subscribers.iter().filter(gone).count();
-        u32::try_from(self.subscribers.len() - gone).unwrap_or(u32::MAX)
-    }
-
-    pub(crate) fn is_slow(&self, index: usize) -> bool {
-        self.subscribers[index].slow
     }
 
     /// The handshake is over. Where there is nothing else to say, the subscription has begun.
@@ -453,34 +375,6 @@ impl Subscribers {
         self.start(index, state, now);
     }
 
-    /// Where a subscription begins to be checked: at its start, or where the subscriber had left off.
-    fn checker(&mut self, index: usize, subscribed: &Subscribed) -> Checker {
-        let subscriber = &mut self.subscribers[index];
-        if let Some(channel) = subscriber.channel {
-            let positions = &self.shared.positions;
-            positions.remember(self.group, channel, subscribed.offset, &subscribed.position);
-        }
-        let resumed = match &mut subscriber.state {
-            State::Opening(checker) => checker.take(),
-            _ => None,
-        };
-        let Some(mut checker) = resumed else {
-            return Checker::behind(subscribed.offset);
-        };
-        if subscribed.recovered == Some(true) {
-            checker.resume(&mut self.faults);
-        } else {
-            let why = subscribed.reason;
-            *self
-                .ends
-                .entry(format!("not recovered: {why:?}"))
-                .or_default() += 1;
-            self.faults.not_recovered += 1;
-            checker.pass(subscribed.offset, &mut self.faults);
-        }
-        checker
-    }
-
     /// A server that numbers nothing: what it sends counts from the first publish of the run.
     fn begin_with_peer(&mut self, index: usize, now: Instant) {
         if !self.is_opening(index) {
@@ -521,8 +415,6 @@ fn agrees(form: Form, payload: &[u8], sighting: Sighting) -> bool {
 
 /// One live event in so many is also read by the real codec: costs about 1 % of a delivery.
 const SAMPLE_EVERY: u64 = 256;
-/// The most even stride through 0 to 1.
-const GOLDEN: f64 = 0.618_033_988_749_894_9;
 /// Of one read.
 const RECORDED_ALL: u64 = 8;
 const RECORDED_EVERY: u64 = 8;
