@@ -142,6 +142,14 @@ impl Run {
 
     /// Whether all that is owed has come; gives up when nothing has come for a while.
     pub(crate) fn is_drained(&self, drain: &mut Drain) -> bool {
+        // A publisher that is late has its time first: what it still writes is owed to the subscribers.
+        let mut pacers = self
+            .publishers
+            .iter()
+            .flat_map(|publishers| &publishers.pacers);
+        if !pacers.all(|pacer| pacer.is_finished()) {
+            return false;
+        }
         let progress = &self.shared.progress;
         let answered = progress.acknowledged.count() + progress.refused.count();
         let answered_all = answered >= progress.published.count();

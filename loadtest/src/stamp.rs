@@ -62,8 +62,12 @@ fn sixteen(digits: &[u8]) -> Option<u64> {
 /// Eight decimal digits at once: there is one of these for every 8 digits of every delivery, so they are not read one by one.
 fn eight(digits: &[u8]) -> Option<u64> {
     let word = u64::from_le_bytes(*digits.first_chunk()?);
-    let beyond_nine = word.wrapping_add(0x0606_0606_0606_0606);
-    if (word | beyond_nine) & 0xf0f0_f0f0_f0f0_f0f0 != 0x3030_3030_3030_3030 {
+    // A digit is 0x30 to 0x39: its upper half is 3, and still is when 6 is added.
+    let upper_halves = |word: u64| word & 0xf0f0_f0f0_f0f0_f0f0;
+    let all_three = 0x3030_3030_3030_3030;
+    if upper_halves(word) != all_three
+        || upper_halves(word.wrapping_add(0x0606_0606_0606_0606)) != all_three
+    {
         return None;
     }
     // Pairs, then fours, then all eight: each step multiplies the earlier half and adds the later one.

@@ -15,6 +15,7 @@ mod channel;
 mod entry;
 mod ids;
 mod inbox;
+mod joined;
 mod table;
 
 pub use channel::{Channel, Pull, Tap};

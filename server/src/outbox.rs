@@ -25,8 +25,11 @@ pub use frame::Frame;
 /// Slices given to one write. More do not pay: the kernel copies them all in the same call.
 pub const SLICES_MAX: usize = 64;
 
-/// Frames in reserve above the byte bound for replies and closes, which are never refused.
+/// What a waiting frame costs beside its bytes, about.
 const ENTRY_OVERHEAD: usize = 32;
+
+/// Places for frames that an outbox keeps when it is empty: the first step in which its queue grows.
+const KEPT_ENTRIES: usize = 4;
 
 /// One connection's queue of frames.
 pub struct Outbox {
@@ -136,11 +139,6 @@ impl Outbox {
         }
     }
 
-    /// Takes a WebSocket control frame, such as a pong.
-    pub fn push_control(self: &Rc<Self>, bytes: &[u8]) {
-        self.push_reply(Frame::raw(bytes));
-    }
-
     /// Ends the connection: what waits is dropped (but for a frame that is half sent), then the reason is sent as
     /// a `disconnect` push and as a close frame.
     pub fn close(self: &Rc<Self>, code: CloseCode, retry_after_ms: Option<u64>) {
@@ -233,7 +231,7 @@ impl Outbox {
     /// Gives back what a burst had taken, once it is sent.
     pub fn shrink(&self) {
         let mut queue = self.queue.borrow_mut();
-        if queue.entries.is_empty() && queue.entries.capacity() > 16 {
+        if queue.entries.is_empty() && queue.entries.capacity() > KEPT_ENTRIES {
             queue.entries = VecDeque::new();
         }
     }

@@ -11,6 +11,8 @@
 //! | I8 presence converges | ghost-presence, missing-presence |
 //! | I9 bounded | unbounded |
 //! | I10 liveness | stuck |
+//! | in time | late-notice, late-red, late-green, early-green, late-back |
+//! | nobody is troubled without need | needless-break, inexact-notice |
 //!
 //! Where a run's promises allow loss (asynchronous Redis), a loss must still be told: views stay contiguous in each epoch,
 //! a new epoch comes only with a break that the subscriber was told of, and one place never names two events. Contiguity up to
@@ -21,6 +23,7 @@ use std::fmt;
 use crate::recorder::{Fact, Name, Record};
 
 mod bounds;
+mod epochs;
 mod histories;
 mod index;
 mod publishes;
@@ -28,10 +31,14 @@ mod report;
 mod rosters;
 #[cfg(test)]
 mod tests;
+mod timing;
+#[cfg(test)]
+mod timing_tests;
 mod views;
 
 use index::Index;
 pub(crate) use report::Report;
+pub(crate) use timing::{Duty, measure};
 
 /// What went wrong, by name.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -62,6 +69,18 @@ pub(crate) enum Bug {
     Stuck,
     /// A subscriber was told of a break where nothing was lost.
     NeedlessBreak,
+    /// A notice names what is there, or does not name what is gone.
+    InexactNotice,
+    /// A loss was told late.
+    LateNotice,
+    /// Readiness turned red late.
+    LateRed,
+    /// Readiness turned green late.
+    LateGreen,
+    /// Readiness was green where nothing could be delivered.
+    EarlyGreen,
+    /// Publishes were back late.
+    LateBack,
 }
 
 impl fmt::Display for Bug {
@@ -80,6 +99,12 @@ impl fmt::Display for Bug {
             Self::Unbounded => "unbounded",
             Self::Stuck => "stuck",
             Self::NeedlessBreak => "needless-break",
+            Self::InexactNotice => "inexact-notice",
+            Self::LateNotice => "late-notice",
+            Self::LateRed => "late-red",
+            Self::LateGreen => "late-green",
+            Self::EarlyGreen => "early-green",
+            Self::LateBack => "late-back",
         })
     }
 }
@@ -101,7 +126,7 @@ pub(crate) struct Promises {
     pub(crate) may_lose: Vec<&'static str>,
     /// These may take back what was delivered and not acknowledged, as long as everybody is told.
     pub(crate) may_retract: Vec<&'static str>,
-    /// These may tell of a break though nothing was lost.
+    /// These may tell of a break though nothing was lost. Where something may be lost, a break needs a loss.
     pub(crate) may_break: Vec<&'static str>,
 }
 
@@ -115,14 +140,14 @@ impl Promises {
     #[must_use]
     pub(crate) fn may_lose(mut self, beginnings: &[&'static str]) -> Self {
         self.may_lose.extend(beginnings);
-        self.may_break(beginnings)
+        self
     }
 
     /// What these delivered and did not acknowledge may be taken back.
     #[must_use]
     pub(crate) fn may_retract(mut self, beginnings: &[&'static str]) -> Self {
         self.may_retract.extend(beginnings);
-        self.may_break(beginnings)
+        self
     }
 
     /// These may be told of breaks.
@@ -162,6 +187,8 @@ pub(crate) fn check(recording: &[Record], promises: &Promises) -> Vec<Finding> {
     histories::check(&index, promises, &mut findings);
     rosters::check(recording, &mut findings);
     bounds::check(recording, &mut findings);
+    timing::check(recording, &mut findings);
+    epochs::check(recording, promises, &mut findings);
     findings.in_order()
 }
 

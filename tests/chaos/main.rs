@@ -14,5 +14,7 @@ mod recorder;
 mod redis_processes;
 mod rows;
 mod run;
+mod shadow;
 mod stage;
+mod watch;
 mod workload;

@@ -5,7 +5,7 @@
 use parlor_tests::Seed;
 
 use crate::checker::Bug;
-use crate::rows::{clients, nodes, redis, single};
+use crate::rows::{clients, failovers, nodes, redis, single};
 use crate::run::{Row, play};
 
 /// Seeds that a fault may hide from. Most show at once.
@@ -98,6 +98,21 @@ fn a_wedge_after_a_refused_dial_is_stuck() {
 #[test]
 fn offsets_given_again_after_a_rollback_are_an_offset_reuse() {
     is_caught(redis::lagging_copy(), "reuse-offsets", &[Bug::OffsetReuse]);
+}
+
+/// The check of tags is what tells a lagging replica from one that has everything.
+#[test]
+fn a_failover_whose_tags_nobody_checks_is_an_offset_reuse() {
+    is_caught(
+        failovers::one_lagging(),
+        "reuse-offsets",
+        &[Bug::OffsetReuse],
+    );
+}
+
+#[test]
+fn a_log_that_is_never_flushed_is_a_loss() {
+    is_caught(single::power_cut(), "skip-flush", &[Bug::Lost]);
 }
 
 #[test]

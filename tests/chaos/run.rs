@@ -1,18 +1,20 @@
 //! One run of a row: a stage is set, people work, something breaks, everything heals, and the checker reads what was noted.
 
+use std::collections::HashMap;
+use std::fmt::Write as _;
 use std::fs::File;
 use std::io::Write as _;
 use std::path::PathBuf;
-use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
-use parlor_tests::{Seed, eventually};
+use parlor_tests::{Redis, RedisSentinel, Seed, eventually};
 use rand::Rng as _;
 use rand::rngs::StdRng;
 
-use crate::checker::{self, Finding, Promises, Report};
+use crate::checker::{self, Duty, Finding, Promises, Report};
 use crate::recorder::{self, Fact, Outcome, Recorder, Recording, Start};
 use crate::stage::{Settings, Stage, Topology};
+use crate::watch::Watch;
 use crate::workload::{Scale, Workload};
 
 mod end;
@@ -75,7 +77,60 @@ impl Scene {
             .look(|records| records.iter().filter(|record| is_ack(&record.fact)).count())
     }
 
-    /// Waits until publishes are acknowledged again; notes it when that takes longer than allowed.
+    /// From here on nothing can be delivered.
+    pub(crate) fn stopped(&self) {
+        self.note(Fact::Stopped { node: None });
+    }
+
+    /// From here on nothing passes one node.
+    pub(crate) fn stopped_at(&self, node: usize) {
+        let node = Some(self.stage.nodes[node].id());
+        self.note(Fact::Stopped { node });
+    }
+
+    /// From here on everything could be delivered again.
+    pub(crate) fn flows(&self) {
+        self.note(Fact::Flows);
+    }
+
+    /// Waits until another Redis than this one takes writes, and then until all Sentinels say so.
+    pub(crate) fn wait_for_promotion<'a>(
+        &self,
+        group: &'a RedisSentinel,
+        old: &Redis,
+    ) -> &'a Redis {
+        let others = || group.nodes.iter().filter(|node| node.port() != old.port());
+        eventually("a promotion", || {
+            others()
+                .find(|node| node.is_running() && node.is_primary())
+                .map(drop)
+        });
+        self.flows();
+        let new = group.wait_for_primary_other_than(old);
+        self.fault(format!("{} is the primary", new.port()));
+        new
+    }
+
+    /// Waits until every node that says anything says that it is ready. The checker judges how long it took.
+    pub(crate) fn ready_within(&self, time_max: Duration) {
+        let start = Instant::now();
+        let is_ready = || {
+            self.recorder.look(|records| {
+                let mut last = HashMap::new();
+                for record in records {
+                    if let Fact::Ready { node, is_ready } = &record.fact {
+                        last.insert(node, *is_ready);
+                    }
+                }
+                last.into_values().all(|is_ready| is_ready)
+            })
+        };
+        while !is_ready() && start.elapsed() < time_max {
+            std::thread::sleep(Duration::from_millis(50));
+        }
+    }
+
+    /// Waits until publishes are acknowledged again. How long that took since things flow is measured by the checker.
     pub(crate) fn publishes_within(&self, time_max: Duration, what: &str) {
         let (start, before) = (Instant::now(), self.acks());
         while self.acks() < before + 3 {
@@ -100,16 +155,12 @@ pub(crate) struct Summary {
     took: Duration,
 }
 
-/// One run at a time: two would measure each other.
-static STAGE: Mutex<()> = Mutex::new(());
-
-/// Plays a row once.
+/// Plays a row once. Several may run beside one another, as many as there are test threads: most of a run is waiting.
 pub(crate) fn play(row: &Row, seed: Seed) -> Summary {
-    // A failed run says nothing about the next.
-    let _alone = STAGE.lock().unwrap_or_else(PoisonError::into_inner);
     let start = Instant::now();
     let recorder = Recorder::new();
     let stage = Stage::set(&row.topology, &row.settings, &recorder);
+    let watch = Watch::over(&stage, &recorder);
     let workload = Workload::start(&row.scale, &stage.addresses(), &recorder, seed);
     let rng = seed.rng(1);
     let mut scene = Scene {
@@ -124,6 +175,7 @@ pub(crate) fn play(row: &Row, seed: Seed) -> Summary {
         end::quiesce(&scene);
         end::compare(&scene, row.rosters);
     }
+    drop(watch);
     let recording = scene.recorder.recording();
     Summary {
         findings: checker::check(&recording, &row.promises),
@@ -133,21 +185,27 @@ pub(crate) fn play(row: &Row, seed: Seed) -> Summary {
     }
 }
 
-/// Until everybody follows what they want and publishes are acknowledged.
+/// Until everybody follows what they want and publishes are acknowledged. Thousands take their time.
+const WARM_UP_MAX: Duration = Duration::from_secs(240);
+
 fn warm_up(scene: &Scene) {
     let wanted = scene.workload.follows().count();
-    eventually("everybody to take part", || {
+    let start = Instant::now();
+    while start.elapsed() < WARM_UP_MAX {
         let subscribed = scene.recorder.look(|records| {
             let first = records.iter().filter(|record| {
                 matches!(&record.fact, Fact::Subscribed { by, start: Start::First, .. } if by.starts_with("follower"))
             });
             first.count()
         });
-        (subscribed >= wanted && scene.acks() > 20).then_some(())
-    });
-    scene.note(Fact::Healed {
-        what: "everybody takes part".into(),
-    });
+        if subscribed >= wanted && scene.acks() > 20 {
+            return scene.note(Fact::Healed {
+                what: "everybody takes part".into(),
+            });
+        }
+        std::thread::sleep(Duration::from_millis(20));
+    }
+    panic!("not everybody took part within {WARM_UP_MAX:?}");
 }
 
 fn is_ack(fact: &Fact) -> bool {
@@ -224,10 +282,27 @@ impl Summary {
             _ => self.report(row, seed).counts(),
         };
         format!(
-            "{} seed {seed}: {verdict}; {acked} acknowledged, {received} received, {resumed} resumed, {broken} breaks told, {:.0} s",
+            "{} seed {seed}: {verdict}; {acked} acknowledged, {received} received, {resumed} resumed, {broken} breaks told{}, {:.0} s",
             row.name,
+            self.times(),
             self.took.as_secs_f64()
         )
+    }
+
+    /// The longest of each that was measured, and of how many.
+    fn times(&self) -> String {
+        let measured = checker::measure(&self.recording);
+        let mut text = String::new();
+        for duty in Duty::ALL {
+            let times = measured.iter().filter(|took| took.duty == duty);
+            let times: Vec<_> = times.map(|took| took.time).collect();
+            if let Some(longest) = times.iter().max() {
+                let (name, count) = (duty.name(), times.len());
+                // A String takes everything.
+                let _written = write!(text, ", {name} {:.2} of {count}", longest.as_secs_f64());
+            }
+        }
+        text
     }
 
     fn report<'a>(&'a self, row: &'a Row, seed: u64) -> Report<'a> {

@@ -3,7 +3,7 @@
 use std::net::SocketAddr;
 use std::sync::Arc;
 
-use parlor_tests::{Proxy, Redis, RedisCluster, RedisOptions, RedisSentinel};
+use parlor_tests::{Proxy, Redis, RedisCluster, RedisOptions, RedisSentinel, SentinelView};
 
 use crate::recorder::Recorder;
 
@@ -39,6 +39,13 @@ pub(crate) enum Topology {
         replicas: usize,
         options: RedisOptions,
     },
+    /// The same, and every way can be cut by itself: each node has proxies to Sentinel and to each Redis, and there is a
+    /// line before each Redis for everybody else.
+    Sundered {
+        nodes: usize,
+        replicas: usize,
+        options: RedisOptions,
+    },
     Cluster {
         nodes: usize,
         options: RedisOptions,
@@ -54,12 +61,14 @@ pub(crate) struct Stage {
     pub(crate) copies: Vec<Arc<Redis>>,
     /// Between the one Redis and each of the copies that were there from the start.
     pub(crate) lines: Vec<Proxy>,
+    /// Of each node, where every way can be cut by itself.
+    pub(crate) views: Vec<SentinelView>,
 }
 
 impl Stage {
     /// Starts everything and waits until it serves.
     pub(crate) fn set(topology: &Topology, settings: &Settings, recorder: &Recorder) -> Self {
-        let (mut copies, mut lines) = (Vec::new(), Vec::new());
+        let (mut copies, mut lines, mut views) = (Vec::new(), Vec::new(), Vec::new());
         let (count, backing) = match topology {
             Topology::Single => (1, Backing::Embedded),
             Topology::Standalone {
@@ -84,6 +93,15 @@ impl Stage {
                 let group = RedisSentinel::start_with(*replicas, options.clone());
                 (*nodes, Backing::Sentinel(Arc::new(group)))
             }
+            Topology::Sundered {
+                nodes,
+                replicas,
+                options,
+            } => {
+                let group = Arc::new(RedisSentinel::start_behind_lines(*replicas, options));
+                views.extend((0..*nodes).map(|_| SentinelView::of(&group)));
+                (*nodes, Backing::Sentinel(group))
+            }
             Topology::Cluster { nodes, options } => (
                 *nodes,
                 Backing::Cluster(Arc::new(RedisCluster::start_with(options))),
@@ -91,7 +109,10 @@ impl Stage {
         };
         let nodes = (1..=count)
             .map(|number| {
-                let (url, proxy) = backing.way();
+                let (url, proxy) = match views.get(number - 1) {
+                    Some(view) => (Some(view.url()), None),
+                    None => backing.way(),
+                };
                 let settings = Settings {
                     redis: url,
                     ..settings.clone()
@@ -104,6 +125,7 @@ impl Stage {
             backing,
             copies,
             lines,
+            views,
         }
     }
 
@@ -168,6 +190,8 @@ pub(crate) struct Settings {
     pub(crate) prefix: Option<&'static str>,
     /// A fault that the nodes have built in.
     pub(crate) planted: Option<&'static str>,
+    /// Whether what each node flushes is kept beside it, for a power cut.
+    pub(crate) keeps_shadow: bool,
     /// Further variables of the environment.
     pub(crate) environment: Vec<(&'static str, String)>,
 }

@@ -9,7 +9,7 @@ use parlor_protocol::Position;
 use parlor_tests::{Proxy, Redis, RedisOptions};
 
 use crate::listener::Listener;
-use crate::redis::{on_address, on_server, stream_key};
+use crate::redis::{config_of, on_address, on_server, over, stream_key};
 use crate::subject::Subject;
 
 async fn append(subject: &Subject, channel: &str) -> Position {
@@ -63,6 +63,22 @@ async fn a_restart_that_kept_everything_disturbs_nobody() {
         assert_eq!(after.offset, round * 2);
         listener.read_to(round * 2).await;
     }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_node_that_never_used_a_partition_costs_its_channels_nothing() {
+    let server = Redis::start_with(RedisOptions::default().appendonly("always"));
+    let node = || over(config_of(&server.url(), "idle"));
+    let (used, idle) = (node(), node());
+    let mut listener = Listener::join(&used, 0, "room").await;
+    let before = append(&used, "room").await;
+    // Somewhere: it takes part.
+    append(&idle, "elsewhere").await;
+    server.kill();
+    server.restart();
+    let after = append_again(&used, "room").await;
+    assert_eq!(after.epoch, before.epoch);
+    listener.read_to(after.offset).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -123,6 +139,33 @@ async fn a_promoted_replica_that_lagged_begins_new_epochs_only_where_something_i
         "nothing of this channel is gone"
     );
     untouched.read_to(2).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_second_lagging_replica_does_not_bring_back_an_epoch_that_the_first_one_ended() {
+    let primary = Redis::start();
+    let (first, second) = (primary.start_replica(), primary.start_replica());
+    let proxy = Proxy::start(primary.address());
+    let subject = on_address(proxy.address());
+    let listener = Listener::join(&subject, 0, "room").await;
+    append(&subject, "room").await;
+    for replica in [&first, &second] {
+        replica.wait_until_level_with(&primary);
+        replica.cut();
+    }
+    let lost = append(&subject, "room").await;
+    primary.kill();
+    first.promote();
+    proxy.lead_to(first.address());
+    proxy.reset();
+    listener.until_lost(2..=2).await;
+    first.kill();
+    second.promote();
+    proxy.lead_to(second.address());
+    proxy.reset();
+    let after = append_again(&subject, "room").await;
+    assert_eq!(after.offset, 2);
+    assert_ne!(after.epoch, lost.epoch, "the place names two events");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

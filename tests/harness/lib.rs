@@ -39,7 +39,7 @@ pub use kinds::kinds;
 pub use patience::{PATIENCE, in_time};
 pub use process::Process;
 pub use proxy::{Flow, Proxy};
-pub use redis::{Port, Redis, RedisCluster, RedisOptions, RedisSentinel, eventually};
+pub use redis::{Port, Redis, RedisCluster, RedisOptions, RedisSentinel, SentinelView, eventually};
 pub use roamer::{Heard, Roamer};
 pub use say::{binary, blob, json, publish, said, text};
 pub use seed::Seed;

@@ -4,7 +4,7 @@ use std::io::{BufRead as _, BufReader};
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
-use std::sync::OnceLock;
+use std::sync::{Mutex, MutexGuard, OnceLock, PoisonError};
 
 use crate::patience::in_time;
 
@@ -187,22 +187,43 @@ fn address_in(line: &str) -> Option<SocketAddr> {
         .ok()
 }
 
-/// The binary beside the tests, up to date: Cargo builds it for its own package's tests only.
+/// `PARLOR_BIN`, or the binary, up to date: Cargo builds it for its own package's tests only.
 fn binary() -> &'static Path {
     static BINARY: OnceLock<PathBuf> = OnceLock::new();
-    BINARY.get_or_init(|| build(&[]))
+    BINARY.get_or_init(|| {
+        if let Some(path) = std::env::var_os("PARLOR_BIN") {
+            return path.into();
+        }
+        let _one = one_build();
+        copied(&build(&[]), "parlor-sound")
+    })
 }
 
-/// The one with faults that are built in, as a copy: Cargo then puts the sound one back in its place.
+/// The one with faults that are built in. Cargo then puts the sound one back in its place.
 fn planted_binary() -> &'static Path {
     static BINARY: OnceLock<PathBuf> = OnceLock::new();
     BINARY.get_or_init(|| {
-        let built = build(&["--features", "planted-bugs"]);
-        let copy = built.with_file_name("parlor-planted");
-        std::fs::copy(&built, &copy).expect("the binary is copied");
+        let _one = one_build();
+        let copy = copied(&build(&["--features", "planted-bugs"]), "parlor-planted");
         build(&[]);
         copy
     })
+}
+
+/// Both are built in the same place.
+fn one_build() -> MutexGuard<'static, ()> {
+    static BUILD: Mutex<()> = Mutex::new(());
+    BUILD.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// What tests start is a copy, so that the next build may replace its model meanwhile.
+fn copied(built: &Path, name: &str) -> PathBuf {
+    let copy = built.with_file_name(name);
+    let part = built.with_file_name(format!("{name}.{}", std::process::id()));
+    std::fs::copy(built, &part).expect("the binary is copied");
+    // Another process may be running the copy of before.
+    std::fs::rename(&part, &copy).expect("the copy takes its place");
+    copy
 }
 
 fn build(options: &[&str]) -> PathBuf {

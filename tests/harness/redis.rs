@@ -19,12 +19,14 @@ mod options;
 mod port;
 mod replication;
 mod sentinel;
+mod view;
 
 pub use ask::eventually;
 pub use cluster::RedisCluster;
 pub use options::RedisOptions;
 pub use port::Port;
 pub use sentinel::RedisSentinel;
+pub use view::SentinelView;
 
 /// Starts of a process whose port somebody else took in between.
 const STARTS_MAX: usize = 5;

@@ -1,5 +1,6 @@
 // Command centrifuge-peer measures publishes through Redis with the Go library centrifuge, history on, so that the same
-// work can be compared with what Parlor needs for it. README.md has the workload and how to run it.
+// work can be compared with what Parlor needs for it; and serves history and presence to Parlor's own load program.
+// README.md has the workload and how to run it.
 package main
 
 import (
@@ -27,6 +28,8 @@ type Workload struct {
 func main() {
 	var w Workload
 	var asJSON bool
+	var work string
+	var members int
 	flag.StringVar(&w.Redis, "redis", "127.0.0.1:6379", "address of a Redis that nothing else uses (it is flushed)")
 	flag.IntVar(&w.Channels, "channels", 100, "channels, published to in turn, all subscribed on the second node")
 	flag.IntVar(&w.Concurrency, "concurrency", 16, "publishers, each with one publish in flight")
@@ -38,10 +41,16 @@ func main() {
 	flag.DurationVar(&w.Warmup, "warmup", 2*time.Second, "not counted")
 	flag.DurationVar(&w.Duration, "duration", 10*time.Second, "counted")
 	flag.BoolVar(&asJSON, "json", false, "print JSON instead of lines")
+	flag.StringVar(&work, "work", "publish", "publish (measured here), or history or presence: be a server with filled channels for Parlor's load program")
+	flag.IntVar(&members, "members", 10_000, "members of room:0, for presence")
 	flag.Parse()
 	if w.Channels < 1 || w.Concurrency < 1 || w.Payload < markBytes {
 		fmt.Fprintf(os.Stderr, "channels and concurrency start at 1, payload at %d\n", markBytes)
 		os.Exit(2)
+	}
+	if work != "publish" {
+		fmt.Fprintln(os.Stderr, serve(w, work, members))
+		os.Exit(1)
 	}
 	report, err := run(w)
 	if err != nil {

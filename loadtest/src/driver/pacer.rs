@@ -152,10 +152,11 @@ impl Pacer {
             .fetch_add(1, Ordering::Relaxed);
         self.shared
             .acknowledged(group, channel as u32, self.counts[channel]);
-        progress.acknowledged.add(1);
+        // First what is owed: who sees the publish as answered waits for its deliveries too.
         progress
             .owed
             .add(u64::from(scenario.groups[group].members(channel as u32)));
+        progress.acknowledged.add(1);
     }
 
     fn frame(&self, number: u64, channel: usize, stamp: Stamp) -> Vec<u8> {

@@ -269,6 +269,8 @@ impl Reader {
         self.subscribers
             .borrow_mut()
             .opened(index, std::time::Instant::now());
+        // Where the handshake was all, nobody waits for a first frame.
+        drop(slot.take_if(|_| !self.subscribers.borrow().is_opening(index)));
         while result.is_ok() {
             result = poll_fn(|cx| {
                 let (mut scratch, mut subscribers) =
@@ -283,9 +285,7 @@ impl Reader {
                 read
             })
             .await;
-            if slot.is_some() && !self.subscribers.borrow().is_opening(index) {
-                slot = None;
-            }
+            drop(slot.take_if(|_| !self.subscribers.borrow().is_opening(index)));
             // After the last publish it catches up, so that its end can be checked.
             if slow && slot.is_none() && !self.shared.is_over() {
                 sleep(SLOW_PAUSE).await;

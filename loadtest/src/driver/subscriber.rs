@@ -11,7 +11,7 @@ use parlor_protocol::{Form, Push, Reply};
 use serde::{Deserialize, Serialize};
 
 use crate::checker::{Checker, Faults};
-use crate::dialect::{Dialect, Ear, Heard, Hello, Talk};
+use crate::dialect::{Dialect, Ear, Heard, Talk};
 use crate::driver::Shared;
 use crate::driver::series::Second;
 use crate::frames::{self, BadFrame, Frame};

@@ -25,7 +25,9 @@ use crate::hub::{EphemeralBody, Hub};
 use crate::kind::{ChannelKind, Durability};
 
 mod append;
+mod attached;
 mod batch;
+mod begun;
 mod config;
 mod core;
 mod entry;

@@ -43,6 +43,10 @@ struct State {
     interest: u64,
     /// Bit per shard: whose inbox has this channel already.
     told: u64,
+    /// Bit per shard: who looked and could not take the news yet.
+    owed: u64,
+    /// Joins under way on all shards: they may still want what the shards have passed on.
+    joining: usize,
     /// Unknown until the first join read it or the first delivery showed it.
     top: Option<Position>,
     tail: VecDeque<Arc<LogEntry>>,
@@ -112,6 +116,11 @@ impl Channel {
         Some(state.tail.iter().skip(skip).take(limit).cloned().collect())
     }
 
+    /// All that the tail holds, oldest first.
+    pub fn tail(&self) -> Vec<Arc<LogEntry>> {
+        self.state.lock().tail.iter().cloned().collect()
+    }
+
     pub(super) fn add_interest(&self, shard: ShardId) {
         self.state.lock().interest |= shard.bit();
     }
@@ -121,6 +130,8 @@ impl Channel {
         let mut state = self.state.lock();
         state.interest &= !shard.bit();
         state.told &= !shard.bit();
+        state.owed &= !shard.bit();
+        state.forget_ephemerals();
         state.interest == 0 && self.tap.is_none()
     }
 
@@ -202,6 +213,7 @@ impl Channel {
     pub fn pull(&self, shard: ShardId, delivered: Position, ephemeral_from: u64) -> Pull {
         let mut state = self.state.lock();
         state.told &= !shard.bit();
+        state.owed &= !shard.bit();
         let mut pull = Pull {
             ephemeral_next: state.ephemeral_next,
             ..Pull::default()
@@ -211,6 +223,7 @@ impl Channel {
         let skip = kept.saturating_sub(waiting) as usize;
         pull.ephemerals
             .extend(state.ephemerals.iter().skip(skip).cloned());
+        state.forget_ephemerals();
         let Some(top) = state.top else { return pull };
         if top.epoch != delivered.epoch {
             pull.epoch_changed = true;
@@ -236,7 +249,19 @@ impl Channel {
 
     /// For a shard that cannot take news yet: it wants to be told again.
     pub fn untell(&self, shard: ShardId) {
-        self.state.lock().told &= !shard.bit();
+        let mut state = self.state.lock();
+        state.told &= !shard.bit();
+        state.owed |= shard.bit();
+    }
+
+    pub(super) fn begin_joining(&self) {
+        self.state.lock().joining += 1;
+    }
+
+    pub(super) fn end_joining(&self) {
+        let mut state = self.state.lock();
+        state.joining -= 1;
+        state.forget_ephemerals();
     }
 }
 
@@ -254,6 +279,13 @@ impl State {
         let news = self.interest & !self.told;
         self.told |= news;
         news
+    }
+
+    /// Lets ephemerals go once every shard has them and nobody is joining: a quiet channel holds none.
+    fn forget_ephemerals(&mut self) {
+        if self.told | self.owed == 0 && self.joining == 0 && !self.ephemerals.is_empty() {
+            self.ephemerals = VecDeque::new();
+        }
     }
 
     /// The index of the first entry behind `offset`; `None` when the tail starts later than that.

@@ -14,6 +14,7 @@ use slab::Slab;
 use super::channel::Channel;
 use super::entry::{Ephemeral, EphemeralBody, LogEntry};
 use super::ids::{ConnectionId, ShardId};
+use super::joined::Joined;
 use crate::kind::SlowPolicy;
 use crate::outbox::{Frame, Lane, Outbox, Pushed};
 use crate::planted::{self, Bug};
@@ -124,6 +125,7 @@ impl Table {
                 reading: false,
             });
         local.joining += 1;
+        channel.begin_joining();
         local.ephemeral_from
     }
 
@@ -149,6 +151,7 @@ impl Table {
         for ephemeral in local.channel.ephemerals(missed) {
             subscriber.push_ephemeral(&ephemeral, alias, Lane::Near, &mut self.tally);
         }
+        local.channel.end_joining();
         Some(SubscriberKey(local.subscribers.insert(Slot {
             subscriber,
             skipped_to: None,
@@ -159,6 +162,7 @@ impl Table {
     pub fn leave_joining(&mut self, alias: Alias) -> Option<Arc<Channel>> {
         let local = self.channels.get_mut(&alias)?;
         local.joining -= 1;
+        local.channel.end_joining();
         self.drop_if_empty(alias)
     }
 
@@ -201,9 +205,7 @@ impl Table {
             local.reading = true;
             return Advanced::ReadLog { after: delivered };
         }
-        for entry in &pull.entries {
-            local.fan_out(entry, &mut self.tally, &mut self.skipping);
-        }
+        local.fan_out(&pull.entries, &mut self.tally, &mut self.skipping);
         if pull.more {
             Advanced::More
         } else {
@@ -218,15 +220,15 @@ impl Table {
             return true;
         };
         local.reading = false;
-        for entry in entries {
-            if local
-                .delivered
-                .is_none_or(|position| position.offset + 1 != entry.offset)
-            {
-                return false;
-            }
-            local.fan_out(entry, &mut self.tally, &mut self.skipping);
+        let next = local.delivered.map_or(0, |position| position.offset + 1);
+        if entries
+            .iter()
+            .zip(next..)
+            .any(|(entry, next)| entry.offset != next)
+        {
+            return false;
         }
+        local.fan_out(entries, &mut self.tally, &mut self.skipping);
         true
     }
 
@@ -266,29 +268,26 @@ impl Table {
 }
 
 impl Local {
-    /// One walk over the channel's subscribers: the loop that everything else exists for.
+    /// One walk over the channel's subscribers for each block of entries: the loop that everything else exists for.
     fn fan_out(
         &mut self,
-        entry: &LogEntry,
+        entries: &[Arc<LogEntry>],
         tally: &mut Tally,
         skipping: &mut Vec<(Alias, SubscriberKey)>,
     ) {
-        self.delivered = Some(entry.position());
         let alias = self.channel.alias();
         let lane = lane_for(self.subscribers.len());
-        for (key, slot) in &mut self.subscribers {
-            if entry.offset <= slot.subscriber.cursor {
-                continue;
+        for joined in Joined::blocks_of(entries, alias) {
+            for (key, slot) in &mut self.subscribers {
+                let was_skipping = slot.skipped_to.is_some();
+                slot.push_joined(&joined, alias, lane, tally);
+                if slot.skipped_to.is_some() && !was_skipping {
+                    skipping.push((alias, SubscriberKey(key)));
+                }
             }
-            slot.subscriber.cursor = entry.offset;
-            if planted::strikes(Bug::DropOneInMany, 500) {
-                continue;
-            }
-            let was_skipping = slot.skipped_to.is_some();
-            slot.push_entry(entry, alias, lane, tally);
-            if slot.skipped_to.is_some() && !was_skipping {
-                skipping.push((alias, SubscriberKey(key)));
-            }
+        }
+        if let Some(last) = entries.last() {
+            self.delivered = Some(last.position());
         }
     }
 
@@ -317,12 +316,39 @@ impl Subscriber {
         }
         let frame = ephemeral.frame(alias, self.outbox.form());
         if self.outbox.push(&frame, alias, lane) == Pushed::Queued {
-            tally.count(&frame);
+            tally.count(&frame, 1);
         }
     }
 }
 
 impl Slot {
+    /// Pushes all of a block at once if this subscriber may have it so; else one entry after the other.
+    fn push_joined(&mut self, joined: &Joined<'_>, alias: Alias, lane: Lane, tally: &mut Tally) {
+        let Subscriber {
+            connection,
+            outbox,
+            cursor,
+            ..
+        } = &mut self.subscriber;
+        if self.skipped_to.is_none()
+            && let Some(block) = joined.block_for(*cursor, *connection, outbox.form())
+            && outbox.push(&block, alias, lane) == Pushed::Queued
+        {
+            *cursor = joined.last_offset();
+            tally.count(&block, joined.entries().len());
+            return;
+        }
+        for entry in joined.entries() {
+            if entry.offset <= self.subscriber.cursor {
+                continue;
+            }
+            self.subscriber.cursor = entry.offset;
+            if !planted::strikes(Bug::DropOneInMany, 500) {
+                self.push_entry(entry, alias, lane, tally);
+            }
+        }
+    }
+
     fn push_entry(&mut self, entry: &LogEntry, alias: Alias, lane: Lane, tally: &mut Tally) {
         if self.skipped_to.is_some() && !self.end_skip(alias) {
             self.skipped_to = Some(entry.position());
@@ -332,7 +358,7 @@ impl Slot {
         let outbox = &self.subscriber.outbox;
         let frame = entry.frame_for(self.subscriber.connection, alias, outbox.form());
         match outbox.push(&frame, alias, lane) {
-            Pushed::Queued => tally.count(&frame),
+            Pushed::Queued => tally.count(&frame, 1),
             Pushed::Closed => {}
             Pushed::Overflow => {
                 tally.overflows += 1;
@@ -370,8 +396,8 @@ impl Slot {
 }
 
 impl Tally {
-    fn count(&mut self, frame: &Frame) {
-        self.deliveries += 1;
+    fn count(&mut self, frame: &Frame, deliveries: usize) {
+        self.deliveries += deliveries as u64;
         self.bytes += frame.len() as u64;
     }
 }

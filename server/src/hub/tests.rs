@@ -151,6 +151,14 @@ fn read(outbox: &Outbox) -> Vec<Push> {
     pushes(&bytes)
 }
 
+/// How many slices one write would take.
+fn slices(outbox: &Outbox) -> usize {
+    outbox
+        .write_with(|slices| Err(slices.len()))
+        .and_then(Result::err)
+        .unwrap_or(0)
+}
+
 /// Unwraps unmasked frames.
 fn pushes(mut bytes: &[u8]) -> Vec<Push> {
     let mut pushes = Vec::new();
@@ -193,6 +201,37 @@ fn every_subscriber_gets_every_event_once_in_order() {
     rig.advance_fully();
     assert_eq!(offsets(&first), (1..=150).collect::<Vec<_>>());
     assert_eq!(offsets(&second), (4..=150).collect::<Vec<_>>());
+}
+
+#[test]
+fn what_waits_for_a_lagging_shard_leaves_as_one_block_for_those_who_get_all_of_it() {
+    let mut rig = Rig::new();
+    rig.publish(1..=2);
+    rig.advance_fully();
+    let (_, plain) = rig.subscribe(1, 1 << 20, SlowPolicy::Close);
+    let (_, no_echo) = rig.subscribe(2, 1 << 20, SlowPolicy::Close);
+    rig.publish(3..=4);
+    let quiet = Arc::new(entry(5, Some(ConnectionId(2))));
+    rig.hub.deliver(&name(), quiet);
+    rig.publish(6..=9);
+    rig.advance_fully();
+    assert_eq!((slices(&plain), slices(&no_echo)), (1, 7));
+    assert_eq!(offsets(&plain), Vec::from_iter(3..=9));
+    let own = read(&no_echo);
+    assert!(matches!(&own[2], Push::Event { event, .. } if event.own && event.payload.is_none()));
+    assert_eq!(own.len(), 7);
+    assert_eq!(rig.table.tally.deliveries, 14);
+}
+
+#[test]
+fn a_block_that_does_not_fit_is_given_as_far_as_it_does() {
+    let mut rig = Rig::new();
+    let (_, outbox) = rig.subscribe(1, 1_200, SlowPolicy::SkipToLatest);
+    rig.publish(1..=9);
+    rig.advance_fully();
+    let got = read(&outbox);
+    assert!(got.len() < 9, "the outbox holds a few only");
+    assert!(rig.table.tally.skipped > 0);
 }
 
 #[test]
@@ -388,6 +427,29 @@ fn what_is_pushed_while_a_subscriber_catches_up_is_not_missed() {
     rig.hub.deliver_ephemeral(&name(), signal(9));
     rig.advance_fully();
     assert_eq!(read(&outbox).len(), 1);
+}
+
+#[test]
+fn a_quiet_channel_holds_no_signals_once_every_shard_has_them_and_nobody_joins() {
+    let mut rig = Rig::new();
+    let (_, reader) = rig.subscribe(1, 1 << 20, SlowPolicy::Close);
+    let held = |rig: &Rig| rig.channel.ephemerals(0..u64::MAX).len();
+    let say = |rig: &Rig| rig.hub.deliver_ephemeral(&name(), signal(9));
+    say(&rig);
+    rig.advance_fully();
+    assert_eq!(held(&rig), 1, "the rig's own join may still want it");
+    rig.table.leave_joining(rig.channel.alias());
+    assert_eq!(held(&rig), 0);
+    rig.hub.enter(&name(), ShardId(1));
+    say(&rig);
+    rig.advance_fully();
+    assert_eq!(held(&rig), 1, "the other shard has not looked yet");
+    rig.channel.untell(ShardId(1));
+    rig.advance_fully();
+    assert_eq!(held(&rig), 1, "the other shard could not take it yet");
+    rig.channel.pull(ShardId(1), rig.channel.top().unwrap(), 0);
+    assert_eq!(held(&rig), 0);
+    assert_eq!(read(&reader).len(), 2);
 }
 
 #[test]

@@ -26,7 +26,12 @@ pub struct Roll {
 
 impl Roll {
     pub fn add(&self, user: &Arc<str>, entry: RollEntry) {
-        self.users.entry(Arc::clone(user)).or_default().push(entry);
+        // Most users have one connection: the vector's own first step would be four.
+        let mut entries = self
+            .users
+            .entry(Arc::clone(user))
+            .or_insert_with(|| Vec::with_capacity(1));
+        entries.push(entry);
     }
 
     pub fn remove(&self, user: &Arc<str>, connection: ConnectionId) {

@@ -31,11 +31,14 @@ pub struct Dirty {
 
 impl Dirty {
     pub(super) fn add(&self, outbox: Rc<Outbox>, lane: Lane) {
+        // Once for many: whoever drains looks again before it waits.
+        if self.is_empty() {
+            self.bell.notify_one();
+        }
         match lane {
             Lane::Near => self.near.borrow_mut().push_back(outbox),
             Lane::Bulk => self.bulk.borrow_mut().push_back(outbox),
         }
-        self.bell.notify_one();
     }
 
     /// Waits until an outbox has something to send.

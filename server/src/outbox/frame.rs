@@ -8,6 +8,7 @@ use parlor_protocol::{Form, Push, codec};
 const FIN_TEXT: u8 = 0x81;
 const FIN_BINARY: u8 = 0x82;
 const FIN_CLOSE: u8 = 0x88;
+const FIN_PONG: u8 = 0x8A;
 
 /// Whole frames only; cloning shares the bytes.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -34,9 +35,16 @@ impl Frame {
         Self::with_header(FIN_CLOSE, &payload)
     }
 
-    /// Bytes that are whole frames already.
-    pub fn raw(bytes: &[u8]) -> Self {
-        Self(Bytes::copy_from_slice(bytes))
+    /// Frames back to back.
+    pub fn join(frames: impl Iterator<Item = Self>) -> Self {
+        let mut block = Vec::new();
+        frames.for_each(|frame| block.extend_from_slice(frame.as_bytes()));
+        Self(block.into())
+    }
+
+    /// Answers a ping: `payload` is the ping's, at most 125 bytes.
+    pub fn pong(payload: &[u8]) -> Self {
+        Self::with_header(FIN_PONG, payload)
     }
 
     pub fn as_bytes(&self) -> &[u8] {

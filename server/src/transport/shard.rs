@@ -19,7 +19,7 @@ use tracing::debug;
 
 use super::pending::{Pending, PendingPlace};
 use super::rounds::{self, Round, Rounds};
-use super::websocket::{self, Peer};
+use super::websocket::{self, Peer, Scratch};
 use super::wheel::{TICK, Wheel};
 use super::{TransportConfig, accept};
 use crate::broker::{Range, Read};
@@ -50,6 +50,7 @@ pub struct Shard {
     config: TransportConfig,
     router: axum::Router,
     peers: RefCell<Slab<Rc<Peer>>>,
+    scratch: Scratch,
     /// Makes connection ids unique when slab keys are used again.
     connections: Cell<u32>,
     wheel: RefCell<Wheel>,
@@ -97,6 +98,7 @@ impl Shard {
             config,
             router,
             peers: RefCell::default(),
+            scratch: Scratch::new(),
             connections: Cell::default(),
             wheel: RefCell::new(Wheel::new(Instant::now())),
             pending: Rc::default(),
@@ -171,6 +173,10 @@ impl Shard {
             .borrow_mut()
             .try_remove(peer.session().outbox().key());
         self.pending.tell_of_an_end();
+    }
+
+    pub(super) fn scratch(&self) -> &Scratch {
+        &self.scratch
     }
 
     pub(super) fn rounds(&self) -> &Rounds {

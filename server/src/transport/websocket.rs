@@ -1,6 +1,6 @@
 //! WebSocket connections: the handshake, the peer, its reading and its writing.
 
-mod io;
+mod inlet;
 mod origins;
 mod peer;
 mod read;
@@ -10,6 +10,7 @@ mod write;
 pub use origins::Origins;
 pub use peer::Peer;
 
+pub(super) use inlet::Scratch;
 pub(super) use upgrade::upgrade;
 pub(super) use write::drain;
 

@@ -60,6 +60,36 @@ impl Index {
         })
     }
 
+    /// Whether an event that was seen at a place of this epoch did not survive it. True without histories: nobody looked.
+    pub(super) fn lost_any_of(&self, channel: &Name, epoch: u64) -> bool {
+        let Some(places) = self.places.get(channel) else {
+            return false;
+        };
+        let mut here = places.iter().filter(|(place, _)| place.epoch == epoch);
+        here.any(|(place, (id, _))| !self.survived(channel, *place, id))
+    }
+
+    pub(super) fn has_histories(&self, channel: &Name) -> bool {
+        self.histories.contains_key(channel)
+    }
+
+    /// Whether the event of a place stands there to the end, under whichever epoch.
+    pub(super) fn survived(&self, channel: &Name, place: Place, id: &Name) -> bool {
+        let Some(history) = self.histories.get(channel).and_then(|all| all.first()) else {
+            return false;
+        };
+        // What is acknowledged under another epoch was lost and came again, perhaps to the same offset.
+        let came_again = self.publishes.get(id).is_some_and(|publish| {
+            let acked = publish.acked.map(|(_, acked)| acked.epoch);
+            acked.is_some_and(|epoch| epoch != place.epoch)
+        });
+        let held = history
+            .entries
+            .binary_search_by_key(&place.offset, |(offset, _)| *offset);
+        let is_there = held.is_ok_and(|at| history.entries[at].1 == *id);
+        is_there && (history.epoch == place.epoch || !came_again)
+    }
+
     fn take(&mut self, at: usize, fact: &Fact, findings: &mut Findings) {
         match fact {
             Fact::Asked { channel, id, .. } => self.asked(at, channel, id),

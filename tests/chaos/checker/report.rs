@@ -58,7 +58,10 @@ impl Report<'_> {
 
 impl fmt::Display for Report<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Some(first) = self.findings.first() else {
+        let mut findings: Vec<&Finding> = self.findings.iter().collect();
+        // The gravest first; of those the earliest.
+        findings.sort_by_key(|finding| (finding.bug, finding.at));
+        let Some((first, others)) = findings.split_first() else {
             return writeln!(f, "{} with seed {}: clean", self.row, self.seed);
         };
         writeln!(f, "{} with seed {}: {}", self.row, self.seed, self.counts())?;
@@ -68,7 +71,7 @@ impl fmt::Display for Report<'_> {
             writeln!(f, "{} {record}", if is_it { "→" } else { " " })?;
         }
         writeln!(f)?;
-        for finding in self.findings.iter().skip(1).take(LISTED_MAX) {
+        for finding in others.iter().take(LISTED_MAX) {
             let channel = finding.channel.as_deref().unwrap_or("");
             writeln!(f, "then: {} {channel}: {}", finding.bug, finding.text)?;
         }

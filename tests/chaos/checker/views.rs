@@ -4,7 +4,7 @@ use std::collections::HashMap;
 use std::ops::RangeInclusive;
 
 use super::index::Index;
-use super::{Bug, Findings, Promises, facts};
+use super::{Bug, Findings, Promises, epochs, facts};
 use crate::recorder::{Fact, Name, Place, Record, Start};
 
 /// One subscriber's view of one channel.
@@ -18,8 +18,11 @@ struct View {
 }
 
 struct Check<'a> {
+    recording: &'a [Record],
     index: &'a Index,
     promises: &'a Promises,
+    /// Whether a channel lost anything of an epoch, once it was asked.
+    losses: HashMap<(Name, u64), bool>,
     findings: &'a mut Findings,
 }
 
@@ -31,8 +34,10 @@ pub(super) fn check(
 ) {
     let mut views: HashMap<(Name, Name), View> = HashMap::new();
     let mut check = Check {
+        recording,
         index,
         promises,
+        losses: HashMap::new(),
         findings,
     };
     for (at, fact) in facts(recording) {
@@ -87,10 +92,9 @@ impl Check<'_> {
         match start {
             Start::First => view.cursor = Some(top),
             Start::Broken(reason) => {
-                view.cursor = Some(top);
-                if !self.promises.allow_break(channel) {
-                    let text =
-                        format!("{by} was told of a break ({reason}) where nothing may be lost");
+                let before = view.cursor.replace(top);
+                if let Some(why) = self.is_needless(at, channel, before, top) {
+                    let text = format!("{by} was told of a break ({reason}) where {why}");
                     self.find(Bug::NeedlessBreak, at, channel, text);
                 }
             }
@@ -107,6 +111,34 @@ impl Check<'_> {
         }
     }
 
+    /// Why a break was not needed.
+    fn is_needless(
+        &mut self,
+        at: usize,
+        channel: &Name,
+        before: Option<Place>,
+        top: Place,
+    ) -> Option<&'static str> {
+        if self.promises.allow_break(channel) {
+            return None;
+        }
+        if !self.promises.allow_retract(channel) {
+            return Some("nothing may be lost");
+        }
+        // Who had nothing has lost nothing, but may stand in another epoch now.
+        let before = before.filter(|before| before.offset > 0)?;
+        // A node that has not heard of the loss yet names the epoch of before.
+        let is_lost = self.has_lost(channel, before.epoch) || self.has_lost(channel, top.epoch);
+        let is_excused = is_lost || epochs::somebody_was_missing(self.recording, at);
+        (!is_excused).then_some("nothing was lost")
+    }
+
+    fn has_lost(&mut self, channel: &Name, epoch: u64) -> bool {
+        let index = self.index;
+        let entry = self.losses.entry((channel.clone(), epoch));
+        *entry.or_insert_with(|| index.lost_any_of(channel, epoch))
+    }
+
     /// Where nothing may be lost, only what nobody acknowledged may be taken back.
     fn told_lost(
         &mut self,
@@ -116,6 +148,9 @@ impl Check<'_> {
         view: &View,
         offsets: RangeInclusive<u64>,
     ) {
+        if let Some(cursor) = view.cursor {
+            self.is_exact(at, by, channel, view, cursor.epoch, &offsets);
+        }
         if self.promises.allow_loss(channel) {
             return;
         }
@@ -134,6 +169,43 @@ impl Check<'_> {
         if is_lost || !self.promises.allow_retract(channel) {
             let text = format!("{by} was told that {offsets:?} are lost");
             self.find(Bug::Lost, at, channel, text);
+        }
+    }
+
+    /// A notice names what this subscriber had and has lost, and nothing that is still there.
+    fn is_exact(
+        &mut self,
+        at: usize,
+        by: &Name,
+        channel: &Name,
+        view: &View,
+        epoch: u64,
+        offsets: &RangeInclusive<u64>,
+    ) {
+        // Where a node is missing, whole partitions begin anew, and nobody knows how much of each channel is gone.
+        if epochs::somebody_was_missing(self.recording, at) {
+            return;
+        }
+        // What it had before an earlier break was told by that break.
+        let top = view.cursor.map_or(0, |cursor| cursor.offset);
+        let is_of_it = |place: &Place| place.epoch == epoch && place.offset <= top;
+        let had = view.seen.iter().filter(|(_, place)| is_of_it(place));
+        for (id, place) in had {
+            let is_named = offsets.contains(&place.offset);
+            let is_there = self.index.survived(channel, *place, id);
+            // One that nobody acknowledged may be lost and come again to its place.
+            let is_acked = self
+                .index
+                .publishes
+                .get(id)
+                .and_then(|publish| publish.acked);
+            let is_known = is_acked.is_some_and(|(_, acked)| acked == *place);
+            if is_known && self.index.has_histories(channel) && is_named == is_there {
+                let what = if is_there { "is there" } else { "is gone" };
+                let text =
+                    format!("{by} was told that {offsets:?} are lost; {id} at {place} {what}");
+                return self.find(Bug::InexactNotice, at, channel, text);
+            }
         }
     }
 

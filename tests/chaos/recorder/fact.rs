@@ -155,10 +155,43 @@ pub(crate) enum Fact {
         users: BTreeSet<Name>,
     },
 
+    // Nodes, as they answer and log.
+    /// What `/readyz` says from now on.
+    Ready {
+        node: Name,
+        is_ready: bool,
+    },
+    /// A node found that these events of a channel are gone.
+    LossSeen {
+        node: Name,
+        channel: Name,
+        from: u64,
+        to: u64,
+    },
+    /// A node says that all channels of a partition begin new epochs, since somebody was not heard.
+    NewEpochs {
+        node: Name,
+        partition: u64,
+    },
+    /// A node was killed or frozen.
+    Away {
+        node: Name,
+    },
+    /// It is there again.
+    Here {
+        node: Name,
+    },
+
     // The runner.
     Fault {
         what: String,
     },
+    /// From now on nothing can be delivered: through one node, or through none.
+    Stopped {
+        node: Option<Name>,
+    },
+    /// From now on everything could be delivered again.
+    Flows,
     Healed {
         what: String,
     },
@@ -188,15 +221,12 @@ impl Fact {
             | Self::Late { channel, .. }
             | Self::Repeated { channel, .. }
             | Self::Left { channel, .. }
+            | Self::LossSeen { channel, .. }
             | Self::Sentinel { channel, .. }
             | Self::History { channel, .. }
             | Self::Present { channel, .. }
             | Self::Roster { channel, .. } => Some(channel),
-            Self::Disconnected { .. }
-            | Self::Fault { .. }
-            | Self::Healed { .. }
-            | Self::Measured { .. }
-            | Self::Overdue { .. } => None,
+            _ => None,
         }
     }
 
@@ -212,15 +242,12 @@ impl Fact {
             | Self::Late { channel, .. }
             | Self::Repeated { channel, .. }
             | Self::Left { channel, .. }
+            | Self::LossSeen { channel, .. }
             | Self::Sentinel { channel, .. }
             | Self::History { channel, .. }
             | Self::Present { channel, .. }
             | Self::Roster { channel, .. } => Some(channel),
-            Self::Disconnected { .. }
-            | Self::Fault { .. }
-            | Self::Healed { .. }
-            | Self::Measured { .. }
-            | Self::Overdue { .. } => None,
+            _ => None,
         }
     }
 
@@ -332,6 +359,21 @@ impl fmt::Display for Fact {
                 channel,
                 users,
             } => write!(f, "in {channel} at {node} are {users:?}"),
+            Self::Ready { node, is_ready } => write!(f, "{node} is ready: {is_ready}"),
+            Self::LossSeen {
+                node,
+                channel,
+                from,
+                to,
+            } => write!(f, "{node} finds {from} to {to} of {channel} lost"),
+            Self::NewEpochs { node, partition } => {
+                write!(f, "{node} begins new epochs in partition {partition}")
+            }
+            Self::Away { node } => write!(f, "{node} is away"),
+            Self::Here { node } => write!(f, "{node} is here"),
+            Self::Stopped { node: None } => write!(f, "STOPPED: nothing can be delivered"),
+            Self::Stopped { node: Some(node) } => write!(f, "STOPPED: nothing passes {node}"),
+            Self::Flows => write!(f, "FLOWS: everything could be delivered"),
             Self::Fault { what } => write!(f, "FAULT {what}"),
             Self::Healed { what } => write!(f, "HEALED {what}"),
             Self::Measured { what, value, max } => write!(f, "{what}: {value} of at most {max}"),

@@ -44,10 +44,12 @@ fn row_08_shard_fails_over() {
         let old = *masters.choose(&mut scene.rng).expect("masters");
         let replica = cluster.replica_of(old);
         scene.fault(format!("kill -9 the master at {}", old.port()));
+        scene.stopped();
         old.kill();
         eventually("the replica to take over", || {
             replica.is_primary().then_some(())
         });
+        scene.flows();
         scene.fault(format!("{} is the master", replica.port()));
         cluster.wait_until_well();
         scene.last_between(500, 1_500);

@@ -150,6 +150,7 @@ fn row_13_node_cut_off_from_redis() {
                     "silent downwards",
                 ][round];
                 scene.fault(format!("node-{} and Redis: {how}", node + 1));
+                scene.stopped_at(node);
                 match round {
                     0 => back.cut(),
                     1 => back.both(Flow::Stall),
@@ -159,6 +160,7 @@ fn row_13_node_cut_off_from_redis() {
                 scene.last_between(1_000, 4_000);
                 let back = scene.stage.nodes[node].back.as_ref().expect("a proxy");
                 scene.fault("passes again");
+                scene.flows();
                 back.heal();
             }
             scene.last(Duration::from_secs(2));

@@ -10,8 +10,8 @@ use crate::run::{Row, Scene, play_all};
 use crate::stage::{Settings, Topology};
 use crate::workload::Scale;
 
-/// Publishes are back within this time of their Redis.
-const BACK_WITHIN: Duration = Duration::from_secs(5);
+/// For publishes to be acknowledged again at all; how long it takes is measured.
+const BACK_WITHIN: Duration = Duration::from_secs(15);
 
 fn row(name: &'static str, script: fn(&mut Scene)) -> Row {
     Row {
@@ -55,8 +55,10 @@ pub(crate) fn lagging_copy() -> Row {
             copy.cut();
             scene.last_between(300, 3_000);
             scene.fault("the primary is killed, and the copy promoted");
+            scene.stopped();
             old.kill();
             copy.promote();
+            scene.flows();
             lead_to(scene, &copy);
             scene.publishes_within(BACK_WITHIN, "after the promotion");
             let next = copy.start_replica();
@@ -82,9 +84,11 @@ pub(crate) fn lagging_copies() -> Row {
             scene.stage.lines[0].both(Flow::Stall);
             scene.last_between(500, 3_000);
             scene.fault("the primary is killed, and the copy promoted");
+            scene.stopped();
             old.kill();
             scene.stage.lines[0].reset();
             copy.promote();
+            scene.flows();
             lead_to(scene, &copy);
             scene.publishes_within(BACK_WITHIN, "after the promotion");
             let next = copy.start_replica();
@@ -131,8 +135,10 @@ fn row_07_redis_frozen() {
             scene.last_between(500, 1_500);
             let redis = scene.stage.redis();
             scene.fault("Redis is frozen");
+            scene.stopped();
             redis.freeze();
             scene.last_between(least, most);
+            scene.flows();
             redis.thaw();
             scene.fault("Redis is thawed");
             scene.publishes_within(BACK_WITHIN, "after the thaw");
@@ -147,8 +153,10 @@ fn row_07_redis_frozen_for_30_s() {
         scene.last_between(500, 1_500);
         let redis = scene.stage.redis();
         scene.fault("Redis is frozen");
+        scene.stopped();
         redis.freeze();
         scene.last(Duration::from_secs(30));
+        scene.flows();
         redis.thaw();
         scene.publishes_within(BACK_WITHIN, "after the thaw");
     }));
@@ -163,7 +171,9 @@ fn row_09_redis_out_of_memory() {
         let redis = scene.stage.redis();
         scene.fault("Redis has no memory left");
         redis.set_config("maxmemory", "1");
+        scene.stopped();
         scene.last_between(1_000, 4_000);
+        scene.flows();
         redis.set_config("maxmemory", "0");
         scene.fault("Redis has memory again");
         scene.publishes_within(BACK_WITHIN, "after there was room");
@@ -198,16 +208,19 @@ pub(crate) fn emptied() -> Row {
 fn away(scene: &mut Scene, time: Duration) {
     scene.last_between(500, 1_500);
     scene.fault("kill -9 Redis");
+    scene.stopped();
     scene.stage.redis().kill();
     scene.last(time);
     scene.stage.redis().restart();
+    scene.flows();
     scene.fault("Redis is back");
     scene.publishes_within(BACK_WITHIN, "after Redis came back");
     scene.last(Duration::from_secs(1));
 }
 
 fn away_row(name: &'static str, script: fn(&mut Scene)) -> Row {
-    let options = RedisOptions::default().appendonly("everysec");
+    // With `everysec` Redis holds writes back for up to 2 s while a flush takes long: a kill then loses what was acknowledged.
+    let options = RedisOptions::default().appendonly("always");
     Row {
         topology: Topology::Standalone {
             nodes: 3,

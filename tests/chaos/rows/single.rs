@@ -55,3 +55,26 @@ pub(crate) fn lone_kill() -> Row {
         },
     )
 }
+
+#[test]
+fn row_24_power_cut() {
+    play_all(&power_cut());
+}
+
+/// The power goes in the middle of everything: what was acknowledged had been flushed.
+pub(crate) fn power_cut() -> Row {
+    let row = row("rows::single::row_24_power_cut", |scene| {
+        for _ in 0..2 {
+            scene.last_between(500, 1_500);
+            let node = &scene.stage.nodes[0];
+            node.cut_power();
+            node.restart();
+        }
+        scene.last(Duration::from_secs(1));
+    });
+    let settings = Settings {
+        keeps_shadow: true,
+        ..row.settings
+    };
+    Row { settings, ..row }
+}

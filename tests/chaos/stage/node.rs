@@ -2,7 +2,7 @@
 
 use std::fs::{self, File};
 use std::net::{Ipv4Addr, SocketAddr};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
@@ -10,11 +10,15 @@ use parlor_tests::{API_KEY, Backend, Port, Process, Proxy, eventually};
 use tempfile::TempDir;
 
 use super::Settings;
-use crate::recorder::Recorder;
+use crate::recorder::{Fact, Name, Recorder};
+use crate::shadow::Shadow;
 
 /// The same in all nodes: sessions and tokens are good everywhere.
 const SECRET: &str = "a secret that all nodes of a run share, more than 32 bytes";
 const SHARDS: usize = 2;
+const LOG: &str = "log.txt";
+/// How the names of the embedded log's files begin.
+const DATABASE: &str = "parlor.db";
 
 /// Killed when dropped.
 #[derive(Debug)]
@@ -26,6 +30,8 @@ pub(crate) struct Node {
     pub(crate) back: Option<Proxy>,
     port: Port,
     directory: TempDir,
+    /// What of the directory was flushed.
+    shadow: Option<Shadow>,
     settings: Settings,
     process: Mutex<Option<Process>>,
     recorder: Recorder,
@@ -46,6 +52,7 @@ impl Node {
             back,
             port,
             directory: TempDir::new().expect("a directory"),
+            shadow: settings.keeps_shadow.then(Shadow::new),
             settings,
             process: Mutex::new(None),
             recorder,
@@ -86,17 +93,31 @@ impl Node {
     /// `kill -9`.
     pub(crate) fn kill(&self) {
         self.recorder.fault(format!("kill -9 {}", self.name));
+        self.recorder.note(Fact::Away { node: self.id() });
         *self.process() = None;
+    }
+
+    /// Its machine loses power: of its log only what was flushed is left. It stays down.
+    pub(crate) fn cut_power(&self) {
+        self.recorder.fault(format!("{} loses power", self.name));
+        self.recorder.note(Fact::Away { node: self.id() });
+        *self.process() = None;
+        let shadow = self.shadow.as_ref().expect("a stage that keeps shadows");
+        // The journal of the set-up is gone by then: that it is gone is what its flushes were for.
+        let is_data = |name: &str| name.starts_with(DATABASE) && !name.ends_with("-journal");
+        shadow.cut(self.directory.path(), is_data);
     }
 
     pub(crate) fn freeze(&self) {
         self.recorder.fault(format!("freeze {}", self.name));
+        self.recorder.note(Fact::Away { node: self.id() });
         self.process().as_ref().expect("a running node").freeze();
     }
 
     pub(crate) fn thaw(&self) {
         self.process().as_ref().expect("a running node").thaw();
         self.recorder.fault(format!("thaw {}", self.name));
+        self.recorder.note(Fact::Here { node: self.id() });
     }
 
     /// Starts it again on its port with its directory.
@@ -105,11 +126,13 @@ impl Node {
         self.spawn();
         self.recorder
             .fault(format!("{} is started again", self.name));
+        self.recorder.note(Fact::Here { node: self.id() });
     }
 
     /// SIGTERM: it drains. Returns when it is gone.
     pub(crate) fn drain(&self) {
         self.recorder.fault(format!("terminate {}", self.name));
+        self.recorder.note(Fact::Away { node: self.id() });
         let Some(mut process) = self.process().take() else {
             return;
         };
@@ -122,12 +145,27 @@ impl Node {
 
     /// What it logged, for a failure's text.
     pub(crate) fn log(&self) -> String {
-        fs::read_to_string(self.directory.path().join("log.txt")).unwrap_or_default()
+        fs::read_to_string(self.log_path()).unwrap_or_default()
+    }
+
+    /// Where it logs, over all its lives.
+    pub(crate) fn log_path(&self) -> PathBuf {
+        self.directory.path().join(LOG)
+    }
+
+    /// Its name as facts hold it.
+    pub(crate) fn id(&self) -> Name {
+        self.name.as_str().into()
     }
 
     fn spawn(&self) {
         let directory = self.directory.path();
-        let change = |command: &mut Command| configure(command, directory, &self.settings);
+        let change = |command: &mut Command| {
+            configure(command, directory, &self.settings);
+            if let Some(shadow) = &self.shadow {
+                shadow.follow(command, directory);
+            }
+        };
         let port = self.port.number();
         let process = match self.settings.planted {
             Some(bug) => Process::start_planted_at(port, directory, SHARDS, bug, change),
@@ -148,7 +186,7 @@ fn configure(command: &mut Command, directory: &Path, settings: &Settings) {
     let log = File::options()
         .create(true)
         .append(true)
-        .open(directory.join("log.txt"));
+        .open(directory.join(LOG));
     command
         .arg("--config")
         .arg(directory.join("parlor.toml"))

@@ -115,6 +115,12 @@ impl Leaver {
                 result: Ok(Reply::Unsubscribe(_)),
                 ..
             }) if self.stage == Stage::Leaving => self.left(),
+            // The server had ended the subscription already, for example since something was lost.
+            Heard::Raw(ServerMessage::Reply { result: Err(_), .. })
+                if self.stage == Stage::Leaving =>
+            {
+                self.left();
+            }
             Heard::Raw(ServerMessage::Push(Push::Event { alias, event }))
                 if self.stage == Stage::Left && self.alias == Some(alias) =>
             {

@@ -57,6 +57,12 @@ impl RedisOptions {
             .setting("user", format!("{name} on >{password} {rules}"))
     }
 
+    /// The port by which others reach it, where that is not its own.
+    pub(super) fn announced_at(self, port: u16) -> Self {
+        self.setting("replica-announce-ip", "127.0.0.1")
+            .setting("replica-announce-port", port.to_string())
+    }
+
     pub(super) fn replica_of(self, primary: u16) -> Self {
         self.setting("replicaof", format!("127.0.0.1 {primary}"))
     }

@@ -4,21 +4,24 @@
 //! them are enough.
 
 use std::fmt::Write as _;
-use std::net::SocketAddr;
+use std::net::{Ipv4Addr, SocketAddr};
 
 use ::redis::from_redis_value;
 
 use super::ask::eventually;
 use super::{Redis, RedisOptions};
+use crate::proxy::Proxy;
 
 const SENTINELS: usize = 3;
-const NAME: &str = "mymaster";
+pub(super) const NAME: &str = "mymaster";
 
 /// The group. `nodes[0]` is the first primary; who it is later says [`Self::primary`].
 #[derive(Debug)]
 pub struct RedisSentinel {
     pub nodes: Vec<Redis>,
     pub sentinels: Vec<Redis>,
+    /// Before each node, where the group was started behind lines: the way by which Sentinels and the other nodes reach it.
+    lines: Vec<Proxy>,
 }
 
 impl RedisSentinel {
@@ -40,11 +43,108 @@ impl RedisSentinel {
             nodes.push(nodes[0].start_replica());
         }
         let group = Self {
-            sentinels: sentinels_for(&nodes[0]),
+            sentinels: sentinels_for(nodes[0].port()),
             nodes,
+            lines: Vec::new(),
         };
         group.wait_until_settled();
         group
+    }
+
+    /// The same with a proxy before each node, which Sentinels and the other nodes use.
+    ///
+    /// # Panics
+    /// When it does not come up.
+    pub fn start_behind_lines(replicas: usize, options: &RedisOptions) -> Self {
+        let (mut nodes, mut lines) = (Vec::<Redis>::new(), Vec::<Proxy>::new());
+        for _ in 0..=replicas {
+            // It leads to its node once that has a port.
+            let line = Proxy::start((Ipv4Addr::LOCALHOST, 1).into());
+            let options = options.clone().announced_at(line.address().port());
+            let node = Redis::start_with(options);
+            line.lead_to(node.address());
+            if let Some(first) = lines.first() {
+                node.follow_port(first.address().port());
+                node.wait_until_linked();
+            }
+            nodes.push(node);
+            lines.push(line);
+        }
+        let group = Self {
+            sentinels: sentinels_for(lines[0].address().port()),
+            nodes,
+            lines,
+        };
+        group.wait_until_settled();
+        group
+    }
+
+    /// The way by which Sentinels and the other nodes reach this one.
+    ///
+    /// # Panics
+    /// When the group was not started behind lines.
+    pub fn line(&self, node: &Redis) -> &Proxy {
+        let mut lines = self.nodes.iter().zip(&self.lines);
+        let found = lines.find(|(one, _)| one.port() == node.port());
+        found.expect("a line before each of the nodes").1
+    }
+
+    /// Where the others know a node.
+    fn known_at(&self, index: usize) -> SocketAddr {
+        let line = self.lines.get(index).map(Proxy::address);
+        line.unwrap_or_else(|| self.nodes[index].address())
+    }
+
+    fn index_at(&self, address: SocketAddr) -> Option<usize> {
+        (0..self.nodes.len()).find(|index| self.known_at(*index) == address)
+    }
+
+    /// The primary by the Sentinel with the newest configuration: that configuration's epoch, and the index of the node.
+    pub fn newest(&self) -> Option<(u64, usize)> {
+        let said = self.sentinels.iter().filter_map(|sentinel| {
+            let state = state_by(sentinel);
+            let field = |name: &str| {
+                let found = state.iter().find(|(key, _)| key == name);
+                found.map(|(_, value)| value.as_str())
+            };
+            let address = format!("{}:{}", field("ip")?, field("port")?);
+            let index = self.index_at(address.parse().ok()?)?;
+            Some((field("config-epoch")?.parse().ok()?, index))
+        });
+        said.max()
+    }
+
+    /// A next failover may begin this soon after one, instead of six seconds.
+    ///
+    /// # Panics
+    /// When a Sentinel refuses.
+    pub fn fail_over_quickly(&self) {
+        for sentinel in &self.sentinels {
+            sentinel.ask(&["SENTINEL", "SET", NAME, "failover-timeout", "1000"]);
+        }
+    }
+
+    /// Makes everybody follow the primary at once, where Sentinels would take ten seconds.
+    ///
+    /// # Panics
+    /// When a node does not obey.
+    pub fn follow_primary(&self) {
+        let primary = self.primary();
+        let port = self.port_of(primary);
+        for node in self
+            .nodes
+            .iter()
+            .filter(|node| node.port() != primary.port())
+        {
+            if node.info("master_port") != Some(port.to_string()) {
+                node.follow_port(port);
+            }
+        }
+    }
+
+    fn port_of(&self, node: &Redis) -> u16 {
+        let index = self.nodes.iter().position(|one| one.port() == node.port());
+        index.map_or(node.port(), |index| self.known_at(index).port())
     }
 
     /// What a Parlor node is given.
@@ -71,10 +171,8 @@ impl RedisSentinel {
     /// When no Sentinel answers.
     pub fn primary(&self) -> &Redis {
         let address = self.primary_address().expect("a Sentinel that answers");
-        let mut nodes = self.nodes.iter();
-        nodes
-            .find(|node| node.address() == address)
-            .expect("one of the nodes")
+        let index = self.index_at(address).expect("one of the nodes");
+        &self.nodes[index]
     }
 
     /// The nodes that are not the primary.
@@ -104,11 +202,9 @@ impl RedisSentinel {
     pub fn wait_for_primary_other_than(&self, old: &Redis) -> &Redis {
         eventually("another primary", || {
             let said: Vec<_> = self.sentinels.iter().filter_map(primary_by).collect();
-            let new = self
-                .nodes
-                .iter()
-                .find(|node| Some(&node.address()) == said.first())?;
-            let agreed = said.iter().all(|address| *address == new.address());
+            let first = *said.first()?;
+            let new = &self.nodes[self.index_at(first)?];
+            let agreed = said.iter().all(|address| *address == first);
             (agreed && new.port() != old.port() && new.is_primary()).then_some(new)
         })
     }
@@ -151,7 +247,7 @@ impl RedisSentinel {
                     .info("master_link_status")
                     .is_some_and(|status| status == "up");
                 let follows = node.info("master_port") == Some(primary.port().to_string());
-                (node.address() == primary && node.is_primary()) || (linked && follows)
+                (self.port_of(node) == primary.port() && node.is_primary()) || (linked && follows)
             })
     }
 }
@@ -171,14 +267,14 @@ fn primary_by(sentinel: &Redis) -> Option<SocketAddr> {
     format!("{host}:{port}").parse().ok()
 }
 
-fn sentinels_for(primary: &Redis) -> Vec<Redis> {
+fn sentinels_for(primary: u16) -> Vec<Redis> {
     let sentinels: Vec<_> = (0..SENTINELS)
         .map(|_| Redis::new(RedisOptions::default().sentinel()))
         .collect();
     let ports: Vec<_> = sentinels.iter().map(Redis::port).collect();
     for (number, sentinel) in sentinels.iter().enumerate() {
         let text = sentinel.options.file(sentinel.port(), sentinel.directory())
-            + &watching(primary.port(), number, &ports);
+            + &watching(primary, number, &ports);
         std::fs::write(sentinel.directory().join(super::CONFIG), text).expect("written");
         sentinel.spawn();
         assert!(sentinel.answers(), "a Sentinel did not start");

@@ -219,7 +219,7 @@ impl Sender {
             return redis::from_redis_value(link.query(&command).await?).map_err(RedisError::from);
         }
         let needed = match self.core.links.config().confirmations {
-            0 => link.replicas().max(1),
+            0 => link.attached.needed().max(1),
             some => some,
         };
         let mut both = redis::pipe();

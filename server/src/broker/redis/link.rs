@@ -1,6 +1,7 @@
 //! One connection to one Redis primary, with what is known of that primary's lineage.
 
-use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use redis::aio::MultiplexedConnection;
@@ -10,6 +11,7 @@ use redis::{
     RedisConnectionInfo, RedisError, TlsCertificates, Value,
 };
 
+use super::attached::Attached;
 use super::config::{Address, RedisConfig};
 use super::fault::Fault;
 
@@ -28,8 +30,8 @@ pub(super) struct Link {
     pub(super) address: Address,
     /// Run id and replication id: another one means that the data may be another.
     pub(super) lineage: String,
-    /// Replicas that are attached, as last looked at.
-    replicas: AtomicUsize,
+    /// The replicas of this primary.
+    pub(super) attached: Arc<Attached>,
     /// For `CLIENT UNBLOCK`.
     pub(super) client: i64,
     /// Redis's clock when the link was made, and when that was: steps of our own clock do not matter.
@@ -49,6 +51,7 @@ impl Link {
         config: &RedisConfig,
         address: &Address,
         timeout: Duration,
+        attached: Arc<Attached>,
     ) -> Result<Self, Fault> {
         let connection = dial(config, address, timeout, true).await?;
         let mut questions = redis::pipe();
@@ -65,24 +68,17 @@ impl Link {
         }
         let run = field(&server, "run_id").unwrap_or_default();
         let history = field(&replication, "master_replid").unwrap_or_default();
+        attached.look(Replication::of(&replication).replicas, Instant::now());
         Ok(Self {
             id: NEXT_ID.fetch_add(1, Ordering::Relaxed),
             address: address.clone(),
             lineage: format!("{run}:{history}"),
-            replicas: AtomicUsize::new(Replication::of(&replication).replicas),
+            attached,
             client,
             clock_ms: time.0 * 1_000 + time.1 / 1_000,
             opened: Instant::now(),
             connection,
         })
-    }
-
-    pub(super) fn replicas(&self) -> usize {
-        self.replicas.load(Ordering::Relaxed)
-    }
-
-    pub(super) fn replicas_attached(&self, count: usize) {
-        self.replicas.store(count, Ordering::Relaxed);
     }
 
     /// Now, by the clock of this Redis, in ms.

@@ -11,6 +11,7 @@ use parking_lot::Mutex;
 use tokio::runtime::Handle;
 use tracing::{debug, info};
 
+use super::attached::Attached;
 use super::config::{Address, RedisConfig};
 use super::fault::Fault;
 use super::link::Link;
@@ -48,6 +49,8 @@ pub(super) struct Links {
     open: Mutex<HashMap<(Address, Purpose), Arc<Link>>>,
     /// One dial per address and purpose at a time: a broken primary must not meet a crowd of dialers.
     dialling: Mutex<HashMap<(Address, Purpose), Arc<Turn>>>,
+    /// The replicas of each primary: what is known of them outlives a link.
+    attached: Mutex<HashMap<Address, Arc<Attached>>>,
     /// Where the links' own tasks run.
     runtime: Handle,
     stats: Arc<RedisStats>,
@@ -60,6 +63,7 @@ impl Links {
             topology: Topology::default(),
             open: Mutex::default(),
             dialling: Mutex::default(),
+            attached: Mutex::default(),
             runtime,
             stats,
         }
@@ -166,10 +170,11 @@ impl Links {
 
     async fn dial(&self, address: &Address, timeout: Duration) -> Result<Link, Fault> {
         let (config, to) = (self.config.clone(), address.clone());
+        let attached = Arc::clone(self.attached.lock().entry(to.clone()).or_default());
         // On our own runtime: the task that drives a connection lives where it was dialled.
         let dialled = self
             .runtime
-            .spawn(async move { Link::open(&config, &to, timeout).await });
+            .spawn(async move { Link::open(&config, &to, timeout, attached).await });
         let dialled = dialled
             .await
             .unwrap_or_else(|_| Err(Fault::Unreachable("the server is shutting down".to_owned())));

@@ -192,6 +192,22 @@ impl Partition {
         (known, !state.known_overflowed)
     }
 
+    /// A verdict found a channel's log to end here, perhaps in a new life.
+    pub(super) fn verified(&self, channel: &ChannelName, top: Position) {
+        if let Some(held) = self.state.lock().known.get_mut(channel) {
+            held.position = top;
+        }
+    }
+
+    /// What is known was verified in a stream that stood here: what comes is newer, and replicas that have this have all of it.
+    pub(super) fn rebase_known(&self, pseq: u64) {
+        let mut state = self.state.lock();
+        for known in state.known.values_mut() {
+            known.pseq = pseq;
+        }
+        state.known_overflowed = false;
+    }
+
     /// All replicas have confirmed the stream up to here: nothing before it can be lost by a promotion.
     pub(super) fn forget_known(&self, up_to: u64) {
         let mut state = self.state.lock();

@@ -236,11 +236,7 @@ impl ReplicaWatch {
                 core.readers.restart();
                 continue;
             }
-            for purpose in [Purpose::Append, Purpose::Replicate] {
-                if let Some(link) = core.links.held_at(purpose, &address) {
-                    link.replicas_attached(replication.replicas);
-                }
-            }
+            link.attached.look(replication.replicas, Instant::now());
             let Some((offset, stood)) = self.waiting.get_mut(&address) else {
                 continue;
             };

@@ -17,7 +17,7 @@ use crate::kind::ChannelKind;
 /// Channels compared at the same time.
 const AT_ONCE: usize = 64;
 
-/// Delivered entries that a channel still holds, at most.
+/// Delivered entries that a channel's tail holds, at most.
 const REMEMBERED: usize = 256;
 
 /// Entries read back at once.
@@ -64,8 +64,8 @@ impl Core {
         self.read_back(&live, kind, had, top).await
     }
 
-    /// The newest event that was delivered here and is still in the log, where a new epoch began; 0: none that is
-    /// remembered here.
+    /// The newest event that was delivered here and is still in the log, where a new epoch began; 0: nobody
+    /// knows of one.
     async fn survivor(
         &self,
         live: &Channel,
@@ -79,14 +79,19 @@ impl Core {
             limit: REMEMBERED,
         };
         let page = self.page(&read).await?;
-        let delivered = remembered(live, had.offset);
+        let delivered = live.tail();
         let is_there = |entry: &&Arc<LogEntry>| {
             delivered
                 .iter()
                 .any(|held| held.offset == entry.offset && held.tag == entry.tag)
         };
-        let newest = page.entries.iter().find(is_there);
-        Ok(newest.map_or(0, |entry| entry.offset))
+        if let Some(newest) = page.entries.iter().find(is_there) {
+            return Ok(newest.offset);
+        }
+        // Too little is remembered here: whoever found the loss said how far it goes.
+        let (channel, ended) = (live.name(), had.epoch);
+        let told = self.survived_of(self.partition(channel), channel, ended);
+        Ok(told.await?.map_or(0, |offset| offset.min(had.offset)))
     }
 
     async fn read_back(
@@ -135,12 +140,4 @@ impl Core {
             .await?;
         self.verify_one(&partition, &link, channel, known).await
     }
-}
-
-/// What the channel's tail still holds, up to this offset.
-fn remembered(live: &Channel, top: u64) -> Vec<Arc<LogEntry>> {
-    // The tail answers only for a range that it holds as a whole.
-    let windows = [REMEMBERED as u64, 128, 64, 32, 16, 8, 4, 2, 1];
-    let held = |window: u64| live.tail_after(top.saturating_sub(window), REMEMBERED);
-    windows.into_iter().find_map(held).unwrap_or_default()
 }

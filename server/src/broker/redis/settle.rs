@@ -202,6 +202,7 @@ impl Core {
         let checked = checked != Checked::NotYet;
         if checked {
             partition.reset_last(word.top);
+            partition.rebase_known(word.top.pseq);
         }
         let lost_names = before > 0 && word.floor > floor_before;
         if checked || lost_names {
@@ -235,7 +236,6 @@ impl Core {
         for chunk in known.chunks(VERIFY_MAX) {
             self.verify_some(partition, link, chunk).await?;
         }
-        partition.forget_channels();
         Ok(if is_all {
             Checked::Named
         } else {
@@ -290,12 +290,15 @@ impl Core {
             .into_iter()
             .filter_map(|word| redis::from_redis_value(word).ok())
             .collect();
-        for ((channel, known), word) in chunk.iter().zip(words.chunks(4)) {
-            if word[0] == "LOST"
-                && let Some(top) = top_of(&word[1..])
-            {
+        for ((channel, known), word) in chunk.iter().zip(words.chunks_exact(4)) {
+            let Some(top) = top_of(&word[1..]) else {
+                continue;
+            };
+            if word[0] == "LOST" {
                 self.tell_lost(channel, known.position.offset, top);
             }
+            // The next promotion may bring back a copy from before this verdict, with the epoch that it ended.
+            partition.verified(channel, top);
         }
         Ok(())
     }

@@ -36,14 +36,15 @@ pub(super) async fn run(core: Arc<Core>) {
     }
 }
 
-/// Settles every partition that this node ever used, where its Redis is another than before. A node that waited for its next
-/// append would be missing from the verdict, and all channels of the partition would pay for it.
+/// Settles every partition where its Redis is another than before. A node that waited for its next append would be missing
+/// from the verdict, and all channels of the partition would pay for it: one that never used the partition, too, since the
+/// others only know that it lives.
 async fn speak_up(core: &Core) {
-    let used = core
-        .partitions
-        .iter()
-        .filter(|partition| partition.highest().0 > 0);
-    let settling = join_all(used.map(|partition| core.settled(partition)));
+    let settling = join_all(
+        core.partitions
+            .iter()
+            .map(|partition| core.settled(partition)),
+    );
     // Who needs a partition asks again; this only must not hold up the watch.
     let _late = tokio::time::timeout(SPEAK_WITHIN, settling).await;
 }

@@ -9,11 +9,8 @@ use futures_util::StreamExt as _;
 use futures_util::stream::FuturesUnordered;
 use parlor_protocol::{CloseCode, Command, Envelope, Form, codec};
 use socket2::SockRef;
-use tokio_tungstenite::WebSocketStream;
-use tokio_tungstenite::tungstenite::error::{CapacityError, Error, ProtocolError};
-use tokio_tungstenite::tungstenite::protocol::{Message, Role, WebSocketConfig};
 
-use super::io::PeerIo;
+use super::inlet::{Ended, Incoming, Inlet};
 use super::peer::Peer;
 use crate::metrics;
 use crate::outbox::Frame;
@@ -39,18 +36,10 @@ enum End {
 
 /// Serves the connection until it ends.
 pub(super) async fn run(shard: Rc<Shard>, peer: Rc<Peer>, read_ahead: Bytes) {
-    let config = WebSocketConfig::default()
-        // The default of 128 KiB is touched at once, also by idle connections.
-        .read_buffer_size(1024)
-        .write_buffer_size(0)
-        .max_message_size(Some(shard.config().frame_bytes_max))
-        .max_frame_size(Some(shard.config().frame_bytes_max));
-    let io = PeerIo::new(Rc::clone(&peer));
     // Copied and let go of at once: even an empty slice of it keeps hyper's 8 KiB buffer as long as the connection.
-    let begun = read_ahead.to_vec();
+    let inlet = Inlet::new(read_ahead.to_vec(), shard.config().frame_bytes_max);
     drop(read_ahead);
-    let socket = WebSocketStream::from_partially_read(io, begun, Role::Server, Some(config)).await;
-    let end = converse(&shard, &peer, socket).await;
+    let end = converse(&shard, &peer, inlet).await;
     peer.session().close(end == End::Left);
     match end {
         End::Lost => peer.session().outbox().abandon(),
@@ -60,7 +49,7 @@ pub(super) async fn run(shard: Rc<Shard>, peer: Rc<Peer>, read_ahead: Bytes) {
     count_end(&shard, &peer, end);
 }
 
-async fn converse(shard: &Rc<Shard>, peer: &Rc<Peer>, mut socket: WebSocketStream<PeerIo>) -> End {
+async fn converse(shard: &Rc<Shard>, peer: &Rc<Peer>, mut inlet: Inlet) -> End {
     let session = peer.session();
     let outbox = session.outbox();
     let mut publishing = FuturesUnordered::new();
@@ -89,19 +78,25 @@ async fn converse(shard: &Rc<Shard>, peer: &Rc<Peer>, mut socket: WebSocketStrea
             }
             Some((id, result)) = publishing.next(), if !publishing.is_empty() => session.reply(id, &result),
             () = poll_fn(|context| outbox.poll_room(context)), if !has_room => {}
-            message = socket.next(), if has_room && publishing.len() < PUBLISHING_MAX => {
-                let Some(message) = message else { return End::Lost };
+            message = inlet.next(peer.socket(), shard.scratch()), if has_room && publishing.len() < PUBLISHING_MAX => {
+                let message = match message {
+                    Ok(message) => message,
+                    Err(Ended::Gone) => return End::Lost,
+                    Err(Ended::Fault(code)) => {
+                        outbox.close(code, None);
+                        continue;
+                    }
+                };
                 peer.heard();
                 match message {
-                    Ok(Message::Close(_)) => {
+                    Incoming::Close => {
                         outbox.close_in_answer(Frame::close(1000, ""));
                         return End::Left;
                     }
-                    Ok(message) => take(shard, peer, &message, &mut publishing).await,
-                    Err(error) => match fault(&error) {
-                        Some(code) => outbox.close(code, None),
-                        None => return End::Lost,
-                    },
+                    Incoming::Ping(payload) => outbox.push_reply(Frame::pong(&payload)),
+                    Incoming::Pong => {}
+                    Incoming::Text(bytes) => take(shard, peer, Form::Json, &bytes, &mut publishing).await,
+                    Incoming::Binary(bytes) => take(shard, peer, Form::MsgPack, &bytes, &mut publishing).await,
                 }
             }
         }
@@ -114,24 +109,19 @@ async fn finish_publishes(session: &Session, publishing: &mut FuturesUnordered<P
     }
 }
 
-/// One WebSocket message: a frame of commands.
+/// One WebSocket message: a frame of commands, sent as the type that its form has.
 async fn take(
     shard: &Rc<Shard>,
     peer: &Rc<Peer>,
-    message: &Message,
+    form: Form,
+    bytes: &[u8],
     publishing: &mut FuturesUnordered<Publishing>,
 ) {
     let session = peer.session();
     let outbox = session.outbox();
-    let bytes: &[u8] = match (message, outbox.form()) {
-        (Message::Text(text), Form::Json) => text.as_bytes(),
-        (Message::Binary(bytes), Form::MsgPack) => bytes,
-        (Message::Text(_) | Message::Binary(_), _) => {
-            return outbox.close(CloseCode::WrongFrameType, None);
-        }
-        // tungstenite has answered pings already.
-        (Message::Ping(_) | Message::Pong(_) | Message::Close(_) | Message::Frame(_), _) => return,
-    };
+    if form != outbox.form() {
+        return outbox.close(CloseCode::WrongFrameType, None);
+    }
     metrics::incr(&shard.state().counters().frames_in);
     metrics::add(&shard.state().counters().bytes_in, bytes.len() as u64);
     let Ok(commands) = codec::decode_commands(outbox.form(), bytes) else {
@@ -139,7 +129,12 @@ async fn take(
     };
     for command in commands {
         match command {
-            Ok(envelope) => run_command(session, envelope, publishing).await,
+            Ok(Envelope {
+                id,
+                command: Command::Publish(publish),
+            }) => publishing.extend(session.publish(id, publish, Instant::now())),
+            // Boxed: an idle connection's future need not have room for it.
+            Ok(envelope) => Box::pin(run_command(session, envelope, publishing)).await,
             Err(error) => session.reply_to_bad_command(error, Instant::now()),
         }
         if outbox.closing().is_some() {
@@ -158,27 +153,8 @@ async fn run_command(
     envelope: Envelope,
     publishing: &mut FuturesUnordered<Publishing>,
 ) {
-    let now = Instant::now();
-    let Envelope { id, command } = envelope;
-    if let Command::Publish(publish) = command {
-        publishing.extend(session.publish(id, publish, now));
-        return;
-    }
     finish_publishes(session, publishing).await;
-    session.handle(Envelope { id, command }, now).await;
-}
-
-/// The close code for what a client did wrong below our protocol; `None` when the socket is simply gone.
-fn fault(error: &Error) -> Option<CloseCode> {
-    match error {
-        Error::Capacity(CapacityError::MessageTooLong { .. } | CapacityError::TooManyHeaders) => {
-            Some(CloseCode::FrameTooLarge)
-        }
-        Error::Utf8(_) => Some(CloseCode::BadUtf8),
-        Error::Protocol(ProtocolError::ResetWithoutClosingHandshake) => None,
-        Error::Protocol(_) => Some(CloseCode::ProtocolError),
-        _ => None,
-    }
+    session.handle(envelope, Instant::now()).await;
 }
 
 /// Sends what is left, then ends the socket in both directions, within the linger time.

@@ -1,0 +1,85 @@
+"""The result for machines, for people and as pictures."""
+
+import json
+
+LIMITS = ("bare-single", "bare-joined")
+SHOWN = {
+    "cpu": ("p50_ms", "p99_ms", "deliveries_per_s"),
+    "fanout-1k": ("p99_ms", "server_cores", "generator_busy", "resident_mib_after"),
+    "fanout-10k": ("p99_ms", "server_cores", "generator_busy", "resident_mib_after"),
+    "rooms": ("p99_ms", "server_cores", "generator_busy", "resident_mib_after"),
+    "idle": ("cpu_us_per_connection", "resident_mib"),
+}
+
+
+def write(out, result, works):
+    (out / "result.json").write_text(json.dumps(result, indent=1) + "\n")
+    (out / "result.md").write_text(markdown(result, works))
+    for work in works:
+        figures = result["works"].get(work.name, {})
+        if figures:
+            (out / f"{work.name}.svg").write_text(svg(work, figures))
+
+
+def markdown(result, works):
+    machine = result["machine"]
+    settings = ", ".join(f"{key} = {value}" for key, value in machine["settings"].items())
+    lines = [
+        f"{machine['date']}, {machine['cores']} cores ({machine['cpu']}), Linux {machine['kernel']}, load {machine['load_at_start']:.1f} at the start; {settings}.",
+        "", "Versions: " + "; ".join(f"{name} {version}" for name, version in result["peers"].items()) + ".", "",
+    ]
+    for work in works:
+        lines += table(work, result["works"].get(work.name, {}))
+    return "\n".join(lines) + "\n"
+
+
+def table(work, figures):
+    extras, limit = SHOWN[work.name], limit_of(work, figures)
+    lines = [f"### {work.title}", "", f"| server | {work.unit} | × limit | " + " | ".join(extras) + " |", "|---|" + "---:|" * (2 + len(extras))]
+    for name, found in figures.items():
+        if "failed" in found:
+            lines.append(f"| {name} | – ({' '.join(found['failed'].split())[:80]}) | " + " | " * len(extras) + " |")
+            continue
+        value = found[work.figure]
+        ratio = f"{value / limit:.2f}" if limit and value is not None else ""
+        cells = [number(value), ratio] + [number(found.get(extra)) for extra in extras]
+        lines.append(f"| {name} | " + " | ".join(cells) + " |")
+    return lines + [""]
+
+
+def limit_of(work, figures):
+    """The best of the bare loop's two ways."""
+    found = [figures[name].get(work.figure) for name in LIMITS if name in figures]
+    found = [value for value in found if value]
+    if not found:
+        return None
+    return min(found) if work.best == "low" else max(found)
+
+
+def number(value):
+    if value is None:
+        return ""
+    if abs(value) >= 1_000:
+        return f"{value:,.0f}"
+    return f"{value:.1f}" if abs(value) >= 10 else f"{value:.2f}"
+
+
+def svg(work, figures):
+    """Bars on a logarithmic scale: one server may be a hundred times another."""
+    import math
+
+    shown = [(name, found[work.figure]) for name, found in figures.items() if found.get(work.figure)]
+    shown = [(name, value) for name, value in shown if value > 0]
+    if not shown:
+        return '<svg xmlns="http://www.w3.org/2000/svg"/>\n'
+    low = min(value for _, value in shown) / 2
+    span = math.log(max(value for _, value in shown) / low) or 1
+    rows, height = [], 24 * len(shown) + 50
+    for index, (name, value) in enumerate(shown):
+        y, width = 40 + 24 * index, 420 * math.log(value / low) / span
+        colour = "#9aa0a6" if name in LIMITS else "#1a73e8" if name.startswith("parlor") else "#e0a030"
+        rows.append(f'<text x="130" y="{y + 13}" text-anchor="end">{name}</text><rect x="138" y="{y}" width="{width:.0f}" height="17" fill="{colour}"/>')
+        rows.append(f'<text x="{144 + width:.0f}" y="{y + 13}">{number(value)}</text>')
+    better = "less is better" if work.best == "low" else "more is better"
+    head = f'<text x="10" y="20" font-weight="bold">{work.title.replace("<", "&lt;")}: {work.unit} ({better}, logarithmic)</text>'
+    return f'<svg xmlns="http://www.w3.org/2000/svg" width="680" height="{height}" font-family="sans-serif" font-size="12"><rect width="100%" height="100%" fill="white"/>{head}{"".join(rows)}</svg>\n'

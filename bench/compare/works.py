@@ -1,0 +1,105 @@
+"""The works: what is measured of each server, and how a figure comes about."""
+
+import time
+
+from compare.machine import Failed, Load
+
+
+class Work:
+    """`figure` names the number that is compared; `best` says whether more or less of it is better."""
+
+    def __init__(self, name, title, figure, unit, best, measure):
+        self.name, self.title, self.figure, self.unit, self.best, self.measure = name, title, figure, unit, best, measure
+
+
+def at_rate(shape, rate):
+    """A fixed load, far below anybody's limit."""
+
+    def measure(peer, options):
+        with peer.start() as server:
+            load = Load(server, peer, "--shape", shape, "--rate", rate, "--duration", f"{options.seconds}s", "--warmup", "1s")
+            return load.start().finish()
+
+    return measure
+
+
+def most(shape, members, first_rate, p99_ms):
+    """The highest rate at which a p99 is kept and nothing lost: doubled until it breaks, then narrowed to an eighth."""
+
+    def kept(found, rate):
+        return found["p99_ms"] < p99_ms and found["deliveries_per_s"] > 0.95 * rate * members and not lost(found)
+
+    def attempt(peer, options, rate):
+        # A fresh server each time: a backlog of the last attempt would be charged to this one.
+        with peer.start() as server:
+            warm, length = "1s", f"{max(options.seconds - 1, 2)}s"
+            found = Load(server, peer, "--shape", shape, "--rate", rate, "--duration", length, "--warmup", warm).start().finish()
+            found["rate"] = rate
+            found["resident_mib_after"] = server.resident_kib() / 1024
+        return found
+
+    def measure(peer, options):
+        good, bad, rate = None, None, first_rate
+        while bad is None or good is None or bad / good["rate"] > 1.15:
+            if rate < first_rate / 16:
+                raise Failed(f"not even {rate * 2 * members:.0f} deliveries/s")
+            try:
+                found = attempt(peer, options, rate)
+            except Failed:
+                found = None
+            if found and kept(found, rate):
+                good = found
+            else:
+                bad = rate
+            if good is None:
+                rate = bad / 2
+            elif bad is None:
+                rate *= 2
+            else:
+                rate = (good["rate"] * bad) ** 0.5
+        return good
+
+    return measure
+
+
+def lost(found):
+    return found["gaps"] + found["duplicates"] + found["reordered"] + found["closed"]
+
+
+def idle(peer, options):
+    """Memory by the difference of two crowds on fresh servers, each connection in a room of ten and in a channel of its own."""
+    high = options.connections // 10 * 10
+    low = high - 10_000 if high > 15_000 else high // 2
+    few, many = crowd(peer, low), crowd(peer, high)
+    return {
+        "kib_per_connection": (many["resident_kib"] - few["resident_kib"]) / (high - low),
+        "cpu_us_per_connection": many["cpu_us"] / high,
+        "resident_mib": many["resident_kib"] / 1024,
+        "connections": [low, high],
+    }
+
+
+def crowd(peer, connections):
+    with peer.start() as server:
+        files, cpu = server.files(), server.cpu_seconds()
+        load = Load(server, peer, "--shape", f"idle={connections // 10}x10", "--own-channel", "--connect-rate", "3000", "--duration", "3s").start()
+        end = time.monotonic() + 120
+        while server.files() - files < connections:
+            if time.monotonic() > end or load.process.poll() is not None:
+                load.stop()
+                raise Failed(f"only {server.files() - files} of {connections} connected")
+            time.sleep(0.05)
+        time.sleep(1.5)
+        found = {"resident_kib": server.resident_kib(), "cpu_us": (server.cpu_seconds() - cpu) * 1e6}
+        load.stop()
+        return found
+
+
+WORKS = [
+    Work("cpu", "1,000 subscribers of one channel, 10 messages/s", "cpu_us_per_delivery", "CPU µs per delivery", "low", at_rate("channel=1x1000", 10)),
+    Work("fanout-1k", "1,000 subscribers of one channel, p99 < 100 ms", "deliveries_per_s", "deliveries/s at most", "high", most("channel=1x1000", 1_000, 64, 100)),
+    Work("fanout-10k", "10,000 subscribers of one channel, p99 < 500 ms", "deliveries_per_s", "deliveries/s at most", "high", most("channel=1x10000", 10_000, 4, 500)),
+    Work("rooms", "1,000 rooms of 10, p99 < 100 ms", "deliveries_per_s", "deliveries/s at most", "high", most("rooms=1000x10", 10, 2_000, 100)),
+    Work("idle", "idle connections, two channels each", "kib_per_connection", "KiB of user memory per connection", "low", idle),
+]
+ALL = {work.name: work for work in WORKS}

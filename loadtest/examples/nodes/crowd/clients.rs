@@ -1,0 +1,330 @@
+//! Many members of one channel as light as they can be: one task and no buffer each, the socket read in place.
+//!
+//! They connect first and join later, all at once. Each counts what presence pushes to it.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::time::{Duration, Instant};
+
+use anyhow::ensure;
+use parlor_protocol::Form;
+use tokio::net::TcpStream;
+use tokio::sync::{Semaphore, watch};
+use tokio_tungstenite::client_async_with_config;
+use tokio_tungstenite::tungstenite::client::IntoClientRequest as _;
+use tokio_tungstenite::tungstenite::http::HeaderValue;
+use tokio_tungstenite::tungstenite::http::header::SEC_WEBSOCKET_PROTOCOL;
+use tokio_tungstenite::tungstenite::protocol::WebSocketConfig;
+
+use crate::frames::{self, BadFrame, Frame};
+use crate::wire::{SCRATCH_BYTES, Wire};
+
+/// Who belongs to a crowd: `count` users from number `first` on. The first `watchers` of them are told of changes.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Members {
+    pub(crate) node: SocketAddr,
+    pub(crate) first: usize,
+    pub(crate) count: usize,
+    pub(crate) watchers: usize,
+}
+
+/// What all members of a crowd counted together.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Counts {
+    pub(crate) connected: u64,
+    pub(crate) joined: u64,
+    /// Diffs that were pushed, to all watchers together, and their bytes.
+    pub(crate) diffs: u64,
+    pub(crate) diff_bytes: u64,
+    /// Diffs that named somebody.
+    pub(crate) named: u64,
+    /// Watchers whose latest diff counted as many users as were announced.
+    pub(crate) informed: u64,
+    /// Members who lost their connection or were refused.
+    pub(crate) lost: u64,
+}
+
+impl Counts {
+    pub(crate) fn add(&mut self, other: Self) {
+        self.connected += other.connected;
+        self.joined += other.joined;
+        self.diffs += other.diffs;
+        self.diff_bytes += other.diff_bytes;
+        self.named += other.named;
+        self.informed += other.informed;
+        self.lost += other.lost;
+    }
+
+    /// Reads what [`Display`](std::fmt::Display) wrote.
+    pub(crate) fn parse(line: &str) -> anyhow::Result<Self> {
+        let numbers: Vec<u64> = line.split(' ').map(str::parse).collect::<Result<_, _>>()?;
+        let [connected, joined, diffs, diff_bytes, named, informed, lost] = numbers[..] else {
+            anyhow::bail!("these are no counts: {line}");
+        };
+        Ok(Self {
+            connected,
+            joined,
+            diffs,
+            diff_bytes,
+            named,
+            informed,
+            lost,
+        })
+    }
+}
+
+impl std::fmt::Display for Counts {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(
+            f,
+            "{} {} {} {} {} {} {}",
+            self.connected,
+            self.joined,
+            self.diffs,
+            self.diff_bytes,
+            self.named,
+            self.informed,
+            self.lost
+        )
+    }
+}
+
+/// Connections that are open and wait for a word.
+#[derive(Debug)]
+pub(crate) struct Crowd {
+    members: Members,
+    shared: Arc<Shared>,
+    join: watch::Sender<bool>,
+}
+
+#[derive(Debug, Default)]
+struct Shared {
+    connected: AtomicU64,
+    joined: AtomicU64,
+    diffs: AtomicU64,
+    diff_bytes: AtomicU64,
+    named: AtomicU64,
+    informed: AtomicU64,
+    lost: AtomicU64,
+    is_over: AtomicBool,
+    /// Users in all, when everybody is there.
+    everybody: u64,
+}
+
+impl Crowd {
+    /// Connects everybody to their node.
+    pub(crate) async fn open(members: Members, everybody: usize) -> anyhow::Result<Self> {
+        let shared = Arc::new(Shared {
+            everybody: everybody as u64,
+            ..Shared::default()
+        });
+        let (join, joining) = watch::channel(false);
+        let slots = Arc::new(Semaphore::new(OPENING_MAX));
+        for number in 0..members.count {
+            let slot = Arc::clone(&slots).acquire_owned().await?;
+            let (shared, joining) = (Arc::clone(&shared), joining.clone());
+            tokio::spawn(async move {
+                let opened = open(members.node, members.first + number).await;
+                drop(slot);
+                let lived = match opened {
+                    Ok(wire) => {
+                        shared.connected.fetch_add(1, Ordering::AcqRel);
+                        live(wire, number < members.watchers, joining, &shared).await
+                    }
+                    Err(error) => Err(error.to_string()),
+                };
+                if lived.is_err() && !shared.is_over.load(Ordering::Acquire) {
+                    shared.lost.fetch_add(1, Ordering::AcqRel);
+                }
+            });
+        }
+        let crowd = Self {
+            members,
+            shared,
+            join,
+        };
+        crowd
+            .until(|counts| counts.connected + counts.lost >= members.count as u64)
+            .await?;
+        Ok(crowd)
+    }
+
+    /// Has everybody join the channel, and waits until all are answered.
+    pub(crate) async fn join(&self) -> anyhow::Result<()> {
+        self.begin_to_join();
+        let count = self.members.count as u64;
+        self.until(|counts| counts.joined + counts.lost >= count)
+            .await
+    }
+
+    /// Has everybody join the channel.
+    pub(crate) fn begin_to_join(&self) {
+        self.join.send_replace(true);
+    }
+
+    pub(crate) fn counts(&self) -> Counts {
+        let read = |counter: &AtomicU64| counter.load(Ordering::Acquire);
+        Counts {
+            connected: read(&self.shared.connected),
+            joined: read(&self.shared.joined),
+            diffs: read(&self.shared.diffs),
+            diff_bytes: read(&self.shared.diff_bytes),
+            named: read(&self.shared.named),
+            informed: read(&self.shared.informed),
+            lost: read(&self.shared.lost),
+        }
+    }
+
+    async fn until(&self, is_it: impl Fn(Counts) -> bool) -> anyhow::Result<()> {
+        let give_up = Instant::now() + PATIENCE;
+        while !is_it(self.counts()) {
+            ensure!(Instant::now() < give_up, "gave up at {:?}", self.counts());
+            tokio::time::sleep(LOOK).await;
+        }
+        Ok(())
+    }
+}
+
+impl Drop for Crowd {
+    /// Who is cut off from now on is not lost.
+    fn drop(&mut self) {
+        self.shared.is_over.store(true, Ordering::Release);
+    }
+}
+
+async fn open(node: SocketAddr, number: usize) -> anyhow::Result<Wire> {
+    let stream = TcpStream::connect(node).await?;
+    stream.set_nodelay(true)?;
+    let mut request = format!("ws://{node}/v1/socket").into_client_request()?;
+    let protocol = HeaderValue::from_static(Form::Json.subprotocol());
+    request
+        .headers_mut()
+        .insert(SEC_WEBSOCKET_PROTOCOL, protocol);
+    let small = WebSocketConfig::default().read_buffer_size(READ_BUFFER_BYTES);
+    let (socket, _) = client_async_with_config(request, stream, Some(small)).await?;
+    // The server speaks only after `connect`, so nothing is lost with tungstenite's buffer.
+    let mut wire = Wire::new(socket.into_inner());
+    let hello = format!(r#"{{"id":1,"connect":{{"user":"u{number}"}}}}"#);
+    say(&mut wire, &hello).await.map_err(anyhow::Error::msg)?;
+    let mut is_welcome = false;
+    while !is_welcome {
+        hear(&mut wire, |text| {
+            is_welcome |= text.starts_with(r#"{"id":1,"connect""#)
+        })
+        .await
+        .map_err(anyhow::Error::msg)?;
+    }
+    Ok(wire)
+}
+
+/// Ends with the crowd, or with the reason why the connection ended.
+async fn live(
+    mut wire: Wire,
+    watches: bool,
+    mut joining: watch::Receiver<bool>,
+    shared: &Shared,
+) -> Result<(), String> {
+    let mut has_asked = false;
+    let mut is_informed = false;
+    loop {
+        let mut wants_pong = false;
+        let take = |text: &str| {
+            wants_pong |= text == r#"{"ping":{}}"#;
+            shared.take(text, &mut is_informed);
+        };
+        tokio::select! {
+            heard = hear(&mut wire, take) => heard?,
+            word = next_word(&mut joining, has_asked) => {
+                if word.is_err() {
+                    return Ok(());
+                }
+                if !has_asked {
+                    let wish = format!(r#"{{"id":2,"subscribe":{{"channel":"{CHANNEL}","presence":{watches}}}}}"#);
+                    say(&mut wire, &wish).await?;
+                    has_asked = true;
+                }
+            }
+        }
+        if wants_pong {
+            say(&mut wire, r#"{"pong":{}}"#).await?;
+        }
+    }
+}
+
+/// The word to join, or the end.
+async fn next_word(
+    joining: &mut watch::Receiver<bool>,
+    has_asked: bool,
+) -> Result<(), watch::error::RecvError> {
+    if has_asked {
+        return joining.changed().await;
+    }
+    joining.wait_for(|is_time| *is_time).await.map(drop)
+}
+
+impl Shared {
+    fn take(&self, text: &str, is_informed: &mut bool) {
+        if text.starts_with(r#"{"presence""#) {
+            self.diffs.fetch_add(1, Ordering::AcqRel);
+            self.diff_bytes
+                .fetch_add(text.len() as u64, Ordering::AcqRel);
+            let names = u64::from(text.contains(r#""joined""#));
+            self.named.fetch_add(names, Ordering::AcqRel);
+            let knows_all = users_in(text) == Some(self.everybody);
+            match (*is_informed, knows_all) {
+                (false, true) => drop(self.informed.fetch_add(1, Ordering::AcqRel)),
+                (true, false) => drop(self.informed.fetch_sub(1, Ordering::AcqRel)),
+                _ => {}
+            }
+            *is_informed = knows_all;
+        } else if text.starts_with(r#"{"id":2,"subscribe""#) {
+            self.joined.fetch_add(1, Ordering::AcqRel);
+        } else if text.starts_with(r#"{"id":2"#) {
+            self.lost.fetch_add(1, Ordering::AcqRel);
+        }
+    }
+}
+
+fn users_in(diff: &str) -> Option<u64> {
+    let (_, rest) = diff.rsplit_once(r#""users":"#)?;
+    let end = rest.find(|c: char| !c.is_ascii_digit())?;
+    rest[..end].parse().ok()
+}
+
+async fn say(wire: &mut Wire, text: &str) -> Result<(), String> {
+    wire.send(&frames::command(Form::Json, text.as_bytes()))
+        .await
+}
+
+/// Reads what is there.
+async fn hear(wire: &mut Wire, mut take: impl FnMut(&str)) -> Result<(), String> {
+    std::future::poll_fn(|cx| {
+        // A connection keeps nothing between two reads.
+        SCRATCH.with_borrow_mut(|scratch| {
+            wire.poll_frames(cx, scratch, |frame| match frame {
+                Frame::Data(bytes) => {
+                    take(str::from_utf8(bytes).map_err(|_| BadFrame("text that is not UTF-8"))?);
+                    Ok(())
+                }
+                Frame::Ping(_) | Frame::Pong => Ok(()),
+                Frame::Close(_) => Err(BadFrame("the server closed")),
+            })
+        })
+    })
+    .await
+}
+
+thread_local! {
+    /// What one read takes at most, shared by all connections of a thread.
+    static SCRATCH: std::cell::RefCell<Vec<u8>> = std::cell::RefCell::new(vec![0; SCRATCH_BYTES]);
+}
+
+/// In which everybody is.
+pub(crate) const CHANNEL: &str = "memory:crowd";
+/// Connections that are being opened at the same time: well below a server's accept queue.
+const OPENING_MAX: usize = 128;
+/// For the handshake only.
+const READ_BUFFER_BYTES: usize = 1_024;
+const PATIENCE: Duration = Duration::from_secs(180);
+const LOOK: Duration = Duration::from_millis(5);

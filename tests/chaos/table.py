@@ -1,0 +1,117 @@
+#!/usr/bin/env python3
+"""Makes the tables of docs/reliability.md from logs of tests/chaos/run.sh.
+
+    tests/chaos/table.py target/chaos.log ...          prints them
+    tests/chaos/table.py --into docs/reliability.md target/chaos.log ...     puts them between the page's marks
+
+Of several runs of a row with one seed the last counts.
+"""
+import re
+import statistics
+import sys
+
+ROWS = [
+    ("row_01_node_killed", "1", "a node is killed with `kill -9`", "three nodes, one Redis"),
+    ("row_02_node_frozen", "2", "a node is frozen for 3 s and thaws", "three nodes, one Redis"),
+    ("row_02_node_frozen_for_15_s", "2", "the same for 15 s", "three nodes, one Redis"),
+    ("row_02_node_frozen_for_60_s", "2", "the same for 60 s", "three nodes, one Redis"),
+    ("row_03_rolling_restart", "3", "all nodes are restarted one by one (SIGTERM)", "three nodes, one Redis"),
+    ("row_04_primary_killed", "4", "the Redis primary is killed", "three nodes, Sentinels"),
+    ("row_05_split_brain", "5", "the primary is cut off together with one node", "three nodes, Sentinels"),
+    ("row_06_lagging_copy_promoted", "6", "a copy that lagged takes the primary's place", "three nodes, one Redis"),
+    ("row_06_silent_line_then_promoted", "6", "the replication line falls silent, then the replica is promoted", "three nodes, one Redis"),
+    ("row_06_lagging_replica_promoted", "6", "a replica that lagged is promoted", "three nodes, Sentinels"),
+    ("row_07_redis_frozen", "7", "Redis is frozen and thaws", "three nodes, one Redis"),
+    ("row_07_redis_frozen_for_30_s", "7", "the same for 30 s", "three nodes, one Redis"),
+    ("row_07_primary_frozen_and_replaced", "7", "the primary is frozen, replaced, and thaws", "three nodes, Sentinels"),
+    ("row_08_shard_fails_over", "8", "a shard of the Cluster loses its master", "three nodes, Cluster"),
+    ("row_08_slots_move", "8", "slots move under load", "three nodes, Cluster"),
+    ("row_09_redis_out_of_memory", "9", "Redis has no memory left", "three nodes, one Redis"),
+    ("row_10_redis_emptied", "10", "FLUSHALL, and an empty restart", "three nodes, one Redis"),
+    ("row_12_redis_away", "12", "Redis is away for 4 s", "three nodes, one Redis"),
+    ("row_12_redis_away_for_5_min", "12", "the same for 5 minutes", "three nodes, one Redis"),
+    ("row_13_node_cut_off_from_redis", "13", "one node is cut off from Redis", "three nodes, one Redis"),
+    ("row_15_half_open_clients", "15", "no byte passes between clients and a node", "one node, embedded"),
+    ("row_16_slow_readers", "16", "readers stop reading", "one node, embedded"),
+    ("row_18_reconnect_storm", "18", "all 300 connections end at once", "one node, embedded"),
+    ("row_18_reconnect_storm_of_thousands", "18", "the same with 3,000", "one node, embedded"),
+    ("row_24_power_cut", "24", "the power goes", "one node, embedded"),
+    ("scripted_failovers", "–", "failovers, ten in a run, in six ways", "three nodes, Sentinels"),
+]
+NAMES = {row[0] for row in ROWS}
+TIMES = [
+    ("notice", "from a node's verdict until a connected subscriber is told", "1 s", "3 s"),
+    ("red", "from the fault until `/readyz` is red", "2 s", "4 s"),
+    ("green", "from the heal or the promotion until `/readyz` is green", "–", "10 s"),
+    ("back", "from the heal or the promotion until publishes are acknowledged", "3 s", "6 s"),
+]
+LINE = re.compile(r"rows::\w+::(\w+) seed (\d+): ([^;]*);? ?(.*)")
+
+
+def number(word, text):
+    found = re.search(r"(\d+) " + word, text)
+    return int(found.group(1)) if found else 0
+
+
+def runs_in(paths):
+    runs = {}
+    for path in paths:
+        for line in open(path, encoding="utf-8"):
+            found = LINE.match(line.strip())
+            if found and found.group(1) in NAMES:
+                name, seed, verdict, rest = found.groups()
+                runs[name, int(seed)] = (verdict, rest)
+    return runs
+
+
+def table(runs):
+    words = ["acknowledged", "received", "resumed", "breaks told"]
+    total = [sum(number(word, rest) for _, rest in runs.values()) for word in words]
+    yield (f"{len(runs)} runs: {total[0]:,} publishes acknowledged, {total[1]:,} events received, "
+           f"{total[2]:,} resumes, {total[3]:,} breaks told.")
+    yield ""
+    yield "| row | fault | on | runs | clean | acknowledged | received | resumed | breaks told |"
+    yield "|---|---|---|---:|---:|---:|---:|---:|---:|"
+    for name, row, fault, on in ROWS:
+        mine = [run for (one, _), run in runs.items() if one == name]
+        if mine:
+            clean = sum(verdict == "clean" for verdict, _ in mine)
+            sums = " | ".join(f"{sum(number(word, rest) for _, rest in mine):,}" for word in words)
+            yield f"| {row} | {fault} (`{name}`) | {on} | {len(mine)} | {clean} | {sums} |"
+    yield ""
+    yield "How long things took: the longest of each run; over all runs their median, their highest, and how often something was measured."
+    yield ""
+    yield "| | what | promised | a violation from | runs | measured | median | highest |"
+    yield "|---|---|---:|---:|---:|---:|---:|---:|"
+    for name, what, promised, bound in TIMES:
+        found = [re.search(rf", {name} ([\d.]+) of (\d+)", rest) for _, rest in runs.values()]
+        found = [(float(one.group(1)), int(one.group(2))) for one in found if one]
+        if found:
+            longest = [time for time, _ in found]
+            yield (f"| {name} | {what} | {promised} | {bound} | {len(found)} | {sum(count for _, count in found):,} "
+                   f"| {statistics.median(longest):.1f} s | {max(longest):.1f} s |")
+    yield ""
+    bad = sorted((name, seed, verdict) for (name, seed), (verdict, _) in runs.items() if verdict != "clean")
+    yield "Runs that were not clean:" if bad else "Every run was clean."
+    if bad:
+        yield ""
+        for name, seed, verdict in bad:
+            yield f"- `{name}`, seed {seed}: {verdict}"
+
+
+def main(words):
+    into = None
+    if words[:1] == ["--into"]:
+        into, words = words[1], words[2:]
+    text = "\n".join(table(runs_in(words)))
+    if into is None:
+        return print(text)
+    page = open(into, encoding="utf-8").read()
+    start, end = "<!-- tests/chaos/table.py -->\n", "<!-- end -->"
+    before, rest = page.split(start)
+    after = rest.split(end, 1)[1]
+    open(into, "w", encoding="utf-8").write(f"{before}{start}{text}\n{end}{after}")
+
+
+if __name__ == "__main__":
+    main(sys.argv[1:])
