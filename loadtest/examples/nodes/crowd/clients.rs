@@ -204,7 +204,7 @@ async fn open(node: SocketAddr, number: usize) -> anyhow::Result<Wire> {
     let small = WebSocketConfig::default().read_buffer_size(READ_BUFFER_BYTES);
     let (socket, _) = client_async_with_config(request, stream, Some(small)).await?;
     // The server speaks only after `connect`, so nothing is lost with tungstenite's buffer.
-    let mut wire = Wire::new(socket.into_inner());
+    let mut wire = Wire::new(socket.into_inner(), Vec::new());
     let hello = format!(r#"{{"id":1,"connect":{{"user":"u{number}"}}}}"#);
     say(&mut wire, &hello).await.map_err(anyhow::Error::msg)?;
     let mut is_welcome = false;
