@@ -4,7 +4,7 @@
 
 use std::ops::AddAssign;
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 /// What one subscriber has received of its channel.
 #[derive(Clone, Debug)]
@@ -13,10 +13,12 @@ pub(crate) struct Checker {
     last: u64,
     /// Ranges (first, last) below `last` that have not come; boxed by `Vec`, so it costs nothing while empty.
     missing: Vec<(u64, u64)>,
+    /// Where it left off when it last came back; a hole right behind it was lost by the resume.
+    resumed_behind: Option<u64>,
 }
 
 /// Faults, in numbers of events.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct Faults {
     /// Offsets that never came.
     pub(crate) gaps: u64,
@@ -26,6 +28,12 @@ pub(crate) struct Faults {
     pub(crate) reordered: u64,
     /// Offsets that the server said it passed over (`advance`).
     pub(crate) skipped: u64,
+    /// Of the gaps, those that begin where a resumed subscriber had left off.
+    pub(crate) lost_after_resume: u64,
+    /// Subscribers that came back and were given what they had missed. No fault.
+    pub(crate) resumes: u64,
+    /// Subscribers that came back and were told that what they had missed is not to be had.
+    pub(crate) not_recovered: u64,
 }
 
 impl AddAssign for Faults {
@@ -34,6 +42,9 @@ impl AddAssign for Faults {
         self.duplicates += other.duplicates;
         self.reordered += other.reordered;
         self.skipped += other.skipped;
+        self.lost_after_resume += other.lost_after_resume;
+        self.resumes += other.resumes;
+        self.not_recovered += other.not_recovered;
     }
 }
 
@@ -43,7 +54,20 @@ impl Checker {
         Self {
             last: offset,
             missing: Vec::new(),
+            resumed_behind: None,
         }
+    }
+
+    /// The highest offset seen or passed over.
+    pub(crate) fn last(&self) -> u64 {
+        self.last
+    }
+
+    /// The subscriber has come back and is promised everything behind its position. That may be an earlier one than
+    /// the last event's, so what it has already may come once more.
+    pub(crate) fn resume(&mut self, faults: &mut Faults) {
+        faults.resumes += 1;
+        self.resumed_behind = Some(self.last);
     }
 
     /// Takes an event; counts what is wrong with it. Whether it was the next one.
@@ -53,8 +77,14 @@ impl Checker {
             return true;
         }
         if offset > self.last {
+            if self.resumed_behind == Some(self.last) {
+                faults.lost_after_resume += offset - 1 - self.last;
+            }
             self.miss(self.last + 1, offset - 1);
             self.last = offset;
+        } else if self.resumed_behind == Some(self.last) {
+            // Nothing new has come since: this is what lies between position and last event.
+            return true;
         } else if self.fill(offset) {
             faults.reordered += 1;
         } else {
@@ -201,7 +231,7 @@ mod tests {
                 gaps: 3,
                 reordered: 1,
                 duplicates: 1,
-                skipped: 0,
+                ..Faults::default()
             },
         );
     }
@@ -220,6 +250,37 @@ mod tests {
                 ..Faults::default()
             }
         );
+    }
+
+    #[test]
+    fn a_resume_goes_on_where_it_left_off() {
+        let (mut checker, mut faults) = (Checker::behind(0), Faults::default());
+        checker.see(1, &mut faults);
+        checker.see(2, &mut faults);
+        checker.resume(&mut faults);
+        // The position was that of 1: 2 comes again, and is no duplicate.
+        for offset in [2, 3, 4] {
+            checker.see(offset, &mut faults);
+        }
+        checker.see(2, &mut faults);
+        checker.finish(4, &mut faults);
+        let expected = Faults {
+            resumes: 1,
+            duplicates: 1,
+            ..Faults::default()
+        };
+        assert_eq!(faults, expected);
+    }
+
+    #[test]
+    fn what_a_resume_loses_is_told_apart() {
+        let (mut checker, mut faults) = (Checker::behind(0), Faults::default());
+        checker.see(1, &mut faults);
+        checker.resume(&mut faults);
+        checker.see(4, &mut faults);
+        checker.see(6, &mut faults);
+        checker.finish(6, &mut faults);
+        assert_eq!((faults.lost_after_resume, faults.gaps), (2, 3));
     }
 
     #[test]

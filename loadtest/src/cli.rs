@@ -9,6 +9,16 @@ use anyhow::{Context as _, bail};
 use clap::{Args, Parser, Subcommand};
 use serde::{Deserialize, Serialize};
 
+pub(crate) use crate::cli::stage::StageOptions;
+use crate::compare::CompareArguments;
+use crate::fleet::coordinator::CoordinateArguments;
+use crate::fleet::worker::WorkerArguments;
+use crate::limit::LimitArguments;
+use crate::plan::PlanArguments;
+
+pub(crate) mod file;
+mod stage;
+
 /// Answers how much hardware a Parlor deployment needs: opens connections, publishes on an open-loop
 /// schedule, and measures what every subscriber receives.
 #[derive(Debug, Parser)]
@@ -22,6 +32,16 @@ pub(crate) struct Cli {
 pub(crate) enum Action {
     /// Load a server by one scenario and report.
     Run(Box<Arguments>),
+    /// Raise the load until a service level breaks; print the knee and why it is there.
+    FindLimit(Box<LimitArguments>),
+    /// From results of `run --json` and a description of the future load: how many nodes, how much of everything.
+    Plan(PlanArguments),
+    /// Load a server by several workers, with one report.
+    Coordinate(Box<CoordinateArguments>),
+    /// Wait for a coordinator and make a share of its load.
+    Worker(WorkerArguments),
+    /// Put two results of `run --json` side by side; exit code 97 when something got worse.
+    Compare(CompareArguments),
 }
 
 #[derive(Debug, Args)]
@@ -49,7 +69,7 @@ pub(crate) struct Options {
     #[arg(long)]
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     pub(crate) allow_remote: bool,
-    /// rooms=1000x10, channel=1x10000, idle=10000 (without a channel), idle=1000x10, bystander=10+10000 (default rooms=100x10).
+    /// rooms=1000x10, zipf=1000x10000@1.1, channel=1x10000, idle=10000 (without a channel), idle=1000x10, bystander=10+10000 (default rooms=100x10).
     #[arg(long)]
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) shape: Option<String>,
@@ -69,6 +89,14 @@ pub(crate) struct Options {
     #[arg(long)]
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) payload_bytes: Option<usize>,
+    /// Several sizes with their shares, such as 128:0.8,1024:0.2.
+    #[arg(long, conflicts_with = "payload_bytes")]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) payload_sizes: Option<String>,
+    /// Share (0 to 1) of subscribers that read only a little now and then.
+    #[arg(long)]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) slow_readers: Option<f64>,
     /// How long each measured stage lasts, such as 500ms, 30s, 2m (default 30s).
     #[arg(long)]
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -114,14 +142,18 @@ pub(crate) struct Options {
     #[arg(long, env = "PARLOR_TOKEN", hide_env_values = true)]
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) token: Option<String>,
-    /// The server's process id (default the one that listens on the port).
+    /// The process ids of the server's nodes, with commas between (default the one that listens on the port).
+    #[arg(long, value_delimiter = ',')]
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub(crate) server_pid: Vec<u32>,
+    /// The metrics pages of the server's nodes, with commas between.
+    #[arg(long, value_delimiter = ',')]
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub(crate) metrics_url: Vec<String>,
+    /// HOST:PORT of the nodes' Redis, for its CPU, memory and traffic.
     #[arg(long)]
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub(crate) server_pid: Option<u32>,
-    /// The server's metrics page, for its own counters.
-    #[arg(long)]
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub(crate) metrics_url: Option<String>,
+    pub(crate) redis: Option<String>,
     /// Where to write the result as JSON.
     #[arg(long)]
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -130,6 +162,18 @@ pub(crate) struct Options {
     #[arg(long)]
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) markdown: Option<PathBuf>,
+    /// Where to write the result as one HTML file with plots.
+    #[arg(long)]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) html: Option<PathBuf>,
+    /// Where to write the thresholds as JUnit XML.
+    #[arg(long)]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) junit: Option<PathBuf>,
+    /// In a file only: stages in their order, in place of warm-up and duration.
+    #[arg(skip)]
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub(crate) stages: Vec<StageOptions>,
     #[command(flatten)]
     #[serde(default)]
     pub(crate) thresholds: Thresholds,
@@ -199,27 +243,9 @@ impl Arguments {
         };
         let text = fs::read_to_string(&path)
             .with_context(|| format!("unable to read {}", path.display()))?;
-        lay_over(&text, &self.options).with_context(|| format!("unable to use {}", path.display()))
+        file::lay_over(&text, &self.options)
+            .with_context(|| format!("unable to use {}", path.display()))
     }
-}
-
-fn lay_over(file: &str, flags: &Options) -> anyhow::Result<Options> {
-    let mut table: toml::Table = file.parse()?;
-    let mut flags = toml::Table::try_from(flags)?;
-    // The one nested table: thresholds are laid over one by one.
-    let flagged = flags
-        .remove("thresholds")
-        .and_then(|value| value.try_into::<toml::Table>().ok())
-        .unwrap_or_default();
-    let thresholds = table
-        .entry("thresholds")
-        .or_insert_with(|| toml::Table::new().into());
-    thresholds
-        .as_table_mut()
-        .context("`thresholds` is not a table")?
-        .extend(flagged);
-    table.extend(flags);
-    Ok(table.try_into()?)
 }
 
 impl FromStr for Length {
@@ -257,7 +283,7 @@ impl From<Length> for String {
     }
 }
 
-const EXIT_CODES: &str = "Exit codes: 0 all thresholds kept, 99 a threshold broke, 98 the run is invalid because the generator \
+const EXIT_CODES: &str = "Exit codes: 0 all thresholds kept, 99 a threshold broke, 97 a comparison got worse, 98 the run is invalid because the generator \
 was the bottleneck, 1 the run could not be made, 2 the command line was wrong.";
 
 #[cfg(test)]
@@ -268,32 +294,6 @@ mod tests {
     fn the_command_line_is_consistent() {
         use clap::CommandFactory as _;
         Cli::command().debug_assert();
-    }
-
-    #[test]
-    fn flags_win_over_the_file() {
-        let flags = Options {
-            rate: Some(7.0),
-            duration: Some("2s".parse().unwrap()),
-            thresholds: Thresholds {
-                max_gaps: Some(3),
-                ..Thresholds::default()
-            },
-            ..Options::default()
-        };
-        let file = "shape = \"idle=5\"\nrate = 1.0\nduration = \"1m\"\n[thresholds]\nmax-gaps = 1\nmax-p99-ms = 5.0\n";
-        let options = lay_over(file, &flags).unwrap();
-        assert_eq!(options.shape.as_deref(), Some("idle=5"));
-        assert_eq!(options.rate, Some(7.0));
-        assert_eq!(options.duration, Some(Length(Duration::from_secs(2))));
-        assert_eq!(options.thresholds.max_gaps, Some(3));
-        assert_eq!(options.thresholds.max_p99_ms, Some(5.0));
-    }
-
-    #[test]
-    fn unknown_options_of_a_file_are_refused() {
-        assert!(lay_over("rats = 1", &Options::default()).is_err());
-        assert!(lay_over("[thresholds]\nmax-cats = 1", &Options::default()).is_err());
     }
 
     #[test]

@@ -39,6 +39,8 @@ pub(crate) struct Hello {
     pub(crate) user: String,
     pub(crate) token: Option<String>,
     pub(crate) channels: Vec<String>,
+    /// The position in the first channel from which to go on. Parlor only.
+    pub(crate) recover: Option<String>,
 }
 
 /// How far a connection with somebody else's server has come.

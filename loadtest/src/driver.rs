@@ -1,30 +1,41 @@
-//! The run itself: threads that read, threads that publish by the clock, and a conductor that watches.
+//! The load itself: threads that read, and threads that publish by the clock. Whoever conducts a run calls
+//! [`Run`]'s methods in their order.
 //!
-//! Threads share nothing but [`Shared`]: the scenario, counters for the progress line, the start of the clock and
-//! the highest acknowledged offsets. Each returns what it measured when it ends.
+//! Threads share nothing but [`Shared`]: the scenario, counters for the live view, the start of the clock, the
+//! highest acknowledged offsets and the latencies of each second. Each returns what it measured when it ends.
+//! Knows nothing of the server's insides, of reports or of other workers.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
-use std::thread;
 use std::time::{Duration, Instant};
 
-use anyhow::Context as _;
-use tokio::sync::oneshot;
-
-use crate::driver::acks::Acks;
-use crate::driver::pacer::{Pacer, Pacing};
-use crate::driver::readers::{Part, Reading};
+use crate::clockwork::Moment;
+use crate::driver::errands::Errands;
+use crate::driver::outcome::{Outcome, Tick};
+use crate::driver::positions::Positions;
+use crate::driver::readers::Reading;
+use crate::driver::series::Series;
+use crate::driver::threads::{
+    Publishers, Running, join, start_errands, start_publishers, start_readers,
+};
 use crate::files;
-use crate::progress::{Line, Progress, say};
+use crate::proc::{own_cpu_seconds, own_task, thread_times};
+use crate::progress::Progress;
 use crate::scenario::Scenario;
-use crate::server_watch::{Sample, ServerWatch, own_task, thread_times};
+use crate::verdict::ThreadUse;
 
 mod acks;
+mod crowd;
+pub(crate) mod errands;
 mod handshake;
 mod open;
+pub(crate) mod outcome;
 mod pacer;
-mod readers;
+mod positions;
+pub(crate) mod readers;
+mod series;
 mod subscriber;
+mod threads;
 mod wire;
 
 /// What all threads of a run see.
@@ -32,6 +43,9 @@ mod wire;
 pub(crate) struct Shared {
     pub(crate) scenario: Scenario,
     pub(crate) progress: Progress,
+    pub(crate) series: Series,
+    /// Where subscribers come back from; empty where nobody does.
+    pub(crate) positions: Positions,
     /// Set once, when every subscriber is ready: all due times count from here.
     start: OnceLock<Instant>,
     /// By group and channel.
@@ -40,92 +54,182 @@ pub(crate) struct Shared {
     threads: Mutex<Vec<(String, String)>>,
 }
 
-/// Everything that was measured, not yet judged.
+/// One generator's part of a run, from opening to the outcome.
 #[derive(Debug)]
-pub(crate) struct Outcome {
-    pub(crate) files_allowed: u64,
-    pub(crate) server_pid: Option<u32>,
-    pub(crate) before: Sample,
-    pub(crate) connected: Sample,
-    /// From the first attempt to the last answer.
-    pub(crate) opening: Duration,
-    /// At the start, and at the end of each stage.
-    pub(crate) boundaries: Vec<Boundary>,
-    pub(crate) readings: Vec<Reading>,
-    pub(crate) pacings: Vec<Pacing>,
-    pub(crate) acks: Acks,
-    pub(crate) ready: u64,
-    pub(crate) failed: u64,
-    pub(crate) closed: u64,
+pub(crate) struct Run {
+    pub(crate) shared: Arc<Shared>,
+    files_allowed: u64,
+    began: Instant,
+    opening: Duration,
+    readers: Vec<Running<Reading>>,
+    publishers: Option<Publishers>,
+    errands: Option<Running<Errands>>,
+    /// Name, CPU time and time waited for a core in s, of each thread, at the last stage's end.
+    boundary: Option<(Instant, Vec<ThreadTimes>)>,
+    uses: Vec<Vec<ThreadUse>>,
+    ticks: Vec<Tick>,
 }
 
-/// One look at both sides between two stages.
+type ThreadTimes = (String, f64, f64);
+
+/// How far the rest of a finished load has come.
 #[derive(Debug)]
-pub(crate) struct Boundary {
-    pub(crate) server: Sample,
-    /// Name, CPU time and time waited for a core in s, of each thread of the generator.
-    pub(crate) threads: Vec<(String, f64, f64)>,
+pub(crate) struct Drain {
+    began: Instant,
+    moved_at: Instant,
+    seen: u64,
 }
 
-/// Makes the run. Bounded: opening, stages and draining each have their time.
-///
-/// # Errors
-/// When the run cannot begin: limits, threads, publishers. What goes wrong later is part of the outcome.
-pub(crate) fn run(scenario: &Scenario) -> anyhow::Result<Outcome> {
-    let files_allowed = files::allow(scenario.connections() + scenario.publishers())?;
-    let watch = ServerWatch::new(
-        scenario.server_pid,
-        scenario.target.address,
-        scenario.metrics_url.as_deref(),
-    )?;
-    let shared = Arc::new(Shared::new(scenario.clone()));
-    let before = watch.sample();
-    say(&format!(
-        "Opening {} connections to {}.",
-        scenario.shape.connections(),
-        scenario.target.url
-    ));
+impl Run {
+    /// Begins to open the subscribers' connections.
+    ///
+    /// # Errors
+    /// When there are not enough files or threads.
+    pub(crate) fn open(scenario: Scenario) -> anyhow::Result<Self> {
+        let files_allowed = files::allow(scenario.connections() + scenario.publishers())?;
+        let shared = Arc::new(Shared::new(scenario));
+        Ok(Self {
+            readers: start_readers(&shared)?,
+            shared,
+            files_allowed,
+            began: Instant::now(),
+            opening: Duration::ZERO,
+            publishers: None,
+            errands: None,
+            boundary: None,
+            uses: Vec::new(),
+            ticks: Vec::new(),
+        })
+    }
 
-    let readers = start_readers(&shared)?;
-    let (began, mut teller) = (Instant::now(), Teller::new(&watch));
-    await_subscribers(&shared, &mut teller);
-    let opening = began.elapsed();
-    let publishers = start_publishers(&shared)?;
-    thread::sleep(SETTLE);
-    let connected = watch.sample();
+    /// Whether every subscriber has begun or given up, or there is no more hope.
+    pub(crate) fn is_settled(&self) -> bool {
+        let scenario = &self.shared.scenario;
+        let wanted = scenario.own_begins_with();
+        let patience = Duration::from_secs_f64(f64::from(wanted) / scenario.load.connect_rate);
+        self.shared.progress.all_settled(wanted) || self.began.elapsed() > patience + OPENING_GRACE
+    }
 
-    let boundaries = conduct(&shared, &watch, &mut teller);
-    // A publisher that is late has its time first: what it still writes is owed to the subscribers.
-    let pacings = publishers
-        .pacers
-        .into_iter()
-        .map(join)
-        .collect::<anyhow::Result<_>>()?;
-    drain(&shared, &mut teller);
-    let closed = shared.progress.closed.count();
-    let acks = publishers.acks.finish()?;
-    let readings = readers
-        .into_iter()
-        .map(Running::finish)
-        .collect::<anyhow::Result<_>>()?;
-    let (ready, failed) = (
-        shared.progress.ready.count(),
-        shared.progress.failed.count(),
-    );
-    Ok(Outcome {
-        files_allowed,
-        server_pid: watch.pid(),
-        before,
-        connected,
-        opening,
-        boundaries,
-        readings,
-        pacings,
-        acks,
-        ready,
-        failed,
-        closed,
-    })
+    /// Opens the publishers; to be called when the subscribers have settled.
+    ///
+    /// # Errors
+    /// When a publisher cannot connect.
+    pub(crate) fn open_publishers(&mut self) -> anyhow::Result<()> {
+        self.opening = self.began.elapsed();
+        self.publishers = Some(start_publishers(&self.shared)?);
+        self.errands = start_errands(&self.shared)?;
+        Ok(())
+    }
+
+    /// Starts the clock, which all threads wait for.
+    pub(crate) fn start(&self, at: Instant) {
+        self.shared.start.get_or_init(|| at);
+    }
+
+    /// To be called at each moment of the timeline.
+    pub(crate) fn take(&mut self, moment: Moment) {
+        match moment {
+            Moment::Second(_) => self.ticks.push(self.shared.tick()),
+            Moment::Boundary(_) => {
+                let (now, times) = (Instant::now(), self.shared.thread_times());
+                if let Some((from, before)) = self.boundary.replace((now, times.clone())) {
+                    let seconds = (now - from).as_secs_f64();
+                    self.uses.push(uses(&before, &times, seconds));
+                }
+            }
+        }
+    }
+
+    /// Whether all that is owed has come; gives up when nothing has come for a while.
+    pub(crate) fn is_drained(&self, drain: &mut Drain) -> bool {
+        // A publisher that is late has its time first: what it still writes is owed to the subscribers.
+        let mut pacers = self
+            .publishers
+            .iter()
+            .flat_map(|publishers| &publishers.pacers);
+        if !pacers.all(|pacer| pacer.is_finished()) {
+            return false;
+        }
+        let progress = &self.shared.progress;
+        let answered = progress.acknowledged.count() + progress.refused.count();
+        let answered_all = answered >= progress.published.count();
+        // Where other workers publish too, or members come and go, what is owed is not known here.
+        let whole = self.shared.scenario.knows_what_is_owed();
+        if whole && answered_all && progress.deliveries.count() >= progress.owed.count() {
+            return true;
+        }
+        drain.is_over(answered + progress.deliveries.count())
+    }
+
+    /// The highest acknowledged offset of each channel, by group.
+    pub(crate) fn tops(&self) -> Vec<Vec<u64>> {
+        let read = |top: &AtomicU64| top.load(Ordering::Relaxed);
+        let groups = self.shared.tops.iter();
+        groups.map(|tops| tops.iter().map(read).collect()).collect()
+    }
+
+    /// What other workers know of the tops.
+    pub(crate) fn raise_tops(&self, tops: &[Vec<u64>]) {
+        for (own, others) in self.shared.tops.iter().zip(tops) {
+            for (own, other) in own.iter().zip(others) {
+                own.fetch_max(*other, Ordering::Relaxed);
+            }
+        }
+    }
+
+    /// Ends all threads and gathers what they measured.
+    ///
+    /// # Errors
+    /// When a thread could not do its work at all.
+    pub(crate) fn finish(self) -> anyhow::Result<Outcome> {
+        let progress = &self.shared.progress;
+        let (ready, failed, closed) = (
+            progress.ready.count(),
+            progress.failed.count(),
+            progress.closed.count(),
+        );
+        let publishers = self
+            .publishers
+            .ok_or_else(|| anyhow::anyhow!("the publishers were never opened"))?;
+        let pacings = publishers.pacers.into_iter().map(join);
+        let pacings = pacings.collect::<anyhow::Result<_>>()?;
+        let acks = publishers.acks.finish()?;
+        let errands = self.errands.map(Running::finish).transpose()?;
+        let readings = self.readers.into_iter().map(Running::finish);
+        let readings = readings.collect::<anyhow::Result<_>>()?;
+        Ok(Outcome {
+            files_allowed: self.files_allowed,
+            opening_s: self.opening.as_secs_f64(),
+            readings,
+            pacings,
+            acks,
+            errands: errands.unwrap_or_default(),
+            ready,
+            failed,
+            closed,
+            uses: self.uses,
+            latencies: self.shared.series.take(),
+            ticks: self.ticks,
+        })
+    }
+}
+
+impl Drain {
+    pub(crate) fn begin() -> Self {
+        let now = Instant::now();
+        Self {
+            began: now,
+            moved_at: now,
+            seen: 0,
+        }
+    }
+
+    fn is_over(&mut self, seen: u64) -> bool {
+        if seen != self.seen {
+            (self.seen, self.moved_at) = (seen, Instant::now());
+        }
+        self.began.elapsed() >= DRAIN_MAX || self.moved_at.elapsed() >= DRAIN_QUIET
+    }
 }
 
 impl Shared {
@@ -135,7 +239,11 @@ impl Shared {
             .iter()
             .map(|group| (0..group.channels).map(|_| AtomicU64::new(0)).collect())
             .collect();
+        let returning = scenario.subscribers_return();
+        let remembered = scenario.groups.iter().filter(|_| returning);
         Self {
+            positions: Positions::new(remembered.map(|group| group.channels)),
+            series: Series::new(scenario.groups.len()),
             scenario,
             progress: Progress::default(),
             start: OnceLock::new(),
@@ -150,6 +258,14 @@ impl Shared {
             now.saturating_duration_since(*start)
         });
         u64::try_from(elapsed.as_nanos()).unwrap_or(u64::MAX)
+    }
+
+    /// Whether the last stage has ended.
+    pub(crate) fn is_over(&self) -> bool {
+        let length = self.scenario.timeline.length();
+        self.start
+            .get()
+            .is_some_and(|start| start.elapsed() >= length)
     }
 
     /// An answered publish: its offset is owed to every member of the channel.
@@ -172,193 +288,42 @@ impl Shared {
         }
     }
 
-    fn boundary(&self, watch: &ServerWatch) -> Boundary {
+    fn thread_times(&self) -> Vec<ThreadTimes> {
         let threads = self.threads.lock().unwrap_or_else(PoisonError::into_inner);
-        let threads = threads.iter().filter_map(|(name, task)| {
+        let times = threads.iter().filter_map(|(name, task)| {
             let (cpu, wait) = thread_times(task)?;
             Some((name.clone(), cpu, wait))
         });
-        Boundary {
-            threads: threads.collect(),
-            server: watch.sample(),
+        times.collect()
+    }
+
+    pub(crate) fn tick(&self) -> Tick {
+        let progress = &self.progress;
+        Tick {
+            published: progress.published.count(),
+            acknowledged: progress.acknowledged.count(),
+            refused: progress.refused.count(),
+            deliveries: progress.deliveries.count(),
+            online: progress.online(),
+            faults: progress.faults.count(),
+            cpu_s: own_cpu_seconds().unwrap_or(0.0),
         }
     }
 }
 
-/// A thread with a runtime, and the word that ends it.
-struct Running<T> {
-    finish: oneshot::Sender<()>,
-    thread: thread::JoinHandle<anyhow::Result<T>>,
-}
-
-impl<T> Running<T> {
-    fn start(
-        shared: &Arc<Shared>,
-        name: String,
-        body: impl FnOnce(Arc<Shared>, oneshot::Receiver<()>) -> anyhow::Result<T> + Send + 'static,
-    ) -> anyhow::Result<Self>
-    where
-        T: Send + 'static,
-    {
-        let (finish, finished) = oneshot::channel();
-        let shared = Arc::clone(shared);
-        let thread = thread::Builder::new().name(name.clone()).spawn(move || {
-            shared.enrol(&name);
-            body(shared, finished)
-        })?;
-        Ok(Self { finish, thread })
-    }
-
-    fn finish(self) -> anyhow::Result<T> {
-        // Fails when the thread has ended already: joining it tells why.
-        self.finish.send(()).ok();
-        join(self.thread).and_then(|result| result)
-    }
-}
-
-struct Publishers {
-    acks: Running<Acks>,
-    pacers: Vec<thread::JoinHandle<Pacing>>,
-}
-
-fn start_readers(shared: &Arc<Shared>) -> anyhow::Result<Vec<Running<Reading>>> {
-    let parts = Part::all(&shared.scenario);
-    parts
-        .into_iter()
-        .map(|part| {
-            Running::start(
-                shared,
-                part.name(&shared.scenario),
-                move |shared, finished| readers::read(shared, part, finished),
-            )
+fn uses(before: &[ThreadTimes], after: &[ThreadTimes], seconds: f64) -> Vec<ThreadUse> {
+    let use_of = |(name, cpu, waiting): &ThreadTimes| {
+        let (_, cpu_before, waiting_before) =
+            before.iter().find(|(earlier, ..)| earlier == name)?;
+        Some(ThreadUse {
+            name: name.clone(),
+            cpu: (cpu - cpu_before) / seconds,
+            waiting: (waiting - waiting_before) / seconds,
         })
-        .collect()
-}
-
-/// Opens the publishers' connections; their pacers wait for the start.
-fn start_publishers(shared: &Arc<Shared>) -> anyhow::Result<Publishers> {
-    let (opened, sockets) = oneshot::channel();
-    let acks = Running::start(shared, "acks".to_owned(), |shared, finished| {
-        acks::read(shared, opened, finished)
-    })?;
-    let Ok(lines) = sockets.blocking_recv() else {
-        return Err(acks
-            .finish()
-            .err()
-            .unwrap_or_else(|| anyhow::anyhow!("the publishers ended early")));
     };
-    let mut pacers = Vec::new();
-    for (group, lines) in lines.into_iter().enumerate() {
-        let (shared, name) = (
-            Arc::clone(shared),
-            format!("publish-{}", shared.scenario.groups[group].name),
-        );
-        let thread = thread::Builder::new().name(name.clone()).spawn(move || {
-            shared.enrol(&name);
-            Pacer::new(&shared, group, lines).run()
-        });
-        pacers.push(thread.context("unable to start a publishing thread")?);
-    }
-    Ok(Publishers { acks, pacers })
+    after.iter().filter_map(use_of).collect()
 }
 
-fn await_subscribers(shared: &Shared, teller: &mut Teller<'_>) {
-    let wanted = shared.scenario.shape.connections();
-    let patience = Duration::from_secs_f64(f64::from(wanted) / shared.scenario.load.connect_rate)
-        + OPENING_GRACE;
-    let began = Instant::now();
-    while !shared.progress.all_settled(wanted) && began.elapsed() < patience {
-        thread::sleep(LOOK);
-        teller.tell_if_due(&shared.progress, "opening");
-    }
-}
-
-/// Starts the clock and stays until the last stage has ended.
-fn conduct(shared: &Shared, watch: &ServerWatch, teller: &mut Teller<'_>) -> Vec<Boundary> {
-    let start = *shared.start.get_or_init(|| Instant::now() + START_DELAY);
-    thread::sleep(start.saturating_duration_since(Instant::now()));
-    let mut boundaries = vec![shared.boundary(watch)];
-    for (index, stage) in shared.scenario.timeline.stages().iter().enumerate() {
-        let end = start + shared.scenario.timeline.end_of(index);
-        while Instant::now() < end {
-            thread::sleep(
-                end.min(teller.due)
-                    .saturating_duration_since(Instant::now()),
-            );
-            teller.tell_if_due(&shared.progress, stage.name);
-        }
-        boundaries.push(shared.boundary(watch));
-    }
-    boundaries
-}
-
-/// Waits for what is still owed; gives up when nothing has come for a while.
-fn drain(shared: &Shared, teller: &mut Teller<'_>) {
-    let progress = &shared.progress;
-    let (began, mut seen, mut moved_at) = (Instant::now(), 0, Instant::now());
-    while began.elapsed() < DRAIN_MAX && moved_at.elapsed() < DRAIN_QUIET {
-        let answered = progress.acknowledged.count() + progress.refused.count();
-        if answered >= progress.published.count()
-            && progress.deliveries.count() >= progress.owed.count()
-        {
-            return;
-        }
-        let now = answered + progress.deliveries.count();
-        if now != seen {
-            (seen, moved_at) = (now, Instant::now());
-        }
-        teller.tell_if_due(progress, "draining");
-        thread::sleep(LOOK);
-    }
-}
-
-/// One line each second, whatever the phase.
-struct Teller<'a> {
-    watch: &'a ServerWatch,
-    began: Instant,
-    due: Instant,
-    line: Line,
-    glance: Option<(Instant, f64)>,
-}
-
-impl<'a> Teller<'a> {
-    fn new(watch: &'a ServerWatch) -> Self {
-        let began = Instant::now();
-        Self {
-            watch,
-            began,
-            due: began + TELL,
-            line: Line::default(),
-            glance: None,
-        }
-    }
-
-    fn tell_if_due(&mut self, progress: &Progress, phase: &str) {
-        let now = Instant::now();
-        if now < self.due {
-            return;
-        }
-        // After a pause the next line comes a whole second later, so that its figures are rates.
-        self.due = now + TELL;
-        let server = self.watch.glance(&mut self.glance);
-        self.line
-            .say(progress, phase, (now - self.began).as_secs_f64(), &server);
-    }
-}
-
-fn join<T>(thread: thread::JoinHandle<T>) -> anyhow::Result<T> {
-    thread
-        .join()
-        .map_err(|_| anyhow::anyhow!("a thread of the generator panicked"))
-}
-
-/// How often the conductor looks whether a phase is over.
-const LOOK: Duration = Duration::from_millis(20);
-const TELL: Duration = Duration::from_secs(1);
-/// Between the last subscriber's answer and the look at the server's memory.
-const SETTLE: Duration = Duration::from_secs(2);
-/// Gives the pacers time to sleep towards the first due publish.
-const START_DELAY: Duration = Duration::from_millis(100);
 /// Beyond the time that the connect rate needs.
 const OPENING_GRACE: Duration = Duration::from_secs(30);
 const DRAIN_MAX: Duration = Duration::from_secs(30);

@@ -1,7 +1,11 @@
-//! What the run is doing right now: counters that all threads add to, and one line each second on stderr.
+//! What the run is doing right now: counters that all threads add to. [`view`] shows them to a person.
 
 use std::io::Write as _;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
+
+pub(crate) use crate::progress::view::View;
+
+mod view;
 
 /// Counters of the whole run.
 #[derive(Debug, Default)]
@@ -20,19 +24,13 @@ pub(crate) struct Progress {
     pub(crate) refused: Counter,
     /// Deliveries that the acknowledged publishes must bring.
     pub(crate) owed: Counter,
-    worst_us: AtomicU64,
+    /// Subscribers that were cut on purpose, or sent away for being slow on purpose, and are not back yet.
+    pub(crate) away: AtomicI64,
 }
 
 /// A number that only grows. Relaxed: it is looked at, never synchronised on.
 #[derive(Debug, Default)]
 pub(crate) struct Counter(AtomicU64);
-
-/// A line's worth of [`Progress`], to tell the next from.
-#[derive(Debug, Default)]
-pub(crate) struct Line {
-    deliveries: u64,
-    published: u64,
-}
 
 impl Counter {
     pub(crate) fn add(&self, count: u64) {
@@ -45,34 +43,16 @@ impl Counter {
 }
 
 impl Progress {
-    pub(crate) fn saw_latency_ns(&self, ns: u64) {
-        self.worst_us.fetch_max(ns / 1_000, Ordering::Relaxed);
+    /// Subscribers that are connected now.
+    pub(crate) fn online(&self) -> u64 {
+        let away = u64::try_from(self.away.load(Ordering::Relaxed)).unwrap_or(0);
+        let gone = self.closed.count() + away;
+        self.ready.count().saturating_sub(gone)
     }
 
     /// Whether every subscriber has either begun or given up.
     pub(crate) fn all_settled(&self, wanted: u32) -> bool {
         self.ready.count() + self.failed.count() >= u64::from(wanted)
-    }
-}
-
-impl Line {
-    /// Says what happened since the last line.
-    pub(crate) fn say(&mut self, progress: &Progress, stage: &str, seconds: f64, server: &str) {
-        let (deliveries, published) = (progress.deliveries.count(), progress.published.count());
-        say(&format!(
-            "{seconds:6.1}s {stage:<10} open {:>6}  publishes {:>7}/s  deliveries {:>8}/s  worst {:>8.2} ms  faults {}  refused {}  closed {}  {server}",
-            progress.ready.count() - progress.closed.count(),
-            published - self.published,
-            deliveries - self.deliveries,
-            progress.worst_us.swap(0, Ordering::Relaxed) as f64 / 1_000.0,
-            progress.faults.count(),
-            progress.refused.count(),
-            progress.closed.count(),
-        ));
-        *self = Self {
-            deliveries,
-            published,
-        };
     }
 }
 

@@ -5,14 +5,21 @@ use std::time::Duration;
 
 use anyhow::{bail, ensure};
 use parlor_protocol::ChannelName;
-use parlor_protocol::limits::PAYLOAD_BYTES_MAX;
+use serde::{Deserialize, Serialize};
 
 use crate::cli::{Options, Thresholds};
 use crate::dialect::Dialect;
-use crate::schedule::{Stage, Timeline};
+use crate::driver::readers::Part;
+use crate::scenario::activity::{Activity, Errand, LENGTH_MAX};
+use crate::scenario::sizes::PayloadSizes;
+use crate::schedule::{Rate, Stage, Timeline};
 use crate::shape::{Group, Shape};
-use crate::stamp::{NUMBER_MAX, PAYLOAD_BYTES_MIN};
+use crate::stamp::NUMBER_MAX;
 use crate::target::{Sources, Target};
+use crate::watch::Watched;
+
+pub(crate) mod activity;
+pub(crate) mod sizes;
 
 /// What to do.
 #[derive(Clone, Debug)]
@@ -23,9 +30,12 @@ pub(crate) struct Scenario {
     pub(crate) shape: Shape,
     pub(crate) groups: Vec<Group>,
     pub(crate) timeline: Timeline,
+    /// What else happens in each stage.
+    pub(crate) activity: Vec<Activity>,
     pub(crate) load: Load,
-    pub(crate) server_pid: Option<u32>,
-    pub(crate) metrics_url: Option<String>,
+    /// The part of the load that this process makes.
+    pub(crate) share: Share,
+    pub(crate) watched: Watched,
     pub(crate) outputs: Outputs,
     pub(crate) thresholds: Thresholds,
 }
@@ -34,7 +44,9 @@ pub(crate) struct Scenario {
 #[derive(Clone, Debug)]
 pub(crate) struct Load {
     pub(crate) dialect: Dialect,
-    pub(crate) payload_bytes: usize,
+    pub(crate) payload_sizes: PayloadSizes,
+    /// Share (0 to 1) of subscribers that read only a little now and then.
+    pub(crate) slow_readers: f64,
     pub(crate) sources: Option<Sources>,
     /// New connections per second, over all groups.
     pub(crate) connect_rate: f64,
@@ -56,12 +68,38 @@ pub(crate) struct Outputs {
     pub(crate) json: Option<PathBuf>,
     /// `None`: stdout.
     pub(crate) markdown: Option<PathBuf>,
+    pub(crate) html: Option<PathBuf>,
+    pub(crate) junit: Option<PathBuf>,
+}
+
+/// One worker's part: of connections and publishes, every `of`th, beginning with `first`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Share {
+    pub(crate) first: u32,
+    pub(crate) of: u32,
+}
+
+impl Share {
+    pub(crate) const WHOLE: Self = Self { first: 0, of: 1 };
+
+    /// How many of `all` are this worker's.
+    pub(crate) fn count(self, all: u32) -> u32 {
+        (all + self.of - 1 - self.first) / self.of
+    }
 }
 
 impl Scenario {
     /// # Errors
     /// When an option has a value that cannot be run, in words that name it.
     pub(crate) fn from_options(options: Options) -> anyhow::Result<Self> {
+        Self::part(options, Share::WHOLE)
+    }
+
+    /// One worker's part of a run.
+    ///
+    /// # Errors
+    /// As [`Self::from_options`].
+    pub(crate) fn part(options: Options, share: Share) -> anyhow::Result<Self> {
         let url = options
             .url
             .as_deref()
@@ -74,7 +112,8 @@ impl Scenario {
             options.connections,
         )?;
         let groups = shape.groups();
-        let timeline = Timeline::new(stages(shape, &options)?);
+        let (stages, activity) = stages(shape, &options)?;
+        let timeline = Timeline::new(stages);
         for group in 0..groups.len() {
             ensure!(
                 timeline.schedule(group).len() < NUMBER_MAX,
@@ -82,7 +121,14 @@ impl Scenario {
             );
         }
         let load = load(&options, &target)?;
-        check_ports(&load, shape)?;
+        ensure!(
+            load.dialect.acknowledges()
+                || (share == Share::WHOLE
+                    && load.slow_readers == 0.0
+                    && activity.iter().all(|one| *one == Activity::quiet())),
+            "only Parlor's own forms know workers, churn and errands"
+        );
+        check_ports(&load, share.count(shape.connections()))?;
         check_names(&load, &groups)?;
         Ok(Self {
             target,
@@ -90,12 +136,19 @@ impl Scenario {
             shape,
             groups,
             timeline,
+            activity,
             load,
-            server_pid: options.server_pid,
-            metrics_url: options.metrics_url,
+            share,
+            watched: Watched {
+                pids: options.server_pid,
+                metrics_urls: options.metrics_url,
+                redis: options.redis,
+            },
             outputs: Outputs {
                 json: options.json,
                 markdown: options.markdown,
+                html: options.html,
+                junit: options.junit,
             },
             thresholds: with_defaults(options.thresholds),
         })
@@ -106,18 +159,74 @@ impl Scenario {
         channel_name(&self.load, &self.groups[group], channel)
     }
 
-    /// Subscribers and publishers together.
+    /// All connections that this process may hold at one time.
     pub(crate) fn connections(&self) -> u32 {
-        self.shape.connections() + self.publishers()
+        self.own_connections() + self.publishers() + self.errand_connections()
     }
 
-    /// Publishing connections of all groups.
+    /// Subscribers of the whole load that are opened before the clock starts.
+    pub(crate) fn begins_with(&self) -> u32 {
+        let online = self.activity.first().map_or(1.0, |first| first.online.from);
+        (f64::from(self.shape.connections()) * online).round() as u32
+    }
+
+    /// The same, of this worker. Parts are rounded one by one, so one for each may be missing.
+    pub(crate) fn own_begins_with(&self) -> u32 {
+        let online = self.activity.first().map_or(1.0, |first| first.online.from);
+        let parts = Part::all(self);
+        parts
+            .iter()
+            .map(|part| (f64::from(part.size(self)) * online).round() as u32)
+            .sum()
+    }
+
+    /// Whether subscribers are cut, or sent away, and come back.
+    pub(crate) fn subscribers_return(&self) -> bool {
+        self.load.slow_readers > 0.0 || self.activity.iter().any(Activity::moves)
+    }
+
+    /// This worker's subscribers.
+    pub(crate) fn own_connections(&self) -> u32 {
+        let own = |group: &Group| self.share.count(group.connections);
+        self.groups.iter().map(own).sum()
+    }
+
+    /// Connections that ask for history, presence and the like.
+    pub(crate) fn errand_connections(&self) -> u32 {
+        let highest = self.activity.iter().map(|activity| {
+            let rates = activity.errands.iter();
+            rates.map(|rate| rate.from.max(rate.to)).sum::<f64>()
+        });
+        let highest = highest.fold(0.0, f64::max) / f64::from(self.share.of);
+        ((highest / RATE_OF_ONE_PUBLISHER).ceil() as u32).min(PUBLISHERS_MAX)
+    }
+
+    /// The rate of an errand in a stage.
+    pub(crate) fn errand_rate(&self, errand: Errand, stage: usize) -> Rate {
+        self.activity
+            .get(stage)
+            .map_or_else(Rate::default, |activity| activity.errands[errand as usize])
+    }
+
+    /// Whether the acknowledged publishes tell how many deliveries must come to this process.
+    pub(crate) fn knows_what_is_owed(&self) -> bool {
+        self.share == Share::WHOLE && !self.subscribers_return()
+    }
+
+    /// Publishing connections of all groups, in this process.
     pub(crate) fn publishers(&self) -> u32 {
         if self.shape.publishes() {
-            self.load.publishers * self.groups.len() as u32
+            self.publishers_of_group() * self.groups.len() as u32
         } else {
             0
         }
+    }
+}
+
+impl Scenario {
+    /// Publishing connections of each group, in this process.
+    pub(crate) fn publishers_of_group(&self) -> u32 {
+        self.load.publishers.div_ceil(self.share.of)
     }
 }
 
@@ -137,7 +246,7 @@ fn shape(raw: &str, connections: Option<u32>) -> anyhow::Result<Shape> {
     Ok(shape)
 }
 
-fn stages(shape: Shape, options: &Options) -> anyhow::Result<Vec<Stage>> {
+fn stages(shape: Shape, options: &Options) -> anyhow::Result<(Vec<Stage>, Vec<Activity>)> {
     let duration = options
         .duration
         .map_or(Duration::from_secs(30), |length| length.0);
@@ -158,20 +267,36 @@ fn stages(shape: Shape, options: &Options) -> anyhow::Result<Vec<Stage>> {
             "a rate is more than 0 and at most {RATE_MAX} publishes per second"
         );
     }
-    let measure = |name, rates: &[f64]| Stage {
-        name,
+    if !options.stages.is_empty() {
+        return activity::stages(shape, options, [room_rate, rate]);
+    }
+    let stages = plain_stages(shape, duration, warmup, [room_rate, rate]);
+    let activity = stages.iter().map(|_| Activity::quiet()).collect();
+    Ok((stages, activity))
+}
+
+/// A warm-up and one measured stage; bystanders have two of each.
+fn plain_stages(
+    shape: Shape,
+    duration: Duration,
+    warmup: Duration,
+    [room_rate, rate]: [f64; 2],
+) -> Vec<Stage> {
+    let steady = |rates: &[f64]| rates.iter().copied().map(Rate::steady).collect();
+    let measure = |name: &str, rates: &[f64]| Stage {
+        name: name.to_owned(),
         length: duration,
         measured: true,
-        rates: rates.to_vec(),
+        rates: steady(rates),
     };
     let warm = |rates: &[f64]| Stage {
-        name: "warm-up",
+        name: "warm-up".to_owned(),
         length: warmup,
         measured: false,
-        rates: rates.to_vec(),
+        rates: steady(rates),
     };
-    Ok(match shape {
-        Shape::Rooms { .. } => vec![warm(&[rate]), measure("load", &[rate])],
+    match shape {
+        Shape::Rooms { .. } | Shape::Zipf { .. } => vec![warm(&[rate]), measure("load", &[rate])],
         Shape::Idle { .. } | Shape::IdleRooms { .. } => vec![measure("idle", &[])],
         Shape::Bystander { .. } => {
             let (alone, beside) = ([room_rate, 0.0], [room_rate, rate]);
@@ -182,14 +307,16 @@ fn stages(shape: Shape, options: &Options) -> anyhow::Result<Vec<Stage>> {
                 measure("beside", &beside),
             ]
         }
-    })
+    }
 }
 
 fn load(options: &Options, target: &Target) -> anyhow::Result<Load> {
-    let payload_bytes = options.payload_bytes.unwrap_or(128);
+    let bytes = options.payload_bytes.unwrap_or(128).to_string();
+    let payload_sizes = options.payload_sizes.as_deref().unwrap_or(&bytes).parse()?;
+    let slow_readers = options.slow_readers.unwrap_or(0.0);
     ensure!(
-        (PAYLOAD_BYTES_MIN..=PAYLOAD_BYTES_MAX).contains(&payload_bytes),
-        "a payload has {PAYLOAD_BYTES_MIN} to {PAYLOAD_BYTES_MAX} bytes, since it carries two times"
+        (0.0..=1.0).contains(&slow_readers),
+        "slow readers are a share from 0 to 1"
     );
     let connect_rate = options.connect_rate.unwrap_or(2_000.0);
     ensure!(
@@ -216,7 +343,8 @@ fn load(options: &Options, target: &Target) -> anyhow::Result<Load> {
     let prefix = options.prefix.as_deref().unwrap_or("load");
     Ok(Load {
         dialect: Dialect::parse(options.form.as_deref().unwrap_or("json"))?,
-        payload_bytes,
+        payload_sizes,
+        slow_readers,
         sources,
         connect_rate,
         publishers,
@@ -230,18 +358,20 @@ fn load(options: &Options, target: &Target) -> anyhow::Result<Load> {
 
 /// So many that each stays well below a server's default limit for one connection.
 fn enough_publishers(options: &Options) -> u32 {
-    let rate = options
-        .rate
-        .unwrap_or(RATE_DEFAULT)
+    let of_stages = options
+        .stages
+        .iter()
+        .flat_map(|stage| [stage.rate, stage.room_rate])
+        .flatten();
+    let rate = of_stages
+        .fold(options.rate.unwrap_or(RATE_DEFAULT), f64::max)
         .max(options.room_rate.unwrap_or(ROOM_RATE_DEFAULT));
     ((rate / RATE_OF_ONE_PUBLISHER).ceil() as u32).clamp(4, PUBLISHERS_MAX)
 }
 
 /// Running out of ports in the middle would look like a fault of the server.
-fn check_ports(load: &Load, shape: Shape) -> anyhow::Result<()> {
-    let each = shape
-        .connections()
-        .div_ceil(load.sources.map_or(1, Sources::count));
+fn check_ports(load: &Load, connections: u32) -> anyhow::Result<()> {
+    let each = connections.div_ceil(load.sources.map_or(1, Sources::count));
     ensure!(
         each <= PORTS_PER_SOURCE,
         "{each} connections from one address are more than its {PORTS_PER_SOURCE} ports; give more --sources"
@@ -274,8 +404,6 @@ fn with_defaults(given: Thresholds) -> Thresholds {
     }
 }
 
-/// Of one stage.
-const LENGTH_MAX: Duration = Duration::from_secs(3_600);
 const RATE_MAX: f64 = 1_000_000.0;
 const RATE_DEFAULT: f64 = 100.0;
 const ROOM_RATE_DEFAULT: f64 = 20.0;
@@ -318,11 +446,20 @@ mod tests {
             .timeline
             .stages()
             .iter()
-            .map(|stage| (stage.name, stage.measured, stage.rates.clone()))
+            .map(|stage| (stage.name.as_str(), stage.measured, stage.rates.clone()))
             .collect();
-        assert_eq!(stages[1], ("alone", true, vec![20.0, 0.0]));
-        assert_eq!(stages[3], ("beside", true, vec![20.0, 100.0]));
+        let steady = |rates: [f64; 2]| rates.map(Rate::steady).to_vec();
+        assert_eq!(stages[1], ("alone", true, steady([20.0, 0.0])));
+        assert_eq!(stages[3], ("beside", true, steady([20.0, 100.0])));
         assert_eq!(scenario.connections(), 1010 + 8);
+    }
+
+    #[test]
+    fn workers_share_everything_out() {
+        for all in [0, 1, 7, 100] {
+            let shares = (0..3).map(|first| Share { first, of: 3 }.count(all));
+            assert_eq!(shares.sum::<u32>(), all);
+        }
     }
 
     #[test]

@@ -5,15 +5,22 @@
 
 use std::time::Duration;
 
-/// A stretch of the run with constant rates.
+/// A stretch of the run whose rates are steady or change evenly.
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) struct Stage {
-    pub(crate) name: &'static str,
+    pub(crate) name: String,
     pub(crate) length: Duration,
     /// Whether it counts: warm-ups are driven and checked, but not reported.
     pub(crate) measured: bool,
-    /// Publishes per second, one for each group.
-    pub(crate) rates: Vec<f64>,
+    /// Publishes, one rate for each group.
+    pub(crate) rates: Vec<Rate>,
+}
+
+/// Events per second at the start and at the end of a stage; in between it changes evenly.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub(crate) struct Rate {
+    pub(crate) from: f64,
+    pub(crate) to: f64,
 }
 
 /// All stages, one after the other.
@@ -35,7 +42,38 @@ struct Span {
     first: u64,
     count: u64,
     start_ns: u64,
-    rate: f64,
+    length_s: f64,
+    rate: Rate,
+}
+
+impl Rate {
+    pub(crate) fn steady(rate: f64) -> Self {
+        Self {
+            from: rate,
+            to: rate,
+        }
+    }
+
+    /// Its mean over the stage.
+    pub(crate) fn mean(self) -> f64 {
+        f64::midpoint(self.from, self.to)
+    }
+
+    /// Its value when this share (0 to 1) of the stage has passed.
+    pub(crate) fn at(self, share: f64) -> f64 {
+        self.from + (self.to - self.from) * share
+    }
+
+    /// Seconds into a stage of `length_s` until `count` events were due: the inverse of the rate's integral,
+    /// `from·t + (to − from)·t²/(2·length)`, in the form that is exact for steady rates too.
+    fn seconds_until(self, count: f64, length_s: f64) -> f64 {
+        let curve = (self.to - self.from) / (2.0 * length_s);
+        let root = (self.from * self.from + 4.0 * curve * count)
+            .max(0.0)
+            .sqrt();
+        let sum = self.from + root;
+        if sum > 0.0 { 2.0 * count / sum } else { 0.0 }
+    }
 }
 
 impl Timeline {
@@ -74,15 +112,22 @@ impl Timeline {
 
     /// When each publish of a group is due.
     pub(crate) fn schedule(&self, group: usize) -> Schedule {
+        self.schedule_of(|stage| self.stages[stage].rates.get(group).copied())
+    }
+
+    /// When each event is due whose rate in each stage is told by `rate_of`.
+    pub(crate) fn schedule_of(&self, rate_of: impl Fn(usize) -> Option<Rate>) -> Schedule {
         let mut spans: Vec<Span> = Vec::with_capacity(self.stages.len());
         let (mut first, mut start_ns) = (0, 0);
-        for stage in &self.stages {
-            let rate = stage.rates.get(group).copied().unwrap_or(0.0);
-            let count = (stage.length.as_secs_f64() * rate).round() as u64;
+        for (index, stage) in self.stages.iter().enumerate() {
+            let rate = rate_of(index).unwrap_or_default();
+            let length_s = stage.length.as_secs_f64();
+            let count = (length_s * rate.mean()).round() as u64;
             spans.push(Span {
                 first,
                 count,
                 start_ns,
+                length_s,
                 rate,
             });
             first += count;
@@ -104,8 +149,10 @@ impl Schedule {
             .spans
             .iter()
             .find(|span| number < span.first + span.count)?;
-        let within = (number - span.first) as f64 * NANOS_PER_SECOND / span.rate;
-        Some(span.start_ns + within as u64)
+        let within = span
+            .rate
+            .seconds_until((number - span.first) as f64, span.length_s);
+        Some(span.start_ns + (within * NANOS_PER_SECOND) as u64)
     }
 }
 
@@ -121,10 +168,10 @@ mod tests {
 
     fn stage(seconds: u64, rate: f64) -> Stage {
         Stage {
-            name: "stage",
+            name: "stage".to_owned(),
             length: Duration::from_secs(seconds),
             measured: true,
-            rates: vec![rate],
+            rates: vec![Rate::steady(rate)],
         }
     }
 
@@ -160,6 +207,44 @@ mod tests {
         assert_eq!(schedule.due_ns(0), Some(0));
         assert_eq!(schedule.due_ns(9_999), Some(9_999_000_000));
         assert_eq!(schedule.due_ns(10_000), None);
+    }
+
+    #[test]
+    fn a_ramp_from_nothing_speeds_up_evenly() {
+        let ramp = Stage {
+            rates: vec![Rate {
+                from: 0.0,
+                to: 100.0,
+            }],
+            ..stage(10, 0.0)
+        };
+        let due = due(&Timeline::new(vec![ramp]));
+        assert_eq!(due.len(), 500);
+        let in_second = |second: u64| {
+            due.iter()
+                .filter(|ns| **ns / 1_000_000_000 == second)
+                .count()
+        };
+        // 10 more in each second than in the one before, up to where a due time falls on a border.
+        for second in 0..10 {
+            let expected = 5 + 10 * second as usize;
+            assert!(in_second(second).abs_diff(expected) <= 1, "second {second}");
+        }
+        assert!(due.is_sorted() && due.last().is_some_and(|&ns| ns < 10_000_000_000));
+    }
+
+    #[test]
+    fn a_ramp_to_nothing_slows_down() {
+        let ramp = Stage {
+            rates: vec![Rate {
+                from: 100.0,
+                to: 0.0,
+            }],
+            ..stage(2, 0.0)
+        };
+        let due = due(&Timeline::new(vec![ramp]));
+        assert_eq!(due.len(), 100);
+        assert_eq!(due.iter().filter(|ns| **ns < 1_000_000_000).count(), 75);
     }
 
     #[test]

@@ -5,14 +5,22 @@
 
 use std::fmt;
 use std::str::FromStr;
+use std::sync::Arc;
 
 use anyhow::{Context as _, bail};
 
 /// What `--shape` says.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq)]
 pub(crate) enum Shape {
     /// `rooms=1000x10`: so many channels with so many members each. `channel=1x10000` is the same.
     Rooms { channels: u32, members: u32 },
+    /// `zipf=1000x10000@1.1`: so many channels share so many connections, the nth largest in proportion to
+    /// 1/n^exponent; a channel is published to in proportion to its members.
+    Zipf {
+        channels: u32,
+        connections: u32,
+        exponent: f64,
+    },
     /// `idle=10000`: connections without a subscription; nobody publishes.
     Idle { connections: u32 },
     /// `idle=1000x10`: members of channels in which nobody publishes.
@@ -28,17 +36,40 @@ pub(crate) struct Group {
     pub(crate) connections: u32,
     /// 0: its connections subscribe to nothing.
     pub(crate) channels: u32,
+    /// Where channels differ in size: how many connections they and those before them have.
+    ends: Option<Arc<[u32]>>,
 }
 
 impl Group {
     /// The channel of a connection. Neighbours join different channels, so that a room's members come from
     /// different source addresses and reach different shards.
     pub(crate) fn channel_of(&self, connection: u32) -> Option<u32> {
-        (self.channels > 0).then(|| connection % self.channels)
+        match &self.ends {
+            Some(_) => Some(self.channel_of_publish(connection)),
+            None => (self.channels > 0).then(|| connection % self.channels),
+        }
     }
 
-    pub(crate) fn members(&self) -> u32 {
-        self.connections.checked_div(self.channels).unwrap_or(0)
+    /// The channel of the publish with this number: each in turn, or, where they differ in size, each as often as
+    /// its members make it.
+    pub(crate) fn channel_of_publish(&self, number: u32) -> u32 {
+        let Some(ends) = &self.ends else {
+            return number.checked_rem(self.channels).unwrap_or(0);
+        };
+        // The stride is a prime beyond all counts of connections, so that a round meets each member once.
+        let member = u64::from(number) * STRIDE % u64::from(self.connections);
+        let channel = ends.partition_point(|&end| u64::from(end) <= member);
+        u32::try_from(channel).unwrap_or(0)
+    }
+
+    /// Members of a channel.
+    pub(crate) fn members(&self, channel: u32) -> u32 {
+        let Some(ends) = &self.ends else {
+            return self.connections.checked_div(self.channels).unwrap_or(0);
+        };
+        let channel = channel as usize;
+        let start = channel.checked_sub(1).map_or(0, |before| ends[before]);
+        ends[channel] - start
     }
 }
 
@@ -50,6 +81,14 @@ impl Shape {
             Self::IdleRooms { channels, members } => {
                 vec![group("idle", channels * members, channels)]
             }
+            Self::Zipf {
+                channels,
+                connections,
+                exponent,
+            } => vec![Group {
+                ends: Some(zipf_ends(channels, connections, exponent)),
+                ..group("rooms", connections, channels)
+            }],
             Self::Bystander { room, crowd } => {
                 vec![group("room", room, 1), group("crowd", crowd, 1)]
             }
@@ -60,8 +99,47 @@ impl Shape {
         self.groups().iter().map(|group| group.connections).sum()
     }
 
+    /// The same shape with about so many connections: more rooms, or more members where there is one channel.
+    pub(crate) fn with_connections(self, wanted: u32) -> Self {
+        let wanted = wanted.clamp(1, CONNECTIONS_MAX);
+        let rooms = |channels: u32, members: u32| {
+            if channels == 1 {
+                (1, wanted)
+            } else {
+                ((wanted / members).max(1), members)
+            }
+        };
+        match self {
+            Self::Rooms { channels, members } => {
+                let (channels, members) = rooms(channels, members);
+                Self::Rooms { channels, members }
+            }
+            Self::IdleRooms { channels, members } => {
+                let (channels, members) = rooms(channels, members);
+                Self::IdleRooms { channels, members }
+            }
+            Self::Zipf {
+                channels, exponent, ..
+            } => Self::Zipf {
+                channels,
+                connections: wanted,
+                exponent,
+            },
+            Self::Idle { .. } => Self::Idle {
+                connections: wanted,
+            },
+            Self::Bystander { room, .. } => Self::Bystander {
+                room,
+                crowd: wanted.saturating_sub(room).max(1),
+            },
+        }
+    }
+
     pub(crate) fn publishes(self) -> bool {
-        matches!(self, Self::Rooms { .. } | Self::Bystander { .. })
+        matches!(
+            self,
+            Self::Rooms { .. } | Self::Zipf { .. } | Self::Bystander { .. }
+        )
     }
 }
 
@@ -76,6 +154,20 @@ impl FromStr for Shape {
             "rooms" | "channel" => {
                 let (channels, members) = pair(numbers, 'x')?;
                 Self::Rooms { channels, members }
+            }
+            "zipf" => {
+                let (sizes, exponent) = numbers.split_once('@').unwrap_or((numbers, "1"));
+                let (channels, connections) = two(sizes, 'x')?;
+                let exponent = exponent.parse().ok();
+                Self::Zipf {
+                    channels,
+                    connections,
+                    exponent: exponent
+                        .filter(|exponent| (0.0..=EXPONENT_MAX).contains(exponent))
+                        .with_context(|| {
+                            format!("`{raw}` has no exponent from 0 to {EXPONENT_MAX}")
+                        })?,
+                }
             }
             "idle" if numbers.contains('x') => {
                 let (channels, members) = pair(numbers, 'x')?;
@@ -98,6 +190,11 @@ impl fmt::Display for Shape {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Rooms { channels, members } => write!(f, "rooms={channels}x{members}"),
+            Self::Zipf {
+                channels,
+                connections,
+                exponent,
+            } => write!(f, "zipf={channels}x{connections}@{exponent}"),
             Self::Idle { connections } => write!(f, "idle={connections}"),
             Self::IdleRooms { channels, members } => write!(f, "idle={channels}x{members}"),
             Self::Bystander { room, crowd } => write!(f, "bystander={room}+{crowd}"),
@@ -110,14 +207,30 @@ fn group(name: &'static str, connections: u32, channels: u32) -> Group {
         name,
         connections,
         channels,
+        ends: None,
     }
 }
 
-fn pair(raw: &str, separator: char) -> anyhow::Result<(u32, u32)> {
+/// Shares `connections` out by Zipf's law, rounding so that no connection is left over.
+fn zipf_ends(channels: u32, connections: u32, exponent: f64) -> Arc<[u32]> {
+    let weights = || (1..=channels).map(|rank| f64::from(rank).powf(-exponent));
+    let all: f64 = weights().sum();
+    let ends = weights().scan(0.0, |sum, weight| {
+        *sum += weight;
+        Some((*sum / all * f64::from(connections)).round() as u32)
+    });
+    ends.collect()
+}
+
+fn two(raw: &str, separator: char) -> anyhow::Result<(u32, u32)> {
     let (left, right) = raw
         .split_once(separator)
         .with_context(|| format!("`{raw}` lacks the `{separator}`; {SHAPES}"))?;
-    let (left, right) = (number(left)?, number(right)?);
+    Ok((number(left)?, number(right)?))
+}
+
+fn pair(raw: &str, separator: char) -> anyhow::Result<(u32, u32)> {
+    let (left, right) = two(raw, separator)?;
     // Checked here once, so that products and sums of a shape's parts never overflow.
     if u64::from(left) * u64::from(right) > u64::from(CONNECTIONS_MAX) {
         bail!("`{raw}` is more than {CONNECTIONS_MAX} connections");
@@ -135,7 +248,11 @@ fn number(raw: &str) -> anyhow::Result<u32> {
 /// Connections of one run: more than any process here may hold as files.
 const CONNECTIONS_MAX: u32 = 1_000_000;
 
-const SHAPES: &str = "shapes are rooms=CHANNELSxMEMBERS, channel=1xMEMBERS, idle=N, idle=CHANNELSxMEMBERS and bystander=ROOM+CROWD";
+/// Beyond every connection's number, and a prime.
+const STRIDE: u64 = 2_654_435_761;
+const EXPONENT_MAX: f64 = 4.0;
+
+const SHAPES: &str = "shapes are rooms=CHANNELSxMEMBERS, zipf=CHANNELSxCONNECTIONS@EXPONENT, channel=1xMEMBERS, idle=N, idle=CHANNELSxMEMBERS and bystander=ROOM+CROWD";
 
 #[cfg(test)]
 mod tests {
@@ -184,6 +301,20 @@ mod tests {
     }
 
     #[test]
+    fn zipf_shares_all_connections_out_and_publishes_by_size() {
+        let shape: Shape = "zipf=50x1000@1.1".parse().unwrap();
+        let group = &shape.groups()[0];
+        let (mut members, mut publishes) = ([0; 50], [0; 50]);
+        for number in 0..1000 {
+            members[group.channel_of(number).unwrap() as usize] += 1;
+            publishes[group.channel_of_publish(number) as usize] += 1;
+        }
+        assert_eq!(publishes, members);
+        assert!((0..50).all(|channel| group.members(channel) == members[channel as usize]));
+        assert!(members[0] > 250 && members.is_sorted_by(|one, two| *one + 1 >= *two));
+    }
+
+    #[test]
     fn other_shapes_are_refused() {
         for raw in [
             "",
@@ -197,6 +328,9 @@ mod tests {
             "bystander=10x10",
             "rooms=4294967295x4294967295",
             "squares=2x2",
+            "zipf=10",
+            "zipf=10x100@-1",
+            "zipf=10x100@nan",
         ] {
             assert!(raw.parse::<Shape>().is_err(), "{raw} was accepted");
         }

@@ -2,7 +2,7 @@
 //!
 //! Pure: figures in, words and an exit code out.
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use crate::checker::Faults;
 use crate::cli::Thresholds;
@@ -26,7 +26,7 @@ pub(crate) struct Figures {
 }
 
 /// How well the generator itself did.
-#[derive(Clone, Debug, Default, PartialEq, Serialize)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub(crate) struct Generator {
     pub(crate) threads: Vec<ThreadUse>,
     /// How late a timer ran in the worst reading thread.
@@ -42,7 +42,7 @@ pub(crate) struct Generator {
 }
 
 /// Shares of the measured time.
-#[derive(Clone, Debug, Default, PartialEq, Serialize)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub(crate) struct ThreadUse {
     pub(crate) name: String,
     pub(crate) cpu: f64,
@@ -51,7 +51,7 @@ pub(crate) struct ThreadUse {
 }
 
 /// The judgement.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 pub(crate) struct Verdict {
     pub(crate) outcome: Outcome,
     /// Why the run is invalid, each beginning with what was the bottleneck.
@@ -59,7 +59,7 @@ pub(crate) struct Verdict {
     pub(crate) thresholds: Vec<Checked>,
 }
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub(crate) enum Outcome {
     Passed,
@@ -68,9 +68,9 @@ pub(crate) enum Outcome {
 }
 
 /// One threshold beside its value.
-#[derive(Clone, Debug, PartialEq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub(crate) struct Checked {
-    pub(crate) name: &'static str,
+    pub(crate) name: String,
     pub(crate) limit: f64,
     /// `None`: it could not be measured, which breaks the threshold too.
     pub(crate) value: Option<f64>,
@@ -112,7 +112,7 @@ impl Verdict {
                     .thresholds
                     .iter()
                     .filter(|checked| !checked.kept)
-                    .map(|checked| checked.name)
+                    .map(|checked| checked.name.as_str())
                     .collect();
                 format!("broken: {}", broken.join(", "))
             }
@@ -215,18 +215,18 @@ fn check_all(figures: &Figures, thresholds: &Thresholds) -> Vec<Checked> {
     checks.into_iter().flatten().collect()
 }
 
-fn at_most(name: &'static str, limit: Option<f64>, value: Option<f64>) -> Option<Checked> {
+fn at_most(name: &str, limit: Option<f64>, value: Option<f64>) -> Option<Checked> {
     limit.map(|limit| Checked {
-        name,
+        name: name.to_owned(),
         limit,
         value,
         kept: value.is_some_and(|value| value <= limit),
     })
 }
 
-fn at_least(name: &'static str, limit: Option<f64>, value: Option<f64>) -> Option<Checked> {
+fn at_least(name: &str, limit: Option<f64>, value: Option<f64>) -> Option<Checked> {
     limit.map(|limit| Checked {
-        name,
+        name: name.to_owned(),
         limit,
         value,
         kept: value.is_some_and(|value| value >= limit),

@@ -114,3 +114,108 @@ fn a_small_load_in_json_arrives_whole_and_in_order() {
 fn a_small_load_in_messagepack_over_three_shards_arrives_whole_and_in_order() {
     check(3, "msgpack");
 }
+
+/// Runs the tool; returns what it said and its exit code.
+fn tool(arguments: &[&str]) -> (String, Option<i32>) {
+    let output = Command::new(env!("CARGO_BIN_EXE_parlor-loadtest"))
+        .args(arguments)
+        .output()
+        .expect("the tool was built with this test");
+    let said = [output.stdout, output.stderr].concat();
+    (
+        String::from_utf8_lossy(&said).into_owned(),
+        output.status.code(),
+    )
+}
+
+#[test]
+fn a_crowd_that_is_cut_comes_back_and_misses_nothing() {
+    let server = Server::start(2);
+    let url = format!("ws://{}/v1/socket", server.addresses.http);
+    let files = tempfile::tempdir().expect("there is a temporary directory");
+    let scenario = files.path().join("storm.toml");
+    std::fs::write(
+        &scenario,
+        "shape = \"zipf=20x200@1\"\nrate = 100.0\nslow-readers = 0.02\n\
+         [[stages]]\nlength = \"1s\"\nramp = true\nconnections = 200\nmeasured = false\n\
+         [[stages]]\nlength = \"2s\"\nchurn = 20.0\nhistory = 5.0\npresence = 5.0\njoins = 5.0\nsignals = 5.0\n\
+         [[stages]]\nlength = \"2s\"\nstorm = 0.5\nchurn = 0.0\n",
+    )
+    .expect("the file is written");
+    let scenario = scenario.to_str().expect("a plain name");
+    let (said, code) = tool(&["run", "--scenario", scenario, "--url", &url]);
+    assert!(matches!(code, Some(0 | 98)), "{said}");
+    assert!(said.contains("0 gaps, 0 duplicates, 0 reordered"), "{said}");
+    assert!(
+        said.contains("(of which 0 events were lost), 0 told that it is not to be had"),
+        "{said}"
+    );
+    assert!(said.contains("| history reads |"), "{said}");
+    assert!(
+        !said.contains("given all") || !said.contains("Came back: 0 given"),
+        "{said}"
+    );
+}
+
+#[test]
+fn two_runs_make_a_plan_and_a_comparison() {
+    let server = Server::start(1);
+    let url = format!("ws://{}/v1/socket", server.addresses.http);
+    let files = tempfile::tempdir().expect("there is a temporary directory");
+    let path = |name: &str| files.path().join(name).to_string_lossy().into_owned();
+    let pid = std::process::id().to_string();
+    let run = |name: &str, rate: &str| {
+        let (json, html, junit) = (
+            path(&format!("{name}.json")),
+            path(&format!("{name}.html")),
+            path(&format!("{name}.xml")),
+        );
+        let load = [
+            "run",
+            "--url",
+            &url,
+            "--shape",
+            "rooms=10x10",
+            "--rate",
+            rate,
+            "--server-pid",
+            &pid,
+        ];
+        let time = ["--duration", "1s", "--warmup", "1s"];
+        let files = ["--json", &json, "--html", &html, "--junit", &junit];
+        let (said, code) = tool(&[&load[..], &time, &files].concat());
+        // A busy machine makes a run invalid, and then there is nothing to plan from.
+        assert!(matches!(code, Some(0 | 98)), "{said}");
+        let page = std::fs::read_to_string(&html).expect("a page was written");
+        assert!(page.contains("<svg") && !page.contains("http"), "{page}");
+        let tests = std::fs::read_to_string(&junit).expect("JUnit was written");
+        assert!(
+            tests.contains("<testcase") && tests.contains("max-gaps"),
+            "{tests}"
+        );
+        code == Some(0)
+    };
+    if !(run("slow", "50") && run("fast", "200")) {
+        return;
+    }
+    let future = concat!(env!("CARGO_MANIFEST_DIR"), "/scenarios/future.toml");
+    let (said, code) = tool(&[
+        "plan",
+        "--load",
+        future,
+        "--check",
+        &path("slow.json"),
+        &path("fast.json"),
+    ]);
+    assert_eq!(code, Some(0), "{said}");
+    assert!(
+        said.contains("nodes, of which 1 may be lost") && said.contains("kept aside"),
+        "{said}"
+    );
+    let (said, code) = tool(&["compare", &path("slow.json"), &path("slow.json")]);
+    assert_eq!(code, Some(0), "{said}");
+    assert!(
+        said.contains("| deliveries/s |") && !said.contains("worse"),
+        "{said}"
+    );
+}

@@ -2,7 +2,7 @@
 
 use bytes::Bytes;
 use parlor_protocol::codec::encode_command;
-use parlor_protocol::command::{ClientInfo, Connect, Pong, Publish, Subscribe};
+use parlor_protocol::command::{ClientInfo, Connect, Pong, Publish, Recover, Subscribe};
 use parlor_protocol::{Command, Envelope, Form, Format, Payload, Tags};
 
 use crate::dialect::Hello;
@@ -10,10 +10,11 @@ use crate::frames;
 
 /// The first frame of a connection.
 pub(crate) fn connect(form: Form, hello: &Hello) -> Vec<u8> {
+    let mut recover = hello.recover.clone().map(Recover::From);
     let subscription = |channel: &String| Subscribe {
         channel: channel.clone(),
         token: None,
-        recover: None,
+        recover: recover.take(),
         presence: false,
     };
     let connect = Connect {

@@ -20,6 +20,7 @@ fn talk(channels: &[&str]) -> Talk {
         user: "ann".to_owned(),
         token: Some("key:secret".to_owned()),
         channels: channels.iter().map(|&name| name.to_owned()).collect(),
+        recover: None,
     })
 }
 

@@ -11,6 +11,7 @@ use std::time::{Duration, Instant};
 use anyhow::{Context as _, bail};
 use parlor_protocol::codec::{ServerMessage, decode_server};
 use parlor_protocol::{Push, Reply, WireError};
+use serde::{Deserialize, Serialize};
 use tokio::sync::oneshot;
 use tokio::task::{LocalSet, spawn_local};
 use tokio::time::timeout;
@@ -35,7 +36,7 @@ pub(crate) struct PublishLine {
 }
 
 /// What the server answered, by group and stage.
-#[derive(Debug)]
+#[derive(Debug, Serialize, Deserialize)]
 pub(crate) struct Acks {
     pub(crate) groups: Vec<Vec<Answered>>,
     /// Refusals and lost connections, and how often.
@@ -43,12 +44,27 @@ pub(crate) struct Acks {
 }
 
 /// One stage's answers to publishes.
-#[derive(Debug)]
+#[derive(Debug, Serialize, Deserialize)]
 pub(crate) struct Answered {
     pub(crate) acknowledged: u64,
     pub(crate) refused: u64,
     /// From the due time to the answer.
     pub(crate) latency: Latencies,
+}
+
+impl Acks {
+    /// Another worker's answers to the same schedule.
+    pub(crate) fn add(&mut self, other: Self) {
+        let own = self.groups.iter_mut().flatten();
+        for (one, more) in own.zip(other.groups.into_iter().flatten()) {
+            one.acknowledged += more.acknowledged;
+            one.refused += more.refused;
+            one.latency.add(&more.latency);
+        }
+        for (what, count) in other.troubles {
+            *self.troubles.entry(what).or_default() += count;
+        }
+    }
 }
 
 struct AckReader {
@@ -90,6 +106,8 @@ pub(crate) fn read(
             } else {
                 0
             } {
+                let share = reader.shared.scenario.share;
+                let number = number * share.of + share.first;
                 lines.push(Rc::clone(&reader).open(group, number).await?);
             }
             groups.push(lines);
@@ -138,7 +156,7 @@ impl AckReader {
         if scenario.load.dialect.names_channels_in_url() {
             scenario.groups[group].channels
         } else {
-            scenario.load.publishers
+            scenario.publishers_of_group()
         }
     }
 
@@ -154,6 +172,7 @@ impl AckReader {
                 .filter(|_| joins)
                 .map(|channel| scenario.channel(group, channel))
                 .collect(),
+            recover: None,
         }
     }
 
@@ -332,15 +351,14 @@ impl AckReader {
                         .since_start_ns(Instant::now())
                         .saturating_sub(due_ns),
                 );
-                self.shared.acknowledged(
-                    group,
-                    id % scenario.groups[group].channels,
-                    published.offset,
-                );
+                let channel = scenario.groups[group].channel_of_publish(id);
+                self.shared.acknowledged(group, channel, published.offset);
+                let positions = &self.shared.positions;
+                positions.remember(group, channel, published.offset, &published.position);
                 progress.acknowledged.add(1);
                 progress
                     .owed
-                    .add(u64::from(scenario.groups[group].members()));
+                    .add(u64::from(scenario.groups[group].members(channel)));
             }
             Ok(_) => {}
             Err(error) => {

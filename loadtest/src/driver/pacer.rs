@@ -9,6 +9,8 @@ use std::sync::atomic::Ordering;
 use std::thread;
 use std::time::{Duration, Instant};
 
+use serde::{Deserialize, Serialize};
+
 use crate::dialect::{Dialect, parlor};
 use crate::driver::Shared;
 use crate::driver::acks::PublishLine;
@@ -29,7 +31,7 @@ pub(crate) struct Pacer {
 }
 
 /// What was sent, and how punctually.
-#[derive(Debug)]
+#[derive(Debug, Serialize, Deserialize)]
 pub(crate) struct Pacing {
     pub(crate) group: usize,
     /// By stage.
@@ -70,7 +72,8 @@ impl Pacer {
     pub(crate) fn run(mut self) -> Pacing {
         let start = *self.shared.start.wait();
         let end = start + self.shared.scenario.timeline.length() + LATE_MAX;
-        for number in 0..self.schedule.len() {
+        let (share, all) = (self.shared.scenario.share, self.schedule.len());
+        for number in (u64::from(share.first)..all).step_by(share.of as usize) {
             let Some(due_ns) = self.schedule.due_ns(number) else {
                 break;
             };
@@ -79,7 +82,7 @@ impl Pacer {
                 Ok(()) => self.pacing.sent[self.shared.scenario.timeline.stage_of(due_ns)] += 1,
                 Err(Stop::Lost) => self.pacing.unsent += 1,
                 Err(Stop::TooLate) => {
-                    self.pacing.unsent += self.schedule.len() - number;
+                    self.pacing.unsent += (all - number).div_ceil(u64::from(share.of));
                     break;
                 }
             }
@@ -115,7 +118,9 @@ impl Pacer {
             retry_until(end)?;
         }
         let sent_ns = self.shared.since_start_ns(Instant::now());
-        let channel = number as usize % self.channels.len();
+        let group = &self.shared.scenario.groups[self.pacing.group];
+        // The scenario made sure that all numbers fit.
+        let channel = group.channel_of_publish(number as u32) as usize;
         let stamp = Stamp {
             due_ns,
             sent_ns,
@@ -125,7 +130,7 @@ impl Pacer {
         let acknowledges = self.shared.scenario.load.dialect.acknowledges();
         // Without offsets the order of a channel is that of its only publisher.
         let turn = if acknowledges {
-            number as usize
+            (number / u64::from(self.shared.scenario.share.of)) as usize
         } else {
             channel
         };
@@ -150,14 +155,14 @@ impl Pacer {
         // First what is owed: who sees the publish as answered waits for its deliveries too.
         progress
             .owed
-            .add(u64::from(scenario.groups[group].members()));
+            .add(u64::from(scenario.groups[group].members(channel as u32)));
         progress.acknowledged.add(1);
     }
 
     fn frame(&self, number: u64, channel: usize, stamp: Stamp) -> Vec<u8> {
         let load = &self.shared.scenario.load;
         let channel = &self.channels[channel];
-        let data = stamp::payload(stamp, load.payload_bytes);
+        let data = stamp::payload(stamp, load.payload_sizes.of(number));
         match load.dialect {
             Dialect::Parlor(form) => {
                 let id = load

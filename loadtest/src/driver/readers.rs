@@ -8,29 +8,33 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::Context as _;
+use serde::{Deserialize, Serialize};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, oneshot};
-use tokio::task::{LocalSet, spawn_local};
-use tokio::time::{Instant, sleep_until};
+use tokio::task::{AbortHandle, LocalSet, spawn_local};
+use tokio::time::{Instant, sleep, sleep_until};
 
 use crate::checker::Faults;
 use crate::dialect::Hello;
 use crate::driver::Shared;
+use crate::driver::crowd::Crowd;
 use crate::driver::open::open;
 use crate::driver::subscriber::{Received, Subscribers};
 use crate::driver::wire::{SCRATCH_BYTES, Wire};
 use crate::histogram::Latencies;
 use crate::scenario::Scenario;
+use crate::scenario::activity::Activity;
 
 /// The connections of one thread: every `step`th of its group.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Part {
     group: usize,
+    thread: u32,
     first: u32,
     step: u32,
 }
 
 /// What a thread measured.
-#[derive(Debug)]
+#[derive(Debug, Serialize, Deserialize)]
 pub(crate) struct Reading {
     pub(crate) group: usize,
     pub(crate) stages: Vec<Received>,
@@ -47,6 +51,9 @@ pub(crate) struct Reading {
 
 struct Reader {
     shared: Arc<Shared>,
+    /// The tasks of open connections, by index, where some are cut on purpose.
+    tasks: RefCell<Vec<Option<AbortHandle>>>,
+    slots: Arc<Semaphore>,
     part: Part,
     scratch: RefCell<Vec<u8>>,
     subscribers: RefCell<Subscribers>,
@@ -57,12 +64,19 @@ impl Part {
     /// All parts of a scenario: each group has threads of its own, so that no group waits behind another here.
     pub(crate) fn all(scenario: &Scenario) -> Vec<Self> {
         let parts_of = |(group, of): (usize, &crate::shape::Group)| {
+            let share = scenario.share;
             // A thread for fewer connections than this would only cost context switches.
-            let step = scenario
-                .load
-                .threads
-                .min(of.connections.div_ceil(CONNECTIONS_PER_THREAD_MIN));
-            (0..step).map(move |first| Self { group, first, step })
+            let threads = scenario.load.threads.min(
+                share
+                    .count(of.connections)
+                    .div_ceil(CONNECTIONS_PER_THREAD_MIN),
+            );
+            (0..threads).map(move |thread| Self {
+                group,
+                thread,
+                first: share.first + share.of * thread,
+                step: share.of * threads,
+            })
         };
         scenario
             .groups
@@ -72,8 +86,14 @@ impl Part {
             .collect()
     }
 
+    /// How many connections it has.
+    pub(crate) fn size(&self, scenario: &Scenario) -> u32 {
+        let all = scenario.groups[self.group].connections;
+        all.saturating_sub(self.first).div_ceil(self.step)
+    }
+
     pub(crate) fn name(&self, scenario: &Scenario) -> String {
-        format!("read-{}-{}", scenario.groups[self.group].name, self.first)
+        format!("read-{}-{}", scenario.groups[self.group].name, self.thread)
     }
 }
 
@@ -93,6 +113,8 @@ pub(crate) fn read(
     let reader = Rc::new(Reader {
         subscribers: RefCell::new(Subscribers::new(Arc::clone(&shared), part.group)),
         shared,
+        tasks: RefCell::default(),
+        slots: Arc::new(Semaphore::new(OPENING_MAX)),
         part,
         scratch: RefCell::new(vec![0; SCRATCH_BYTES]),
         own_failures: RefCell::new(0),
@@ -100,7 +122,7 @@ pub(crate) fn read(
     let local = LocalSet::new();
     let mut loop_lag = Latencies::new();
     local.block_on(&runtime, async {
-        let opening = spawn_local(Rc::clone(&reader).open_all());
+        let opening = spawn_local(Rc::clone(&reader).lead());
         tokio::select! {
             _ = finished => opening.abort(),
             () = measure_lag(&reader.shared, &mut loop_lag) => {}
@@ -125,38 +147,104 @@ async fn measure_lag(shared: &Shared, lag: &mut Latencies) {
 }
 
 impl Reader {
-    async fn open_all(self: Rc<Self>) {
+    /// Opens the connections that begin, and then does what the stages want.
+    async fn lead(self: Rc<Self>) {
         let scenario = &self.shared.scenario;
-        let group = &scenario.groups[self.part.group];
-        let share = f64::from(group.connections.div_ceil(self.part.step))
-            / f64::from(scenario.shape.connections());
-        let (began, rate) = (Instant::now(), scenario.load.connect_rate * share);
-        let slots = Arc::new(Semaphore::new(OPENING_MAX));
-        for (count, connection) in (self.part.first..group.connections)
-            .step_by(self.part.step as usize)
-            .enumerate()
-        {
-            sleep_until(began + Duration::from_secs_f64(count as f64 / rate)).await;
-            let Ok(slot) = Arc::clone(&slots).acquire_owned().await else {
+        let (size, all) = (self.part.size(scenario), scenario.shape.connections());
+        let rate = scenario.load.connect_rate * f64::from(size) / f64::from(all);
+        let online = scenario
+            .activity
+            .first()
+            .map_or(1.0, |first| first.online.from);
+        let began = Instant::now();
+        for index in 0..(f64::from(size) * online).round() as u32 {
+            sleep_until(began + Duration::from_secs_f64(f64::from(index) / rate)).await;
+            Rc::clone(&self).open_when_free(index as usize).await;
+        }
+        if scenario.activity.iter().any(Activity::moves) {
+            self.follow(Crowd::new(size, all)).await;
+        }
+    }
+
+    /// Cuts, opens and reopens as the stages go.
+    async fn follow(self: Rc<Self>, mut crowd: Crowd) {
+        let scenario = &self.shared.scenario;
+        let start = loop {
+            match self.shared.start.get() {
+                Some(start) => break *start,
+                None => sleep(CROWD_EVERY).await,
+            }
+        };
+        let mut cursor = 0;
+        while start.elapsed() < scenario.timeline.length() {
+            let change = crowd.change(&scenario.timeline, &scenario.activity, start.elapsed());
+            for _ in 0..change.cuts {
+                if let Some(index) = self.cut_next(&mut cursor) {
+                    spawn_local(Rc::clone(&self).open_when_free(index));
+                }
+            }
+            let online = self.subscribers.borrow().wanted_online();
+            for _ in change.online..online {
+                self.cut_next(&mut cursor);
+            }
+            for _ in online..change.online {
+                let next = self.subscribers.borrow().next_away();
+                spawn_local(Rc::clone(&self).open_when_free(next));
+            }
+            sleep(CROWD_EVERY).await;
+        }
+    }
+
+    /// Cuts the next live connection behind the cursor, as a lost network would.
+    fn cut_next(&self, cursor: &mut usize) -> Option<usize> {
+        let mut subscribers = self.subscribers.borrow_mut();
+        let index = subscribers.next_live(*cursor)?;
+        *cursor = index + 1;
+        subscribers.cut(index);
+        if let Some(Some(task)) = self.tasks.borrow_mut().get_mut(index).map(Option::take) {
+            task.abort();
+        }
+        Some(index)
+    }
+
+    /// Marks a connection as being opened, at once, so that nobody else opens it too, and opens it when fewer are.
+    /// Ready when the opening has begun; it goes on by itself.
+    fn open_when_free(self: Rc<Self>, index: usize) -> impl Future<Output = ()> {
+        let connection = self.part.first + index as u32 * self.part.step;
+        let now = std::time::Instant::now();
+        let channel = self.shared.scenario.groups[self.part.group].channel_of(connection);
+        let mut hello = self.hello(connection);
+        let mut subscribers = self.subscribers.borrow_mut();
+        let opening = subscribers.begin_opening(index, channel, &hello, now);
+        drop(subscribers);
+        async move {
+            let Some(position) = opening else { return };
+            hello.recover = position;
+            // Never closed.
+            let Ok(slot) = Arc::clone(&self.slots).acquire_owned().await else {
                 return;
             };
-            spawn_local(Rc::clone(&self).open_one(connection, slot));
+            spawn_local(self.open_one(connection, index, hello, slot));
         }
     }
 
     /// Apart from [`Self::listen`], so that the handshake's large future is gone while the connection lives.
-    async fn open_one(self: Rc<Self>, connection: u32, slot: OwnedSemaphorePermit) {
-        let channel = self.shared.scenario.groups[self.part.group].channel_of(connection);
-        let hello = self.hello(connection);
-        let index = self
-            .subscribers
-            .borrow_mut()
-            .add(channel, &hello, std::time::Instant::now());
+    async fn open_one(
+        self: Rc<Self>,
+        connection: u32,
+        index: usize,
+        hello: Hello,
+        slot: OwnedSemaphorePermit,
+    ) {
         let scenario = &self.shared.scenario;
         match open(scenario, &scenario.target, connection, &hello.channels).await {
             Ok(wire) => {
                 let greeting = scenario.load.dialect.greeting(&hello);
-                spawn_local(self.listen(wire, greeting, index, slot));
+                let listening = Rc::clone(&self).listen(wire, greeting, index, slot);
+                let task = spawn_local(listening);
+                if scenario.subscribers_return() {
+                    self.keep_task(index, task.abort_handle());
+                }
             }
             Err(error) => {
                 *self.own_failures.borrow_mut() += u64::from(error.own);
@@ -174,6 +262,8 @@ impl Reader {
         slot: OwnedSemaphorePermit,
     ) {
         let (mut outgoing, mut slot) = (Vec::new(), Some(slot));
+        let slow = self.subscribers.borrow().is_slow(index);
+        let take = if slow { SLOW_READ_BYTES } else { SCRATCH_BYTES };
         let mut result = wire.send(&greeting).await;
         drop(greeting);
         self.subscribers
@@ -186,7 +276,7 @@ impl Reader {
                 let (mut scratch, mut subscribers) =
                     (self.scratch.borrow_mut(), self.subscribers.borrow_mut());
                 let mut now = None;
-                let read = wire.poll_frames(cx, &mut scratch, |frame| {
+                let read = wire.poll_frames(cx, &mut scratch[..take], |frame| {
                     // One look at the clock for each read: all its frames were read at once.
                     let now = *now.get_or_insert_with(std::time::Instant::now);
                     subscribers.take(index, &frame, now, &mut outgoing)
@@ -196,6 +286,10 @@ impl Reader {
             })
             .await;
             drop(slot.take_if(|_| !self.subscribers.borrow().is_opening(index)));
+            // After the last publish it catches up, so that its end can be checked.
+            if slow && slot.is_none() && !self.shared.is_over() {
+                sleep(SLOW_PAUSE).await;
+            }
             if result.is_ok() && !outgoing.is_empty() {
                 result = wire.send(&outgoing).await;
                 outgoing = Vec::new();
@@ -204,6 +298,20 @@ impl Reader {
         if let Err(why) = result {
             self.subscribers.borrow_mut().end(index, &why);
         }
+        drop((wire, slot));
+        if slow {
+            // A client that was sent away for being slow waits a little and comes back.
+            sleep(SLOW_RETURN).await;
+            self.open_when_free(index).await;
+        }
+    }
+
+    fn keep_task(&self, index: usize, task: AbortHandle) {
+        let mut tasks = self.tasks.borrow_mut();
+        if tasks.len() <= index {
+            tasks.resize(index + 1, None);
+        }
+        tasks[index] = Some(task);
     }
 
     fn hello(&self, connection: u32) -> Hello {
@@ -217,6 +325,7 @@ impl Reader {
             user: format!("load-{name}-{connection}"),
             token: scenario.load.token.clone(),
             channels: channel.into_iter().chain(own).collect(),
+            recover: None,
         }
     }
 }
@@ -240,4 +349,10 @@ impl Subscribers {
 /// Connections that one thread opens at the same time: well below a server's accept queue.
 const OPENING_MAX: usize = 256;
 const CONNECTIONS_PER_THREAD_MIN: u32 = 64;
+/// What a slow reader takes at once, and how long it then does something else.
+const SLOW_READ_BYTES: usize = 512;
+const SLOW_PAUSE: Duration = Duration::from_millis(250);
+const SLOW_RETURN: Duration = Duration::from_secs(1);
+/// How often the crowd is looked after.
+const CROWD_EVERY: Duration = Duration::from_millis(50);
 const LAG_EVERY: Duration = Duration::from_millis(20);

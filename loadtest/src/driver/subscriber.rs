@@ -2,18 +2,23 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::Instant;
 
 use parlor_protocol::codec::{ServerMessage, decode_server};
 use parlor_protocol::reply::{Connected, SubscribeOutcome};
 use parlor_protocol::{Form, Push, Reply};
+use serde::{Deserialize, Serialize};
 
 use crate::checker::{Checker, Faults};
-use crate::dialect::{Dialect, Ear, Heard, Hello, Talk};
+use crate::dialect::{Dialect, Ear, Heard, Talk};
 use crate::driver::Shared;
+use crate::driver::series::Second;
 use crate::frames::{self, BadFrame, Frame};
 use crate::histogram::Latencies;
 use crate::scan::{Scanner, Sighting};
+
+mod coming;
 
 /// All subscribers of one thread, and what was measured on them.
 #[derive(Debug)]
@@ -23,6 +28,7 @@ pub(crate) struct Subscribers {
     tongue: Tongue,
     subscribers: Vec<Subscriber>,
     sampled: u64,
+    second: Second,
     /// Of the read that is being taken.
     batch: Batch,
     pub(crate) stages: Vec<Received>,
@@ -37,7 +43,7 @@ pub(crate) struct Subscribers {
 }
 
 /// One stage's deliveries.
-#[derive(Debug)]
+#[derive(Debug, Serialize, Deserialize)]
 pub(crate) struct Received {
     pub(crate) deliveries: u64,
     /// From the due time to the subscriber's read.
@@ -51,7 +57,6 @@ pub(crate) struct Received {
 struct Batch {
     deliveries: u64,
     faults: u64,
-    worst_ns: u64,
 }
 
 /// How frames are understood.
@@ -65,6 +70,9 @@ enum Tongue {
 struct Subscriber {
     channel: Option<u32>,
     opened_at: Instant,
+    /// Reads only a little now and then.
+    slow: bool,
+    was_ready: bool,
     state: State,
     /// With a server that is not Parlor.
     talk: Option<Box<Talk>>,
@@ -72,7 +80,10 @@ struct Subscriber {
 
 #[derive(Debug)]
 enum State {
-    Opening,
+    /// With what it had received, if it comes back.
+    Opening(Option<Checker>),
+    /// Cut on purpose, or sent away for being slow on purpose.
+    Away(Option<Checker>),
     /// Subscribed to nothing.
     Idle,
     Live {
@@ -106,6 +117,7 @@ impl Subscribers {
             tongue,
             subscribers: Vec::new(),
             sampled: 0,
+            second: Second::new(group),
             batch: Batch::default(),
             stages,
             opening: Latencies::new(),
@@ -114,18 +126,6 @@ impl Subscribers {
             misread: 0,
             ends: BTreeMap::new(),
         }
-    }
-
-    /// Makes room for a subscriber; returns its index.
-    pub(crate) fn add(&mut self, channel: Option<u32>, hello: &Hello, now: Instant) -> usize {
-        let peer = matches!(self.tongue, Tongue::Peer(_));
-        self.subscribers.push(Subscriber {
-            channel,
-            opened_at: now,
-            state: State::Opening,
-            talk: peer.then(|| Box::new(Talk::new(hello.clone()))),
-        });
-        self.subscribers.len() - 1
     }
 
     /// The handshake is over. Where there is nothing else to say, the subscription has begun.
@@ -144,24 +144,33 @@ impl Subscribers {
         let progress = &self.shared.progress;
         progress.deliveries.add(batch.deliveries);
         progress.faults.add(batch.faults);
-        progress.saw_latency_ns(batch.worst_ns);
     }
 
     pub(crate) fn is_opening(&self, index: usize) -> bool {
-        matches!(self.subscribers[index].state, State::Opening)
+        matches!(self.subscribers[index].state, State::Opening(_))
     }
 
     /// The connection is over. The first reason counts.
     pub(crate) fn end(&mut self, index: usize, why: &str) {
+        let slow = self.subscribers[index].slow;
         let state = &mut self.subscribers[index].state;
         match state {
-            State::Ended(_) => return,
-            State::Opening => self.shared.progress.failed.add(1),
+            State::Ended(_) | State::Away(_) => return,
+            State::Idle | State::Live { .. } if slow => {
+                self.cut(index);
+                *self
+                    .ends
+                    .entry(format!("a slow reader, on purpose: {why}"))
+                    .or_default() += 1;
+                return;
+            }
+            State::Opening(_) => self.shared.progress.failed.add(1),
             State::Idle | State::Live { .. } => self.shared.progress.closed.add(1),
         }
         let checker = match std::mem::replace(state, State::Ended(None)) {
             State::Live { checker, .. } => Some(checker),
-            State::Opening | State::Idle | State::Ended(_) => None,
+            State::Opening(checker) => checker,
+            State::Idle | State::Away(_) | State::Ended(_) => None,
         };
         *state = State::Ended(checker);
         *self.ends.entry(why.to_owned()).or_default() += 1;
@@ -194,14 +203,20 @@ impl Subscribers {
 
     /// At the end: compares what every live subscriber has with what was acknowledged.
     pub(crate) fn finish(&mut self) {
+        self.second.hand_over(&self.shared.series);
         for subscriber in &self.subscribers {
             match (&subscriber.state, subscriber.channel) {
                 (State::Live { checker, .. }, Some(channel)) => {
                     checker.finish(self.shared.top(self.group, channel), &mut self.faults)
                 }
                 // It is counted as closed already; only holes before its end are faults of their own.
-                (State::Ended(Some(checker)), _) => checker.finish(0, &mut self.faults),
-                (State::Opening | State::Idle | State::Live { .. } | State::Ended(_), _) => {}
+                (
+                    State::Ended(Some(checker))
+                    | State::Away(Some(checker))
+                    | State::Opening(Some(checker)),
+                    _,
+                ) => checker.finish(0, &mut self.faults),
+                (_, _) => {}
             }
         }
     }
@@ -254,7 +269,10 @@ impl Subscribers {
     }
 
     fn take_event(&mut self, index: usize, sighting: Sighting, now: Instant) {
-        let State::Live { alias, checker } = &mut self.subscribers[index].state else {
+        let subscriber = &mut self.subscribers[index];
+        // It is late on purpose: checked, but not timed.
+        let slow = subscriber.slow;
+        let State::Live { alias, checker } = &mut subscriber.state else {
             self.foreign += 1;
             return;
         };
@@ -264,7 +282,7 @@ impl Subscribers {
         }
         self.batch.faults += u64::from(!checker.see(sighting.offset, &mut self.faults));
         self.batch.deliveries += 1;
-        let Some(stamp) = sighting.stamp else {
+        let Some(stamp) = sighting.stamp.filter(|_| !slow) else {
             return;
         };
         let stage = &mut self.stages[self.shared.scenario.timeline.stage_of(stamp.due_ns)];
@@ -281,7 +299,7 @@ impl Subscribers {
         stage
             .raw
             .record_many_ns(at.saturating_sub(stamp.sent_ns), weight);
-        self.batch.worst_ns = self.batch.worst_ns.max(latency);
+        self.second.record(&self.shared.series, at, latency, weight);
     }
 
     /// Everything but plain live events goes through the real codec.
@@ -348,7 +366,7 @@ impl Subscribers {
             [] => State::Idle,
             [SubscribeOutcome::Subscribed(subscribed), ..] => State::Live {
                 alias: subscribed.alias.0,
-                checker: Checker::behind(subscribed.offset),
+                checker: self.checker(index, subscribed),
             },
             [SubscribeOutcome::Refused { error, .. }, ..] => {
                 return self.end(index, &format!("refused: {}", error.text));
@@ -375,9 +393,14 @@ impl Subscribers {
     fn start(&mut self, index: usize, state: State, now: Instant) {
         let subscriber = &mut self.subscribers[index];
         subscriber.state = state;
+        let again = std::mem::replace(&mut subscriber.was_ready, true);
         self.opening
             .record_ns(u64::try_from((now - subscriber.opened_at).as_nanos()).unwrap_or(u64::MAX));
-        self.shared.progress.ready.add(1);
+        if again {
+            self.shared.progress.away.fetch_sub(1, Ordering::Relaxed);
+        } else {
+            self.shared.progress.ready.add(1);
+        }
     }
 }
 

@@ -18,7 +18,7 @@ fn write_all(out: &mut String, report: &Report) -> std::fmt::Result {
     writeln!(out, "Verdict: **{}**\n", report.verdict.headline())?;
     writeln!(
         out,
-        "{} cores, Linux {}. {} of {} connections in {:.1} s ({:.0}/s, answered in {:.1} ms at p50, {:.1} ms at p99). Payload {} bytes, {} publishers.\n",
+        "{} cores, Linux {}. {} of {} connections in {:.1} s ({:.0}/s, answered in {:.1} ms at p50, {:.1} ms at p99). Payload {:.0} bytes, {} publishers.\n",
         report.machine.cores,
         report.machine.kernel,
         opening.ready,
@@ -38,6 +38,14 @@ fn write_all(out: &mut String, report: &Report) -> std::fmt::Result {
         "Checked on every subscriber: {} gaps, {} duplicates, {} reordered, {} skipped aloud, {} foreign events.\n",
         faults.gaps, faults.duplicates, faults.reordered, faults.skipped, report.foreign,
     )?;
+    if faults.resumes + faults.not_recovered > 0 {
+        writeln!(
+            out,
+            "Came back: {} given all they had missed (of which {} events were lost), {} told that it is not to be had.\n",
+            faults.resumes, faults.lost_after_resume, faults.not_recovered,
+        )?;
+    }
+    errand_table(out, &report.stages)?;
     generator_line(out, report)?;
     for (trouble, count) in &report.troubles {
         writeln!(out, "- {count} × {trouble}")?;
@@ -137,6 +145,32 @@ fn server_table(out: &mut String, report: &Report) -> std::fmt::Result {
                 out,
                 &format!("{}: deliveries per write call", stage.name),
                 format!("{:.2}", deliveries / calls.max(1.0)),
+            )?;
+        }
+    }
+    writeln!(out)
+}
+
+fn errand_table(out: &mut String, stages: &[StageReport]) -> std::fmt::Result {
+    if stages.iter().all(|stage| stage.errands.is_empty()) {
+        return Ok(());
+    }
+    writeln!(
+        out,
+        "| stage | errand | due/s | answered | failed | p50 ms | p99 ms |\n|---|---|---:|---:|---:|---:|---:|"
+    )?;
+    for stage in stages {
+        for errand in &stage.errands {
+            writeln!(
+                out,
+                "| {} | {} | {:.1} | {} | {} | {:.2} | {:.2} |",
+                stage.name,
+                errand.name,
+                errand.due_per_s,
+                errand.answered,
+                errand.failed,
+                errand.latency.p50_ms,
+                errand.latency.p99_ms,
             )?;
         }
     }

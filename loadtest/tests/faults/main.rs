@@ -134,7 +134,7 @@ fn thresholds_and_the_json_result_are_obeyed() {
     assert!(matches!(output.status.code(), Some(BROKEN | INVALID)));
     let result: serde_json::Value = serde_json::from_slice(&std::fs::read(&file).unwrap()).unwrap();
     std::fs::remove_file(&file).unwrap();
-    assert_eq!(result["schema"], "parlor.loadtest.result/1");
+    assert_eq!(result["schema"], "parlor.loadtest.result/2");
     let checks = result["verdict"]["thresholds"].as_array().unwrap();
     assert!(
         checks

@@ -8,13 +8,13 @@ use anyhow::{Context as _, ensure};
 use tokio_tungstenite::tungstenite::http::Uri;
 
 /// Where the page is.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(crate) struct MetricsPage {
     address: SocketAddr,
     path: String,
 }
 
-/// The counters that tell how writing works. Each counts up from the server's start.
+/// The counters that tell how writing works and what a publish costs. Each counts up from the server's start.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub(crate) struct Counters {
     /// Frames put into outboxes.
@@ -23,6 +23,14 @@ pub(crate) struct Counters {
     pub(crate) write_wakeups: Option<f64>,
     /// Write calls to sockets; several frames may leave with one.
     pub(crate) write_calls: Option<f64>,
+    /// Bytes of frames put into outboxes.
+    pub(crate) delivery_bytes: Option<f64>,
+    /// Bytes of WebSocket messages received.
+    pub(crate) received_bytes: Option<f64>,
+    /// Events appended to logs.
+    pub(crate) appends: Option<f64>,
+    /// Pages of history read from logs.
+    pub(crate) history_pages: Option<f64>,
 }
 
 impl MetricsPage {
@@ -70,6 +78,24 @@ impl Counters {
             deliveries: sum(page, "parlor_deliveries_total"),
             write_wakeups: sum(page, "parlor_write_wakeups_total"),
             write_calls: sum(page, "parlor_write_calls_total"),
+            delivery_bytes: sum(page, "parlor_delivery_bytes_total"),
+            received_bytes: sum(page, "parlor_received_bytes_total"),
+            appends: sum(page, "parlor_broker_appends_total"),
+            history_pages: sum(page, "parlor_broker_pages_total"),
+        }
+    }
+
+    /// Two nodes' counters together.
+    pub(crate) fn plus(self, other: Self) -> Self {
+        let add = |one: Option<f64>, two: Option<f64>| one.zip(two).map(|(one, two)| one + two);
+        Self {
+            deliveries: add(self.deliveries, other.deliveries),
+            write_wakeups: add(self.write_wakeups, other.write_wakeups),
+            write_calls: add(self.write_calls, other.write_calls),
+            delivery_bytes: add(self.delivery_bytes, other.delivery_bytes),
+            received_bytes: add(self.received_bytes, other.received_bytes),
+            appends: add(self.appends, other.appends),
+            history_pages: add(self.history_pages, other.history_pages),
         }
     }
 }
@@ -102,7 +128,7 @@ mod tests {
             Counters {
                 deliveries: Some(42.0),
                 write_wakeups: Some(7.0),
-                write_calls: None
+                ..Counters::default()
             }
         );
         assert_eq!(Counters::parse(""), Counters::default());

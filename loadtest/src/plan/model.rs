@@ -1,0 +1,215 @@
+//! What each thing costs, learned from measured runs. Linear, on purpose: every factor is a figure that a person
+//! can check, and the error on a run kept aside tells whether that is good enough.
+
+use anyhow::ensure;
+use serde::Serialize;
+
+use super::Run;
+use super::fit::{fit, predict};
+use crate::report::{Report, StageReport};
+
+/// The factors. `None`: the runs do not tell.
+#[derive(Clone, Debug, Default, Serialize)]
+pub(super) struct Model {
+    /// Cores per connection, publish/s, delivery/s, and publish/s that another node tails.
+    pub(super) cpu: [f64; 4],
+    /// CPU seconds of one new connection.
+    pub(super) cpu_per_connect: Option<f64>,
+    /// Resident bytes of a node that serves nobody.
+    pub(super) memory_base: f64,
+    /// Resident bytes per connection, channel and event published.
+    pub(super) memory: [f64; 3],
+    /// Bytes on the wire of a delivery, beside its payload.
+    pub(super) delivery_overhead_bytes: Option<f64>,
+    pub(super) publish_bytes: Option<f64>,
+    pub(super) redis: Option<RedisModel>,
+    /// How many of the runs had several nodes.
+    pub(super) cluster_runs: usize,
+}
+
+/// What a publish costs Redis.
+#[derive(Clone, Copy, Debug, Default, Serialize)]
+pub(super) struct RedisModel {
+    /// Cores per publish/s, and per publish/s and node that reads it.
+    pub(super) cpu: [f64; 2],
+    pub(super) in_bytes: f64,
+    /// Bytes out per publish, and per publish and node.
+    pub(super) out_bytes: [f64; 2],
+    /// Memory per event while logs still grow.
+    pub(super) bytes_per_event: f64,
+}
+
+/// A measured figure beside what the model says of it.
+#[derive(Clone, Debug, Serialize)]
+pub(super) struct Compared {
+    pub(super) what: &'static str,
+    pub(super) measured: f64,
+    pub(super) predicted: f64,
+}
+
+impl Model {
+    /// # Errors
+    /// When no run has the server's CPU time and memory.
+    pub(super) fn learn(runs: &[Run]) -> anyhow::Result<Self> {
+        let (mut rows, mut cores) = (Vec::new(), Vec::new());
+        for (run, stage) in stages(runs) {
+            if let Some(used) = stage.server_cpu_cores {
+                rows.push(cpu_row(run, stage));
+                cores.push(used);
+            }
+        }
+        let cpu = fit(&rows, &cores);
+        ensure!(
+            cpu.is_some(),
+            "no run has the server's CPU time: measure on the server's machine, or name it with --server-pid"
+        );
+        let (mut rows, mut grown, mut bases) = (Vec::new(), Vec::new(), Vec::new());
+        for run in runs {
+            let server = &run.report.server;
+            if let Some((before, end)) = server.resident_bytes_before.zip(server.resident_bytes_end)
+            {
+                rows.push(memory_row(&run.report));
+                grown.push(end.saturating_sub(before) as f64);
+                bases.push(before as f64 / f64::from(server.nodes));
+            }
+        }
+        Ok(Self {
+            cpu: cpu.unwrap_or_default(),
+            cpu_per_connect: mean(
+                runs.iter()
+                    .filter_map(|run| run.report.server.cpu_us_per_new_connection),
+            )
+            .map(|us| us / 1e6),
+            // A server that has served before is larger: the smallest start counts.
+            memory_base: bases.into_iter().reduce(f64::min).unwrap_or(0.0),
+            memory: fit(&rows, &grown).unwrap_or_default(),
+            delivery_overhead_bytes: mean(stages(runs).filter_map(delivery_overhead)),
+            publish_bytes: mean(stages(runs).filter_map(publish_bytes)),
+            redis: redis(runs),
+            cluster_runs: runs
+                .iter()
+                .filter(|run| run.report.server.nodes > 1)
+                .count(),
+        })
+    }
+
+    /// Cores of all nodes together.
+    pub(super) fn cores(&self, row: &[f64; 4]) -> f64 {
+        predict(row, &self.cpu)
+    }
+
+    /// Resident bytes of all nodes together, without what a node needs for itself.
+    pub(super) fn bytes(&self, row: &[f64; 3]) -> f64 {
+        predict(row, &self.memory)
+    }
+
+    /// Every figure of a run beside the model's word.
+    pub(super) fn compare(&self, report: &Report) -> Vec<Compared> {
+        let mut all = Vec::new();
+        if let Some(stage) = report.stages.last() {
+            if let Some(measured) = stage.server_cpu_cores {
+                let predicted = self.cores(&cpu_row(report, stage));
+                all.push(Compared {
+                    what: "server cores",
+                    measured,
+                    predicted,
+                });
+            }
+            if let Some((redis, measured)) = self.redis.zip(stage.redis) {
+                let rate = stage.publishes_per_s;
+                let nodes = f64::from(report.server.nodes);
+                let predicted = predict(&[rate, rate * nodes], &redis.cpu);
+                all.push(Compared {
+                    what: "Redis cores",
+                    measured: measured.cpu_cores,
+                    predicted,
+                });
+            }
+        }
+        if let Some(end) = report.server.resident_bytes_end {
+            let base = self.memory_base * f64::from(report.server.nodes);
+            let predicted = (base + self.bytes(&memory_row(report))) / MIB;
+            all.push(Compared {
+                what: "server memory, MiB",
+                measured: end as f64 / MIB,
+                predicted,
+            });
+        }
+        all
+    }
+}
+
+fn stages(runs: &[Run]) -> impl Iterator<Item = (&Report, &StageReport)> {
+    runs.iter().flat_map(|run| {
+        run.report
+            .stages
+            .iter()
+            .map(move |stage| (&run.report, stage))
+    })
+}
+
+fn cpu_row(report: &Report, stage: &StageReport) -> [f64; 4] {
+    let rate = stage.publishes_per_s;
+    let others = f64::from(report.server.nodes - 1);
+    [
+        stage.online + f64::from(report.opening.publishers),
+        rate,
+        stage.deliveries_per_s,
+        rate * others,
+    ]
+}
+
+fn memory_row(report: &Report) -> [f64; 3] {
+    let events: u64 = report.seconds.iter().map(|second| second.publishes).sum();
+    [
+        report.connections(),
+        f64::from(report.opening.channels),
+        events as f64,
+    ]
+}
+
+fn delivery_overhead((report, stage): (&Report, &StageReport)) -> Option<f64> {
+    let deliveries = stage.server_deliveries.filter(|count| *count > 0.0)?;
+    Some((stage.server_delivery_bytes? / deliveries - report.scenario.payload_bytes).max(0.0))
+}
+
+fn publish_bytes((_, stage): (&Report, &StageReport)) -> Option<f64> {
+    let published = stage.publishes_per_s * stage.seconds;
+    Some(stage.server_received_bytes? / published)
+        .filter(|bytes| published > 0.0 && bytes.is_finite())
+}
+
+fn redis(runs: &[Run]) -> Option<RedisModel> {
+    let seen: Vec<_> = stages(runs)
+        .filter_map(|(report, stage)| Some((report, stage, stage.redis?)))
+        .filter(|(_, stage, _)| stage.publishes_per_s > 0.0)
+        .collect();
+    let row = |(report, stage, _): &(&Report, &StageReport, _)| {
+        [
+            stage.publishes_per_s,
+            stage.publishes_per_s * f64::from(report.server.nodes),
+        ]
+    };
+    let rows: Vec<_> = seen.iter().map(row).collect();
+    let of = |value: fn(&crate::report::RedisReport) -> f64| -> Vec<f64> {
+        seen.iter().map(|(_, _, redis)| value(redis)).collect()
+    };
+    Some(RedisModel {
+        cpu: fit(&rows, &of(|redis| redis.cpu_cores))?,
+        in_bytes: mean(
+            seen.iter()
+                .map(|(_, stage, redis)| redis.in_bytes_per_s / stage.publishes_per_s),
+        )?,
+        out_bytes: fit(&rows, &of(|redis| redis.out_bytes_per_s))?,
+        bytes_per_event: mean(seen.iter().map(|(_, stage, redis)| {
+            redis.memory_growth_bytes.max(0.0) / (stage.publishes_per_s * stage.seconds)
+        }))?,
+    })
+}
+
+fn mean(values: impl Iterator<Item = f64>) -> Option<f64> {
+    let (sum, count) = values.fold((0.0, 0.0), |(sum, count), value| (sum + value, count + 1.0));
+    (count > 0.0).then(|| sum / count)
+}
+
+const MIB: f64 = 1_048_576.0;

@@ -1,0 +1,147 @@
+//! The server seen from outside: its processes in /proc, counters from its metrics pages, its Redis, the machine.
+//!
+//! Only looks. What the figures mean is the report's matter.
+
+use std::net::SocketAddr;
+use std::time::Instant;
+
+use anyhow::{Context as _, ensure};
+
+use crate::clockwork::Moment;
+use crate::proc::{Machine, Process, Thread, listener_of, open_files, threads};
+use crate::watch::metrics::{Counters, MetricsPage};
+use crate::watch::redis::{RedisFigures, RedisPage};
+
+pub(crate) mod metrics;
+pub(crate) mod redis;
+
+/// Where to look. Everything is optional: a server on another machine has no /proc here.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Watched {
+    /// Process ids of all nodes; none: the process that listens on the server's port.
+    pub(crate) pids: Vec<u32>,
+    pub(crate) metrics_urls: Vec<String>,
+    /// `host:port` of the nodes' Redis.
+    pub(crate) redis: Option<String>,
+}
+
+/// Looks at all nodes of a server.
+#[derive(Debug)]
+pub(crate) struct ServerWatch {
+    pids: Vec<u32>,
+    metrics: Vec<MetricsPage>,
+    redis: Option<RedisPage>,
+}
+
+/// One look, summed over nodes.
+#[derive(Clone, Debug)]
+pub(crate) struct Sample {
+    pub(crate) at: Instant,
+    pub(crate) process: Option<Process>,
+    pub(crate) counters: Option<Counters>,
+    pub(crate) redis: Option<RedisFigures>,
+    pub(crate) machine: Option<Machine>,
+}
+
+/// A run's looks at its server.
+#[derive(Debug)]
+pub(crate) struct Looks {
+    pub(crate) pids: Vec<u32>,
+    pub(crate) before: Sample,
+    pub(crate) connected: Sample,
+    pub(crate) open_files_connected: Option<u64>,
+    /// At the start, and at the end of each stage, with the server's threads.
+    pub(crate) boundaries: Vec<(Sample, Vec<Thread>)>,
+    /// At the end of each second.
+    pub(crate) seconds: Vec<Sample>,
+}
+
+impl ServerWatch {
+    /// # Errors
+    /// When a named process does not exist, or a page does not answer.
+    pub(crate) fn new(watched: &Watched, address: SocketAddr) -> anyhow::Result<Self> {
+        let found = || {
+            let local = address.ip().is_loopback();
+            local.then(|| listener_of(address.port())).flatten()
+        };
+        let pids = match watched.pids.as_slice() {
+            [] => found().into_iter().collect(),
+            named => named.to_vec(),
+        };
+        for pid in &watched.pids {
+            ensure!(
+                Process::read(*pid).is_some(),
+                "unable to watch process {pid}; it is not there"
+            );
+        }
+        let pages = watched.metrics_urls.iter();
+        let metrics: Vec<_> = pages
+            .map(|url| MetricsPage::parse(url))
+            .collect::<anyhow::Result<_>>()?;
+        for page in &metrics {
+            page.read().context("unable to read the server's metrics")?;
+        }
+        let redis = watched.redis.as_deref().map(RedisPage::parse).transpose()?;
+        if let Some(redis) = &redis {
+            redis.read().context("unable to ask Redis")?;
+        }
+        Ok(Self {
+            pids,
+            metrics,
+            redis,
+        })
+    }
+
+    pub(crate) fn sample(&self) -> Sample {
+        let processes = self.pids.iter().filter_map(|pid| Process::read(*pid));
+        // A page that fails in the middle of a run costs its figures, not the run.
+        let counters = self.metrics.iter().filter_map(|page| page.read().ok());
+        Sample {
+            at: Instant::now(),
+            process: processes.reduce(Process::plus),
+            counters: counters.reduce(Counters::plus),
+            redis: self.redis.as_ref().and_then(|page| page.read().ok()),
+            machine: Machine::read(),
+        }
+    }
+
+    /// Files that the nodes hold open together.
+    pub(crate) fn open_files(&self) -> Option<u64> {
+        self.pids
+            .iter()
+            .filter_map(|pid| open_files(*pid))
+            .reduce(|one, two| one + two)
+    }
+
+    fn threads(&self) -> Vec<Thread> {
+        self.pids.iter().flat_map(|pid| threads(*pid)).collect()
+    }
+}
+
+impl Looks {
+    pub(crate) fn begin(watch: &ServerWatch) -> Self {
+        let before = watch.sample();
+        Self {
+            pids: watch.pids.clone(),
+            connected: before.clone(),
+            open_files_connected: None,
+            before,
+            boundaries: Vec::new(),
+            seconds: Vec::new(),
+        }
+    }
+
+    /// To be called when all connections are open and have settled.
+    pub(crate) fn connected(&mut self, watch: &ServerWatch) {
+        self.connected = watch.sample();
+        self.open_files_connected = watch.open_files();
+    }
+
+    /// To be called at each moment of the timeline.
+    pub(crate) fn take(&mut self, watch: &ServerWatch, moment: Moment) {
+        match moment {
+            Moment::Boundary(_) => self.boundaries.push((watch.sample(), watch.threads())),
+            Moment::Second(_) => self.seconds.push(watch.sample()),
+        }
+    }
+}
