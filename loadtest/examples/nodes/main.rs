@@ -28,7 +28,6 @@ pub(crate) mod rolling;
 pub(crate) mod stage;
 #[allow(dead_code, reason = "the load tester splits sockets, this only reads")]
 #[path = "../../src/driver/wire.rs"]
-#[allow(dead_code, reason = "the tool uses all of it")]
 pub(crate) mod wire;
 
 /// What several nodes over one Redis do.
