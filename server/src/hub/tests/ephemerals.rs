@@ -1,0 +1,80 @@
+//! Signals and presence diffs: fanned out, never logged, kept only as long as somebody may still want them.
+
+use super::*;
+
+#[test]
+fn signals_reach_everybody_but_their_sender_and_are_dropped_first() {
+    let mut rig = Rig::new();
+    let (_, sender) = rig.subscribe(1, 1 << 20, SlowPolicy::Close);
+    let (_, quick) = rig.subscribe(2, 1 << 20, SlowPolicy::Close);
+    let (_, slow) = rig.subscribe(3, 1_000, SlowPolicy::Close);
+    rig.publish([1, 2]);
+    rig.advance_fully();
+    rig.hub.deliver_ephemeral(&name(), signal(1));
+    rig.advance_fully();
+    let signals = |outbox: &Outbox| {
+        let is_signal = |push: &Push| matches!(push, Push::Event { event, .. } if event.kind == EventKind::Signal);
+        read(outbox).iter().filter(|push| is_signal(push)).count()
+    };
+    assert_eq!(
+        (signals(&sender), signals(&quick), signals(&slow)),
+        (0, 1, 0)
+    );
+    assert_eq!(slow.closing(), None);
+}
+
+#[test]
+fn what_is_pushed_while_a_subscriber_catches_up_is_not_missed() {
+    let mut rig = Rig::new();
+    rig.hub.deliver_ephemeral(&name(), signal(9));
+    rig.advance_fully();
+    let ephemerals_since = rig.table.begin_joining(&rig.channel);
+    (0..2).for_each(|_| rig.hub.deliver_ephemeral(&name(), signal(9)));
+    rig.advance_fully();
+    let outbox = Outbox::new(0, Form::Json, 1 << 20, Rc::clone(&rig.dirty));
+    let subscriber = Subscriber {
+        connection: ConnectionId(1),
+        outbox: Rc::clone(&outbox),
+        cursor: 0,
+        ephemerals_since,
+        presence: false,
+        slow: SlowPolicy::Close,
+    };
+    rig.table.enter(rig.channel.alias(), subscriber).unwrap();
+    assert_eq!(read(&outbox).len(), 2);
+    rig.hub.deliver_ephemeral(&name(), signal(9));
+    rig.advance_fully();
+    assert_eq!(read(&outbox).len(), 1);
+}
+
+#[test]
+fn a_quiet_channel_holds_no_signals_once_every_shard_has_them_and_nobody_joins() {
+    let mut rig = Rig::new();
+    let (_, reader) = rig.subscribe(1, 1 << 20, SlowPolicy::Close);
+    let held = |rig: &Rig| rig.channel.ephemerals(0..u64::MAX).len();
+    let say = |rig: &Rig| rig.hub.deliver_ephemeral(&name(), signal(9));
+    say(&rig);
+    rig.advance_fully();
+    assert_eq!(held(&rig), 1, "the rig's own join may still want it");
+    rig.table.leave_joining(rig.channel.alias());
+    assert_eq!(held(&rig), 0);
+    rig.hub.enter(&name(), ShardId(1));
+    say(&rig);
+    rig.advance_fully();
+    assert_eq!(held(&rig), 1, "the other shard has not looked yet");
+    rig.channel.untell(ShardId(1));
+    rig.advance_fully();
+    assert_eq!(held(&rig), 1, "the other shard could not take it yet");
+    rig.channel.pull(ShardId(1), rig.channel.top().unwrap(), 0);
+    assert_eq!(held(&rig), 0);
+    assert_eq!(read(&reader).len(), 2);
+}
+
+#[test]
+fn of_too_many_signals_the_newest_arrive() {
+    let mut rig = Rig::new();
+    let (_, outbox) = rig.subscribe(1, 1 << 20, SlowPolicy::Close);
+    (0..500).for_each(|_| rig.hub.deliver_ephemeral(&name(), signal(9)));
+    rig.advance_fully();
+    assert_eq!(read(&outbox).len(), 128);
+}
