@@ -24,6 +24,7 @@ mod crash;
 mod disk;
 mod redis_access;
 mod redis_answers;
+mod redis_deposed;
 mod redis_losses;
 mod throughput;
 

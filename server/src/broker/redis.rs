@@ -32,6 +32,7 @@ mod config;
 mod core;
 mod entry;
 mod fault;
+mod fence;
 mod head;
 mod keys;
 mod link;

@@ -84,7 +84,8 @@ struct Sender {
 
 /// What a call came back with.
 enum Sent {
-    Done(String),
+    /// With the lineage that answered.
+    Done(String, Arc<str>),
     /// The partition's generation or lineage is another.
     Unsettled,
     /// Too late: nothing was done.
@@ -122,7 +123,7 @@ impl Sender {
         })
     }
 
-    async fn send(&self, batch: Batch) {
+    async fn send(&self, mut batch: Batch) {
         let started = Instant::now();
         let mut last = Fault::Unreachable("not tried yet".to_owned());
         let mut attempts = 0_u64;
@@ -132,10 +133,15 @@ impl Sender {
             let attempt = tokio::time::timeout_at(batch.deadline.into(), self.attempt(&batch));
             let Ok(sent) = attempt.await else { break };
             match sent {
-                Sent::Done(answer) => {
+                Sent::Done(answer, lineage) => {
                     add(&self.core.stats.batches, 1);
-                    add(&self.core.stats.retries, attempts - 1);
-                    return self.finish(batch, &answer);
+                    match self.finish_from(&lineage, batch, &answer) {
+                        Ok(()) => return add(&self.core.stats.retries, attempts - 1),
+                        Err(unfinished) => batch = unfinished,
+                    }
+                    last = Fault::Elsewhere("acknowledged by a primary that was left".to_owned());
+                    self.core.links.drop_all();
+                    tokio::time::sleep(PAUSE).await;
                 }
                 Sent::Unsettled => self.partition.unsettle(),
                 Sent::Late => break,
@@ -175,7 +181,7 @@ impl Sender {
         match self.call(batch, &settled, &link).await {
             Ok(answer) if answer.starts_with("LINEAGE") => Sent::Unsettled,
             Ok(answer) if answer == "LATE" => Sent::Late,
-            Ok(answer) => Sent::Done(answer),
+            Ok(answer) => Sent::Done(answer, settled.lineage),
             Err(fault) => {
                 if fault.needs_new_link() {
                     self.core.links.drop_link(&link, &fault);
@@ -250,6 +256,16 @@ impl Sender {
             ));
         }
         Ok(answer)
+    }
+
+    /// Gives the batch back when its answer comes from a Redis that this node has left: a later word would not cover what
+    /// is acknowledged, so the new primary is to say what became of it.
+    fn finish_from(&self, lineage: &str, batch: Batch, answer: &str) -> Result<(), Batch> {
+        let Some(_pass) = self.partition.fence.pass(lineage) else {
+            return Err(batch);
+        };
+        self.finish(batch, answer);
+        Ok(())
     }
 
     fn finish(&self, batch: Batch, answer: &str) {

@@ -195,7 +195,7 @@ impl MembersLink {
             command.arg(&*settled.lineage).arg(settled.generation);
             command.arg(cursor.unwrap_or("0")).arg(PAGE);
         };
-        let parts = self
+        let (parts, _) = self
             .core
             .run_settled(&partition, Purpose::Read, &ROSTER, &keys, arguments)
             .await
@@ -274,7 +274,7 @@ impl MembersLink {
                 command.arg(channel.as_str()).arg(cursor);
             }
         };
-        let parts = self
+        let (parts, _) = self
             .core
             .run_settled(partition, Purpose::Append, &REAP, &names, arguments)
             .await?;

@@ -10,6 +10,7 @@ use parlor_protocol::{ChannelName, Position, Tag};
 use tokio::sync::{Notify, oneshot};
 
 use super::batch::Item;
+use super::fence::Fence;
 use super::keys::Keys;
 use crate::broker::{Appended, Error};
 use crate::hub::Hub;
@@ -32,6 +33,8 @@ pub(super) struct Partition {
     pub(super) lanes: [Lane; 3],
     /// One task settles; the others wait and look again.
     pub(super) settling: tokio::sync::Mutex<()>,
+    /// Taken before the state.
+    pub(super) fence: Fence,
     state: Mutex<State>,
 }
 
@@ -111,6 +114,7 @@ impl Partition {
             keys,
             lanes: Default::default(),
             settling: tokio::sync::Mutex::default(),
+            fence: Fence::default(),
             state: Mutex::default(),
         }
     }
@@ -151,6 +155,15 @@ impl Partition {
 
     pub(super) fn last(&self) -> Cursor {
         self.state.lock().last
+    }
+
+    /// The newest entry that is known here, for a word to this lineage: nothing is appended under another one any more.
+    pub(super) fn last_for(&self, lineage: &str) -> Cursor {
+        let mut state = self.state.lock();
+        state
+            .settled
+            .take_if(|settled| *settled.lineage != *lineage);
+        state.last
     }
 
     /// The stream holds this much for certain, whatever was known before.

@@ -122,10 +122,19 @@ impl Core {
                 .arg(kind.history_len_max)
                 .arg(kind.history_age_max.as_millis() as u64);
         };
-        let parts = self
+        let (parts, lineage) = self
             .run_settled(partition, Purpose::Read, &READ, &keys, arguments)
             .await?;
-        page(&parts).ok_or_else(|| Fault::Odd("a page of unknown form".to_owned()))
+        let odd = || Fault::Odd("a page of unknown form".to_owned());
+        let (page, end) = (page(&parts).ok_or_else(odd)?, end(&parts).ok_or_else(odd)?);
+        // Whoever gets it knows of these events: they are part of this node's next word.
+        let Some(_pass) = partition.fence.pass(&lineage) else {
+            let text = "the page is from a primary that this node has left".to_owned();
+            return Err(Fault::Passing(text));
+        };
+        let is_written = page.top.offset > 0;
+        partition.note(end, is_written.then_some((channel, page.top)));
+        Ok(page)
     }
 }
 
@@ -189,6 +198,14 @@ fn page(parts: &[Value]) -> Option<LogPage> {
         more: text(4)? == "1",
         top,
         oldest: text(3)?.parse().ok()?,
+    })
+}
+
+/// Where the stream ended when a page was read.
+fn end(parts: &[Value]) -> Option<Cursor> {
+    Some(Cursor {
+        pseq: text(parts.get(7)?)?.parse().ok()?,
+        tag: hex(text(parts.get(8)?)?)?,
     })
 }
 

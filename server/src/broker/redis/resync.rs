@@ -40,7 +40,7 @@ impl Core {
             .try_collect::<()>()
             .await?;
         partition.move_tail(end);
-        partition.reset_last(end);
+        partition.note(end, None);
         self.members_missed(partition);
         partition.answer_delivered();
         Ok(())

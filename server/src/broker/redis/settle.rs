@@ -14,6 +14,7 @@ use tracing::{info, warn};
 
 use super::core::Core;
 use super::fault::Fault;
+use super::fence::Standing;
 use super::head::{hex, tag, to_hex};
 use super::link::Link;
 use super::links::Purpose;
@@ -82,7 +83,8 @@ impl Core {
         settled
     }
 
-    /// Runs a script that reads under the partition's generation, and answers with a list unless it is another.
+    /// Runs a script that reads under the partition's generation, and answers with a list unless it is another. Also gives
+    /// the lineage that answered.
     ///
     /// # Errors
     /// Redis is away, or moves for longer than a few attempts.
@@ -93,7 +95,7 @@ impl Core {
         script: &Script,
         keys: &[&str],
         arguments: impl Fn(&mut Cmd, &Settled),
-    ) -> Result<Vec<Value>, Fault> {
+    ) -> Result<(Vec<Value>, Arc<str>), Fault> {
         let mut last = Fault::Passing("the partition is being settled".to_owned());
         for _ in 0..ATTEMPTS {
             let settled = self.settled(partition).await?;
@@ -105,7 +107,7 @@ impl Core {
             }
             let run = script.run(&link, keys, |command| arguments(command, &settled));
             match run.await.map_err(Fault::from) {
-                Ok(Value::Array(parts)) => return Ok(parts),
+                Ok(Value::Array(parts)) => return Ok((parts, settled.lineage)),
                 Ok(_) => partition.unsettle(),
                 Err(fault) => {
                     if fault.needs_new_link() {
@@ -130,7 +132,11 @@ impl Core {
         loop {
             let word = self.ask(partition, link, checked).await?;
             if word.is_settled {
-                return Ok(self.take_verdict(partition, link, &word, checked));
+                let take = || self.take_verdict(partition, link, &word, checked);
+                let (lineage, now) = (&link.lineage, Instant::now());
+                let taken = partition.fence.open(lineage, word.generation, now, take);
+                let left = || Fault::Elsewhere("a primary that this node has left".to_owned());
+                return taken.ok_or_else(left);
             }
             if word.wants_check {
                 checked = self.verify(partition, link).await?;
@@ -159,11 +165,17 @@ impl Core {
             &keys.batches,
         ]
         .map(String::as_str);
-        let mut last = partition.last();
+        let lineage = &link.lineage;
+        let last_of = || partition.last_for(lineage);
+        let (standing, mut last) = (partition.fence).pledge(lineage, Instant::now(), last_of);
         if planted::has(Bug::ReuseOffsets) {
             last.pseq = 0;
         }
-        let (generation, _) = partition.highest();
+        let (generation, floor) = partition.highest();
+        let renew = match standing {
+            Standing::Renewed(generation) => generation,
+            Standing::Sound | Standing::Left => 0,
+        };
         let live = self.roster.live();
         let sure = self.roster.is_sure();
         let seed = to_hex(random::epoch().0);
@@ -177,6 +189,9 @@ impl Core {
             command
                 .arg(&seed)
                 .arg(MISSING_AFTER.as_millis() as u64)
+                .arg(floor)
+                .arg(u8::from(standing != Standing::Sound))
+                .arg(renew)
                 .arg(&*self.node);
             live.iter().for_each(|node| {
                 command.arg(&**node);

@@ -285,7 +285,7 @@ async fn read(core: &Arc<Core>, reader: &Reader, link: &Link) -> Result<bool, Fa
             continue;
         };
         lag = lag.max(entries.len() as u64);
-        take_all(core, partition, entries).await?;
+        take_all(core, partition, &link.lineage, entries).await?;
     }
     core.stats.tail_lag.store(lag, Ordering::Relaxed);
     Ok(true)
@@ -295,11 +295,12 @@ async fn read(core: &Arc<Core>, reader: &Reader, link: &Link) -> Result<bool, Fa
 async fn take_all(
     core: &Arc<Core>,
     partition: &Arc<Partition>,
+    lineage: &str,
     entries: Vec<Value>,
 ) -> Result<(), Fault> {
     add(&core.stats.tailed, entries.len() as u64);
     for entry in entries {
-        if take(core, partition, entry).is_none() {
+        if !take(core, partition, lineage, entry)? {
             warn!(
                 partition = partition.index,
                 "A stream does not continue where it ended; reading the logs."
@@ -313,8 +314,19 @@ async fn take_all(
     Ok(())
 }
 
-/// Delivers one entry. `None` when it is not the next.
-fn take(core: &Core, partition: &Partition, raw: Value) -> Option<()> {
+/// Delivers one entry. False when it is not the next.
+///
+/// # Errors
+/// It comes from a Redis that this node has left.
+fn take(core: &Core, partition: &Partition, lineage: &str, raw: Value) -> Result<bool, Fault> {
+    let Some(_pass) = partition.fence.pass(lineage) else {
+        let text = "the tail's Redis is one that this node has left".to_owned();
+        return Err(Fault::Elsewhere(text));
+    };
+    Ok(take_passed(core, partition, raw).is_some())
+}
+
+fn take_passed(core: &Core, partition: &Partition, raw: Value) -> Option<()> {
     let Value::Array(mut parts) = raw else {
         return None;
     };

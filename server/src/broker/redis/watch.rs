@@ -66,6 +66,12 @@ async fn clear_one(core: &Core, partition: &Partition, node: &str) -> Result<(),
         answers.arg(format!("{owner}:answer")).arg(owner);
     }
     both.cmd("HDEL").arg(&partition.keys.members).arg(node);
-    link.query_all(&both).await?;
-    Ok(())
+    let cleared = link.query_all(&both).await.map_err(Fault::from);
+    if let Err(fault) = &cleared
+        && fault.needs_new_link()
+    {
+        // The next partition has a link that works.
+        core.links.drop_link(&link, fault);
+    }
+    cleared.map(|_| ())
 }

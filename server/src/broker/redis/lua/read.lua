@@ -3,7 +3,7 @@
 -- KEYS: meta of the partition, meta of the channel, log.
 -- ARGV: lineage, gen, seed, channel, range, from, limit, len max, age (ms).
 -- Answers: LINEAGE gen, or a list: epoch, top offset, top tag, oldest retained offset, more (0 or 1), gen, then
--- offset, head and body of each entry.
+-- offset, head and body of each entry in a list; then pseq and tag of the stream's end.
 
 local part = load_part(KEYS[1])
 if not is_settled(part, ARGV[1], ARGV[2]) then
@@ -125,4 +125,4 @@ if range ~= 'top' then
     more = backward(low, oldest)
   end
 end
-return { channel.epoch, tostring(top), channel.tag, tostring(oldest), more and '1' or '0', tostring(part.gen), out }
+return { channel.epoch, tostring(top), channel.tag, tostring(oldest), more and '1' or '0', tostring(part.gen), out, tostring(part.pseq), part.ptag }

@@ -4,14 +4,16 @@
 --
 -- KEYS: meta, stream, dedup 0, dedup 1, words (what the nodes said), members (who ever settled here), batches.
 -- ARGV: lineage, node, the node's gen, its last pseq (0: none), that entry's tag, checked (1: it has looked for what it
--- lost and named it, 2: it cannot name all of it), sure (1: it knows who is alive), seed, wait (ms), live nodes...
+-- lost and named it, 2: it cannot name all of it), sure (1: it knows who is alive), seed, wait (ms), the node's floor,
+-- left (1: it has spoken to another lineage since it used this one), renew (a generation that ends here; 0: none), live nodes...
 -- Answers: a word, gen, pseq, ptag, floor. The word is SETTLED, WAIT, or CHECK: look for what was lost.
 
 local META, STREAM, WORDS, MEMBERS, BATCHES = KEYS[1], KEYS[2], KEYS[5], KEYS[6], KEYS[7]
 local lineage, node, gen = ARGV[1], ARGV[2], tonumber(ARGV[3])
 local last, tag, sure = tonumber(ARGV[4]), ARGV[5], ARGV[7] == '1'
 local checked, cannot_tell = ARGV[6] ~= '0', ARGV[6] == '2'
-local seed, patience = ARGV[8], tonumber(ARGV[9])
+local seed, patience, own_floor = ARGV[8], tonumber(ARGV[9]), tonumber(ARGV[10])
+local has_left, renew = ARGV[11] == '1', tonumber(ARGV[12])
 
 local part = load_part(META)
 
@@ -36,20 +38,37 @@ local function has_last()
   return entry and string.sub(entry[2][1], 4, 19) == tag
 end
 
+-- Channels from before this generation begin a new life: those that were never written here, too.
+local function raise_floor(to)
+  if to > part.floor then
+    part.floor, part.epoch, part.epoch_at = to, new_epoch(seed, ''), now_s
+  end
+end
+
 local function announce()
   post(STREAM, part, new_epoch(seed, 'settled'), frame('G ' .. part.gen .. ' ' .. part.floor, ''))
   save_part(META, part)
 end
 
 local present = has_last()
+if part and part.lineage == lineage and part.gen <= renew then
+  -- The failover was called off: what was said to the other primary is no word on this one. All speak anew.
+  part.lineage = ''
+  save_part(META, part)
+end
 if part and part.lineage == lineage then
   redis.call('HSET', MEMBERS, node, now_ms)
   if not present and not checked then
     return answer('CHECK')
   end
   if not present and cannot_tell then
-    part.gen = part.gen + 1
-    part.floor = part.gen
+    part.gen = math.max(part.gen, gen) + 1
+    raise_floor(part.gen)
+    announce()
+  elseif not has_left and (part.gen < gen or part.floor < own_floor) then
+    -- It was not heard when this copy was settled, and knows of a verdict that the copy does not hold.
+    part.gen = math.max(part.gen, gen) + 1
+    raise_floor(own_floor)
     announce()
   end
   return answer('SETTLED')
@@ -59,6 +78,14 @@ if redis.call('HGET', WORDS, 'lineage') ~= lineage then
   redis.call('UNLINK', WORDS)
   redis.call('HSET', WORDS, 'lineage', lineage, 'since', now_ms)
 end
+-- A copy may be older than a verdict that its nodes know of: what that one ended must not come back.
+local function highest(field, own)
+  local known = math.max(own, tonumber(redis.call('HGET', WORDS, field) or 0))
+  redis.call('HSET', WORDS, field, string.format('%d', known))
+  return known
+end
+local known_gen, known_floor = highest('gen', gen), highest('floor', own_floor)
+
 local word = (present or checked) and 'done' or 'checking'
 redis.call('HSET', WORDS, 'n:' .. node, word)
 if word == 'checking' then
@@ -69,7 +96,7 @@ if cannot_tell then
 end
 
 local required = {}
-for index = 10, #ARGV do
+for index = 13, #ARGV do
   required[ARGV[index]] = true
 end
 for _, member in ipairs(redis.call('HKEYS', MEMBERS)) do
@@ -102,10 +129,8 @@ if not part then
   redis.call('HSET', KEYS[3], '', '')
   redis.call('HSET', KEYS[4], '', '')
 end
-part.gen, part.lineage = math.max(part.gen, gen) + 1, lineage
-if missing then
-  part.floor = part.gen
-end
+part.gen, part.lineage = math.max(part.gen, known_gen) + 1, lineage
+raise_floor(missing and part.gen or known_floor)
 announce()
 redis.call('UNLINK', WORDS)
 redis.call('HSET', MEMBERS, node, now_ms)

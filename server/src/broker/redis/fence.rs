@@ -1,0 +1,191 @@
+//! The fence of a partition: from which Redis this node delivers, acknowledges and reads.
+//!
+//! A deposed primary lives on and takes writes for seconds. Once a node has said to another one what it knows, nothing of
+//! the old one may become known here any more: the verdict would not cover it, and its offsets would be given again.
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use parking_lot::{Mutex, MutexGuard};
+
+/// Lineages that are remembered as left.
+const LEFT_MAX: usize = 16;
+
+/// Where everything still leads to a lineage that was left after this time, it is settled anew: the failover was called
+/// off.
+const RENEW_AFTER: Duration = Duration::from_secs(5);
+
+/// What a settling node thinks of the lineage that it speaks to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Standing {
+    Sound,
+    /// It was left. As long as its generation is the one from then, it is a deposed primary.
+    Left,
+    /// It was left under this generation, and nothing else came in its place.
+    Renewed(u64),
+}
+
+/// See the file's head.
+#[derive(Debug, Default)]
+pub(super) struct Fence(Mutex<State>);
+
+#[derive(Debug, Default)]
+struct State {
+    /// Where this node gave its word last.
+    lineage: Option<Arc<str>>,
+    /// Settled there; 0: not yet.
+    generation: u64,
+    is_open: bool,
+    /// Lineages after which this node gave its word to another, with the generation that it knew them under.
+    left: VecDeque<(Arc<str>, u64)>,
+    refused_since: Option<Instant>,
+}
+
+/// While it is held this node gives no word: what is noted meanwhile is part of the next one.
+#[derive(Debug)]
+pub(super) struct Pass<'a> {
+    _held: MutexGuard<'a, State>,
+}
+
+impl Fence {
+    /// For what came from this lineage. None: it must not become known here.
+    pub(super) fn pass(&self, lineage: &str) -> Option<Pass<'_>> {
+        let held = self.0.lock();
+        let is_open = held.is_open && held.lineage.as_deref() == Some(lineage);
+        is_open.then_some(Pass { _held: held })
+    }
+
+    /// This node is about to give its word to this lineage: nothing of another one passes from now on. `read` takes what
+    /// the word is made of.
+    pub(super) fn pledge<T>(
+        &self,
+        lineage: &str,
+        now: Instant,
+        read: impl FnOnce() -> T,
+    ) -> (Standing, T) {
+        let mut state = self.0.lock();
+        if state.lineage.as_deref() != Some(lineage) {
+            state.turn_to(lineage);
+        }
+        let standing = match state.left_under(lineage) {
+            None => Standing::Sound,
+            Some(generation) if state.is_refused_for_long(now) => Standing::Renewed(generation),
+            Some(_) => Standing::Left,
+        };
+        (standing, read())
+    }
+
+    /// The lineage is settled under this generation: once `take` has run, what comes from there passes. None: it is the
+    /// one that this node has left, and stays shut.
+    pub(super) fn open<T>(
+        &self,
+        lineage: &str,
+        generation: u64,
+        now: Instant,
+        take: impl FnOnce() -> T,
+    ) -> Option<T> {
+        let mut state = self.0.lock();
+        if state.lineage.as_deref() != Some(lineage) {
+            return None;
+        }
+        if state
+            .left_under(lineage)
+            .is_some_and(|left| generation <= left)
+        {
+            state.refused_since.get_or_insert(now);
+            return None;
+        }
+        state.left.retain(|(left, _)| **left != *lineage);
+        state.generation = generation;
+        state.is_open = true;
+        state.refused_since = None;
+        Some(take())
+    }
+}
+
+impl State {
+    fn turn_to(&mut self, lineage: &str) {
+        let before = self.lineage.replace(lineage.into());
+        let generation = std::mem::take(&mut self.generation);
+        // Where nothing was settled, nothing was delivered.
+        if let Some(before) = before.filter(|_| generation > 0) {
+            if self.left.len() == LEFT_MAX {
+                self.left.pop_front();
+            }
+            self.left.push_back((before, generation));
+        }
+        self.is_open = false;
+    }
+
+    fn is_refused_for_long(&self, now: Instant) -> bool {
+        self.refused_since
+            .is_some_and(|since| now.duration_since(since) > RENEW_AFTER)
+    }
+
+    fn left_under(&self, lineage: &str) -> Option<u64> {
+        let mut left = self.left.iter();
+        left.find(|(left, _)| **left == *lineage)
+            .map(|(_, generation)| *generation)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn pledge(fence: &Fence, lineage: &str, now: Instant) -> Standing {
+        fence.pledge(lineage, now, || ()).0
+    }
+
+    fn open(fence: &Fence, lineage: &str, generation: u64, now: Instant) -> bool {
+        fence.open(lineage, generation, now, || ()).is_some()
+    }
+
+    #[test]
+    fn nothing_of_a_lineage_passes_once_a_word_was_given_to_another() {
+        let (fence, now) = (Fence::default(), Instant::now());
+        assert!(fence.pass("old").is_none());
+        assert_eq!(pledge(&fence, "old", now), Standing::Sound);
+        assert!(fence.pass("old").is_none(), "not settled yet");
+        assert!(open(&fence, "old", 3, now));
+        assert!(fence.pass("old").is_some());
+        assert_eq!(pledge(&fence, "old", now), Standing::Sound);
+        assert!(fence.pass("old").is_some(), "asked again on the way");
+        pledge(&fence, "new", now);
+        assert!(fence.pass("old").is_none());
+        assert!(fence.pass("new").is_none());
+        assert!(open(&fence, "new", 4, now));
+        assert!(fence.pass("new").is_some());
+    }
+
+    #[test]
+    fn a_deposed_primary_is_not_taken_again_until_it_was_settled_anew() {
+        let (fence, now) = (Fence::default(), Instant::now());
+        pledge(&fence, "old", now);
+        assert!(open(&fence, "old", 3, now));
+        pledge(&fence, "new", now);
+        assert_eq!(pledge(&fence, "old", now), Standing::Left);
+        assert!(!open(&fence, "old", 3, now));
+        assert!(fence.pass("old").is_none());
+        pledge(&fence, "new", now);
+        assert!(open(&fence, "new", 4, now), "the node goes on there");
+        // A slot that moves back: another verdict was given meanwhile.
+        assert_eq!(pledge(&fence, "old", now), Standing::Left);
+        assert!(open(&fence, "old", 5, now));
+        assert_eq!(pledge(&fence, "old", now), Standing::Sound);
+    }
+
+    #[test]
+    fn a_failover_that_was_called_off_shuts_nobody_out_for_ever() {
+        let (fence, now) = (Fence::default(), Instant::now());
+        pledge(&fence, "old", now);
+        assert!(open(&fence, "old", 3, now));
+        pledge(&fence, "new", now);
+        pledge(&fence, "old", now);
+        assert!(!open(&fence, "old", 3, now));
+        let later = now + RENEW_AFTER + Duration::from_millis(1);
+        assert_eq!(pledge(&fence, "old", later), Standing::Renewed(3));
+        assert!(open(&fence, "old", 4, later));
+    }
+}

@@ -1,0 +1,155 @@
+//! Primaries that others replaced: what they still take must not become known, and what a verdict ended stays ended.
+
+use std::time::Duration;
+
+use parlor::broker::Error;
+use parlor_protocol::Position;
+use parlor_tests::{Proxy, Redis, eventually};
+
+use crate::listener::Listener;
+use crate::redis::{config_of, on_address, over, stream_key};
+use crate::subject::Subject;
+
+/// Adds what a node would have appended: the channel's second event, under this tag.
+const FORGE: &str = r"
+local last = redis.call('XREVRANGE', KEYS[1], '+', '-', 'COUNT', 1)[1]
+for _, entry in ipairs(redis.call('XRANGE', KEYS[1], '-', '+')) do
+  local frames = entry[2][2]
+  local head_len, body_len, at = string.match(frames, '^(%d+) (%d+) ()')
+  local head = string.sub(frames, at, at + head_len - 1)
+  local body = string.sub(frames, at + head_len, at + head_len + body_len - 1)
+  local epoch, tag, time, origin = string.match(head, '^L room 1 (%x+) (%x+) (%d+) 1 %x+ (.*)$')
+  if epoch then
+    head = 'L room 2 ' .. epoch .. ' ' .. ARGV[1] .. ' ' .. time .. ' 2 ' .. tag .. ' ' .. origin
+    local id = tonumber(string.match(last[1], '^%d+')) + 1 .. '-0'
+    return redis.call('XADD', KEYS[1], id, 'B1 ' .. ARGV[1] .. ' ' .. string.sub(last[2][1], 4, 19),
+      #head .. ' ' .. #body .. ' ' .. head .. body)
+  end
+end
+return redis.error_reply('no event to copy')
+";
+
+async fn append_again(subject: &Subject, channel: &str) -> Position {
+    for _ in 0..200 {
+        match subject.append(subject.message(channel, "again")).await {
+            Ok(appended) => return appended.position,
+            Err(Error::Unavailable { .. }) => tokio::time::sleep(Duration::from_millis(50)).await,
+            Err(error) => panic!("{error}"),
+        }
+    }
+    panic!("appends never succeeded again");
+}
+
+/// Ends all connections but those that are blocked in reading a stream.
+fn end_all_but_readers(server: &Redis) {
+    let clients = server.ask(&["CLIENT", "LIST", "TYPE", "normal"]);
+    let clients: String = redis::from_redis_value(clients).unwrap();
+    for client in clients.lines().filter(|line| !line.contains(" cmd=xread")) {
+        let id = client.split([' ', '=']).nth(1).unwrap();
+        // The one that asked is gone.
+        let _gone = server.try_ask(&["CLIENT", "KILL", "ID", id]);
+    }
+}
+
+/// Waits until the partition of a channel is settled on this Redis.
+fn wait_until_settled(server: &Redis, meta: &str) {
+    let run = server.info("run_id").unwrap();
+    eventually("the partition to be settled", || {
+        let script = format!("return string.find(redis.call('GET', KEYS[1]), '{run}', 1, true)");
+        let found = server.try_ask(&["EVAL", &script, "1", meta]).ok()?;
+        redis::from_redis_value::<Option<u64>>(found).ok()?
+    });
+}
+
+/// Heartbeats that a Redis took.
+fn heartbeats(server: &Redis) -> Option<u64> {
+    const COUNT: &str = r"
+local count = 0
+for _, stream in ipairs(redis.call('KEYS', '*:s')) do
+  for _, entry in ipairs(redis.call('XRANGE', stream, '-', '+')) do
+    if string.find(entry[2][2], 'H %x+ %d') then
+      count = count + 1
+    end
+  end
+end
+return count
+";
+    let count = server.try_ask(&["EVAL", COUNT, "0"]).ok()?;
+    redis::from_redis_value(count).ok()
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_a_deposed_primary_takes_is_not_delivered_once_its_node_has_spoken_to_another() {
+    let old = Redis::start();
+    let new = old.start_replica();
+    let proxy = Proxy::start(old.address());
+    let subject = on_address(proxy.address());
+    let mut listener = Listener::join(&subject, 0, "room").await;
+    append_again(&subject, "room").await;
+    listener.read_to(1).await;
+    new.wait_until_level_with(&old);
+    let stream = stream_key([&old], "room");
+    new.promote();
+    // Appends go to the new one; the tail's connection to the old one lives on, and so does the old one.
+    proxy.lead_to(new.address());
+    end_all_but_readers(&old);
+    wait_until_settled(&new, &stream.replace("}:s", "}:meta"));
+    old.ask(&["EVAL", FORGE, "1", &stream, "00000000deadbeef"]);
+    let after = append_again(&subject, "room").await;
+    assert_eq!(after.offset, 2);
+    let delivered = listener.read_to(2).await;
+    assert_eq!(delivered[0].tag, after.tag, "the place names two events");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn who_is_led_back_to_the_old_primary_goes_on_there_after_another_verdict() {
+    let old = Redis::start();
+    let new = old.start_replica();
+    let proxy = Proxy::start(old.address());
+    let subject = on_address(proxy.address());
+    append_again(&subject, "room").await;
+    new.wait_until_level_with(&old);
+    new.promote();
+    proxy.lead_to(new.address());
+    proxy.reset();
+    let lost = append_again(&subject, "room").await;
+    proxy.lead_to(old.address());
+    proxy.reset();
+    let after = append_again(&subject, "room").await;
+    assert_eq!(after.offset, 2);
+    assert_ne!(after.epoch, lost.epoch, "the place names two events");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_second_lagging_replica_does_not_bring_back_what_a_missing_node_ended() {
+    let primary = Redis::start();
+    let (first, second) = (primary.start_replica(), primary.start_replica());
+    let lines = [(); 2].map(|()| Proxy::start(primary.address()));
+    let node = |line: &Proxy| over(config_of(&format!("redis://{}", line.address()), "floor"));
+    let (stays, dies) = (node(&lines[0]), node(&lines[1]));
+    append_again(&stays, "elsewhere").await;
+    append_again(&dies, "room").await;
+    for replica in [&first, &second] {
+        replica.wait_until_level_with(&primary);
+        replica.cut();
+    }
+    // Nobody else knows of it.
+    let lost = append_again(&dies, "room").await;
+    lines[1].cut();
+    primary.kill();
+    first.promote();
+    lines[0].lead_to(first.address());
+    lines[0].reset();
+    // Missed by the verdict, then silent for so many heartbeats that nobody waits for it any more.
+    let before = heartbeats(&first).unwrap();
+    eventually("the dead node's lease to be over", || {
+        (heartbeats(&first)? > before + 50).then_some(())
+    });
+    first.kill();
+    second.promote();
+    lines[0].lead_to(second.address());
+    lines[0].reset();
+    let after = append_again(&stays, "room").await;
+    assert_eq!(after.offset, 2);
+    assert_ne!(after.epoch, lost.epoch, "the place names two events");
+}
