@@ -6,10 +6,11 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, LazyLock, Mutex, Weak};
 use std::time::Duration;
 
-use parlor::broker::Redis;
 use parlor::broker::redis::RedisConfig;
+use parlor::broker::{Error, Redis};
 use parlor::hub::Hub;
 use parlor::kind::Durability;
+use parlor_protocol::Position;
 use parlor_tests::{Redis as Server, RedisCluster, RedisSentinel};
 
 use crate::subject::{SHARDS, Settings, Subject, kind};
@@ -139,4 +140,16 @@ pub(crate) fn over(config: RedisConfig) -> Subject {
         kind: kind(Durability::Disk, 100_000, Duration::from_secs(3_600)),
         _store: None,
     }
+}
+
+/// Appends until Redis takes it again.
+pub(crate) async fn append_again(subject: &Subject, channel: &str) -> Position {
+    for _ in 0..200 {
+        match subject.append(subject.message(channel, "again")).await {
+            Ok(appended) => return appended.position,
+            Err(Error::Unavailable { .. }) => tokio::time::sleep(Duration::from_millis(50)).await,
+            Err(error) => panic!("{error}"),
+        }
+    }
+    panic!("appends never succeeded again");
 }

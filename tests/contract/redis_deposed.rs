@@ -1,14 +1,9 @@
 //! Primaries that others replaced: what they still take must not become known, and what a verdict ended stays ended.
 
-use std::time::Duration;
-
-use parlor::broker::Error;
-use parlor_protocol::Position;
 use parlor_tests::{Proxy, Redis, eventually};
 
 use crate::listener::Listener;
-use crate::redis::{config_of, on_address, over, stream_key};
-use crate::subject::Subject;
+use crate::redis::{append_again, config_of, on_address, over, stream_key};
 
 /// Adds what a node would have appended: the channel's second event, under this tag.
 const FORGE: &str = r"
@@ -28,17 +23,6 @@ for _, entry in ipairs(redis.call('XRANGE', KEYS[1], '-', '+')) do
 end
 return redis.error_reply('no event to copy')
 ";
-
-async fn append_again(subject: &Subject, channel: &str) -> Position {
-    for _ in 0..200 {
-        match subject.append(subject.message(channel, "again")).await {
-            Ok(appended) => return appended.position,
-            Err(Error::Unavailable { .. }) => tokio::time::sleep(Duration::from_millis(50)).await,
-            Err(error) => panic!("{error}"),
-        }
-    }
-    panic!("appends never succeeded again");
-}
 
 /// Ends all connections but those that are blocked in reading a stream.
 fn end_all_but_readers(server: &Redis) {

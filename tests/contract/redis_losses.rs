@@ -9,7 +9,7 @@ use parlor_protocol::Position;
 use parlor_tests::{Proxy, Redis, RedisOptions};
 
 use crate::listener::Listener;
-use crate::redis::{config_of, on_address, on_server, over, stream_key};
+use crate::redis::{append_again, config_of, on_address, on_server, over, stream_key};
 use crate::subject::Subject;
 
 async fn append(subject: &Subject, channel: &str) -> Position {
@@ -18,18 +18,6 @@ async fn append(subject: &Subject, channel: &str) -> Position {
         .await
         .unwrap()
         .position
-}
-
-/// Appends until Redis takes it again.
-async fn append_again(subject: &Subject, channel: &str) -> Position {
-    for _ in 0..200 {
-        match subject.append(subject.message(channel, "again")).await {
-            Ok(appended) => return appended.position,
-            Err(Error::Unavailable { .. }) => tokio::time::sleep(Duration::from_millis(50)).await,
-            Err(error) => panic!("{error}"),
-        }
-    }
-    panic!("appends never succeeded again");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -5,11 +5,10 @@ use std::time::Duration;
 use parlor_tests::{Flow, Redis, RedisOptions, RedisSentinel};
 use rand::Rng as _;
 
-use crate::checker::Promises;
 use crate::recorder::Fact;
+use crate::rows::sentinel;
 use crate::run::{Row, Scene, play_all};
-use crate::stage::{Settings, Topology};
-use crate::workload::Scale;
+use crate::stage::Topology;
 
 /// Failovers of one run. Two in a row count twice.
 const FAILOVERS: usize = 10;
@@ -46,22 +45,16 @@ const WAYS: [Way; 6] = [
     Way::WithNode,
 ];
 
+/// The rows under Sentinel, with lines between nodes and Redis that can be cut.
 fn row(name: &'static str, script: fn(&mut Scene)) -> Row {
     Row {
-        name,
         topology: Topology::Sundered {
             nodes: 3,
             replicas: 2,
             options: RedisOptions::default(),
         },
-        settings: Settings::default(),
-        scale: Scale::small(&["disk", "replicated"]),
-        promises: Promises::strict()
-            .may_lose(&["disk:"])
-            .may_retract(&["replicated:"]),
         back_within: Duration::from_secs(20),
-        rosters: true,
-        script,
+        ..sentinel::row(name, script)
     }
 }
 

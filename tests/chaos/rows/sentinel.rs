@@ -12,7 +12,7 @@ use crate::workload::Scale;
 /// For publishes to be acknowledged again at all; how long it takes is measured.
 const BACK_WITHIN: Duration = Duration::from_secs(15);
 
-fn row(name: &'static str, script: fn(&mut Scene)) -> Row {
+pub(super) fn row(name: &'static str, script: fn(&mut Scene)) -> Row {
     Row {
         name,
         topology: Topology::Sentinel {

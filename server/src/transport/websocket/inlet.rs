@@ -106,6 +106,8 @@ impl Inlet {
             self.steps += 1;
             if self.steps == STEPS_PER_TURN {
                 self.steps = 0;
+                // Waking the task directly would only put it behind those that are ready already: tokio looks for news from
+                // other sockets when nobody is ready, or after 61 turns. Yielding lets it look first.
                 tokio::task::yield_now().await;
             }
             match self.step().map_err(Ended::Fault)? {
