@@ -196,6 +196,10 @@ impl Outcome {
             self.informed.as_secs_f64()
         );
         println!(
+            "  {} times a member was told to ask again later",
+            self.counts.put_off
+        );
+        println!(
             "  each watcher was pushed {:.1} diffs with {:.0} bytes, {:.1} of them with names; one diff for each join would be {} diffs",
             self.diffs_per_watcher(options),
             self.counts.diff_bytes as f64 / options.watchers as f64,

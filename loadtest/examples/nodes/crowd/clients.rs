@@ -5,12 +5,13 @@
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use anyhow::ensure;
 use parlor_protocol::Form;
 use tokio::net::TcpStream;
 use tokio::sync::{Semaphore, watch};
+use tokio::time::Instant;
 use tokio_tungstenite::client_async_with_config;
 use tokio_tungstenite::tungstenite::client::IntoClientRequest as _;
 use tokio_tungstenite::tungstenite::http::HeaderValue;
@@ -41,8 +42,10 @@ pub(crate) struct Counts {
     pub(crate) named: u64,
     /// Watchers whose latest diff counted as many users as were announced.
     pub(crate) informed: u64,
-    /// Members who lost their connection or were refused.
+    /// Members who lost their connection or were refused for good.
     pub(crate) lost: u64,
+    /// Refusals that say when to ask again, as members then do.
+    pub(crate) put_off: u64,
 }
 
 impl Counts {
@@ -54,12 +57,13 @@ impl Counts {
         self.named += other.named;
         self.informed += other.informed;
         self.lost += other.lost;
+        self.put_off += other.put_off;
     }
 
     /// Reads what [`Display`](std::fmt::Display) wrote.
     pub(crate) fn parse(line: &str) -> anyhow::Result<Self> {
         let numbers: Vec<u64> = line.split(' ').map(str::parse).collect::<Result<_, _>>()?;
-        let [connected, joined, diffs, diff_bytes, named, informed, lost] = numbers[..] else {
+        let [connected, joined, diffs, diff_bytes, named, informed, lost, put_off] = numbers[..] else {
             anyhow::bail!("these are no counts: {line}");
         };
         Ok(Self {
@@ -70,6 +74,7 @@ impl Counts {
             named,
             informed,
             lost,
+            put_off,
         })
     }
 }
@@ -78,14 +83,15 @@ impl std::fmt::Display for Counts {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         write!(
             f,
-            "{} {} {} {} {} {} {}",
+            "{} {} {} {} {} {} {} {}",
             self.connected,
             self.joined,
             self.diffs,
             self.diff_bytes,
             self.named,
             self.informed,
-            self.lost
+            self.lost,
+            self.put_off
         )
     }
 }
@@ -107,6 +113,7 @@ struct Shared {
     named: AtomicU64,
     informed: AtomicU64,
     lost: AtomicU64,
+    put_off: AtomicU64,
     is_over: AtomicBool,
     /// Users in all, when everybody is there.
     everybody: u64,
@@ -134,8 +141,10 @@ impl Crowd {
                     }
                     Err(error) => Err(error.to_string()),
                 };
-                if lived.is_err() && !shared.is_over.load(Ordering::Acquire) {
-                    shared.lost.fetch_add(1, Ordering::AcqRel);
+                if let Err(reason) = lived
+                    && !shared.is_over.load(Ordering::Acquire)
+                {
+                    shared.lose(&reason);
                 }
             });
         }
@@ -173,6 +182,7 @@ impl Crowd {
             named: read(&self.shared.named),
             informed: read(&self.shared.informed),
             lost: read(&self.shared.lost),
+            put_off: read(&self.shared.put_off),
         }
     }
 
@@ -227,14 +237,21 @@ async fn live(
 ) -> Result<(), String> {
     let mut has_asked = false;
     let mut is_informed = false;
+    let mut asks_again_at = None;
     loop {
         let mut wants_pong = false;
+        let mut put_off = None;
         let take = |text: &str| {
             wants_pong |= text == r#"{"ping":{}}"#;
-            shared.take(text, &mut is_informed);
+            put_off = shared.take(text, &mut is_informed).or(put_off);
         };
+        let again = tokio::time::sleep_until(asks_again_at.unwrap_or_else(Instant::now));
         tokio::select! {
             heard = hear(&mut wire, take) => heard?,
+            () = again, if asks_again_at.is_some() => {
+                asks_again_at = None;
+                has_asked = false;
+            }
             word = next_word(&mut joining, has_asked) => {
                 if word.is_err() {
                     return Ok(());
@@ -245,6 +262,9 @@ async fn live(
                     has_asked = true;
                 }
             }
+        }
+        if let Some(pause) = put_off {
+            asks_again_at = Some(Instant::now() + pause);
         }
         if wants_pong {
             say(&mut wire, r#"{"pong":{}}"#).await?;
@@ -264,14 +284,15 @@ async fn next_word(
 }
 
 impl Shared {
-    fn take(&self, text: &str, is_informed: &mut bool) {
+    /// How long to wait before the question is put again, when the answer asks for that.
+    fn take(&self, text: &str, is_informed: &mut bool) -> Option<Duration> {
         if text.starts_with(r#"{"presence""#) {
             self.diffs.fetch_add(1, Ordering::AcqRel);
             self.diff_bytes
                 .fetch_add(text.len() as u64, Ordering::AcqRel);
             let names = u64::from(text.contains(r#""joined""#));
             self.named.fetch_add(names, Ordering::AcqRel);
-            let knows_all = users_in(text) == Some(self.everybody);
+            let knows_all = number_after(text, r#""users":"#) == Some(self.everybody);
             match (*is_informed, knows_all) {
                 (false, true) => drop(self.informed.fetch_add(1, Ordering::AcqRel)),
                 (true, false) => drop(self.informed.fetch_sub(1, Ordering::AcqRel)),
@@ -281,13 +302,26 @@ impl Shared {
         } else if text.starts_with(r#"{"id":2,"subscribe""#) {
             self.joined.fetch_add(1, Ordering::AcqRel);
         } else if text.starts_with(r#"{"id":2"#) {
-            self.lost.fetch_add(1, Ordering::AcqRel);
+            let pause = number_after(text, r#""retry_after_ms":"#).map(Duration::from_millis);
+            match pause {
+                Some(_) => drop(self.put_off.fetch_add(1, Ordering::AcqRel)),
+                None => self.lose(text),
+            }
+            return pause;
+        }
+        None
+    }
+
+    /// Says why, of the first few.
+    fn lose(&self, reason: &str) {
+        if self.lost.fetch_add(1, Ordering::AcqRel) < REASONS_MAX {
+            eprintln!("a member was refused or lost: {reason}");
         }
     }
 }
 
-fn users_in(diff: &str) -> Option<u64> {
-    let (_, rest) = diff.rsplit_once(r#""users":"#)?;
+fn number_after(text: &str, key: &str) -> Option<u64> {
+    let (_, rest) = text.rsplit_once(key)?;
     let end = rest.find(|c: char| !c.is_ascii_digit())?;
     rest[..end].parse().ok()
 }
@@ -324,6 +358,7 @@ thread_local! {
 pub(crate) const CHANNEL: &str = "memory:crowd";
 /// Connections that are being opened at the same time: well below a server's accept queue.
 const OPENING_MAX: usize = 128;
+const REASONS_MAX: u64 = 3;
 /// For the handshake only.
 const READ_BUFFER_BYTES: usize = 1_024;
 const PATIENCE: Duration = Duration::from_secs(180);
