@@ -16,6 +16,9 @@ const FAILOVERS: usize = 10;
 const BACK_WITHIN: Duration = Duration::from_secs(20);
 /// The next fault waits so long for nodes that are not ready, so that each is measured by itself.
 const READY_WITHIN: Duration = Duration::from_secs(15);
+/// A dead node counts as missing until it was not heard for its lease, 5 s without any pause of Redis. Until then each
+/// failover ends epochs, for it may have acknowledged something.
+const UNTIL_FORGOTTEN: Duration = Duration::from_secs(8);
 /// How far the old primary runs ahead of replicas that lag.
 const AHEAD: Duration = Duration::from_secs(3);
 
@@ -119,6 +122,9 @@ fn fail_over(scene: &mut Scene, way: Way) {
     scene.publishes_within(BACK_WITHIN, "after the failover");
     scene.last_between(200, 1_000);
     mend(scene, &group);
+    if way == Way::WithNode {
+        scene.last(UNTIL_FORGOTTEN);
+    }
 }
 
 fn kill(scene: &Scene, group: &RedisSentinel, primary: &Redis) {
