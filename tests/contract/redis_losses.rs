@@ -186,6 +186,23 @@ async fn replicated_without_its_replicas_is_not_acknowledged() {
     assert_eq!(subject.log("room").await.len(), 2);
 }
 
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_replica_that_has_just_come_must_confirm_too() {
+    let server = Arc::new(Redis::start());
+    let _first = server.start_replica();
+    let subject = on_server(&server, Durability::Replicated);
+    append_again(&subject, "room").await;
+    let second = server.start_replica();
+    second.freeze();
+    let refused = subject.append(subject.message("room", "x")).await;
+    assert!(
+        matches!(refused, Err(Error::Unavailable { .. })),
+        "{refused:?}: the second may be promoted without it"
+    );
+    second.thaw();
+    append_again(&subject, "room").await;
+}
+
 impl Listener {
     /// Waits until the channel stands in another epoch and says that these offsets are gone.
     pub(crate) async fn until_lost(&self, offsets: std::ops::RangeInclusive<u64>) {

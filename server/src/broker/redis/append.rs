@@ -14,7 +14,7 @@ use tracing::{debug, warn};
 use super::batch::{self, Batch, Item, Outcome, Terms};
 use super::core::Core;
 use super::fault::Fault;
-use super::link::Link;
+use super::link::{Link, Replication};
 use super::links::Purpose;
 use super::partition::{Cursor, Partition, Settled};
 use super::scripts::{APPEND, is_unknown};
@@ -224,14 +224,12 @@ impl Sender {
         if self.lane != LaneId::Replicated {
             return redis::from_redis_value(link.query(&command).await?).map_err(RedisError::from);
         }
-        let needed = match self.core.links.config().confirmations {
-            0 => link.attached.needed().max(1),
-            some => some,
-        };
+        let needed = self.needed(link);
         let mut both = redis::pipe();
         both.add_command(command);
         if !planted::has(Bug::WaitElsewhere) {
             both.cmd("WAIT").arg(needed).arg(WAIT_MS);
+            both.cmd("INFO").arg("replication");
         }
         let mut values = link.query_all(&both).await?.into_iter();
         if planted::has(Bug::WaitElsewhere) {
@@ -248,6 +246,12 @@ impl Sender {
         }
         let answer: String = redis::from_redis_value(values.next().unwrap_or(Value::Nil))?;
         let confirmed: usize = redis::from_redis_value(values.next().unwrap_or(Value::Nil))?;
+        // A replica that came since the last look may be promoted like the others.
+        if let Some(text) = values.next() {
+            let replication = Replication::of(&redis::from_redis_value::<String>(text)?);
+            link.attached.look(replication.replicas, Instant::now());
+        }
+        let needed = self.needed(link);
         if confirmed < needed && !answer.starts_with("LINEAGE") && answer != "LATE" {
             let text = format!("{confirmed} of {needed} replicas confirmed");
             return Err(redis::make_extension_error(
@@ -256,6 +260,14 @@ impl Sender {
             ));
         }
         Ok(answer)
+    }
+
+    /// How many replicas must confirm.
+    fn needed(&self, link: &Link) -> usize {
+        match self.core.links.config().confirmations {
+            0 => link.attached.needed().max(1),
+            some => some,
+        }
     }
 
     /// Gives the batch back when its answer comes from a Redis that this node has left: a later word would not cover what

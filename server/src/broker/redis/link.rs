@@ -120,7 +120,7 @@ pub(super) struct Replication {
 }
 
 impl Replication {
-    fn of(text: &str) -> Self {
+    pub(super) fn of(text: &str) -> Self {
         let number = |name| field(text, name).and_then(|value| value.parse().ok());
         let confirmed = text
             .lines()
