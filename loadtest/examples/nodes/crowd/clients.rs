@@ -63,7 +63,17 @@ impl Counts {
     /// Reads what [`Display`](std::fmt::Display) wrote.
     pub(crate) fn parse(line: &str) -> anyhow::Result<Self> {
         let numbers: Vec<u64> = line.split(' ').map(str::parse).collect::<Result<_, _>>()?;
-        let [connected, joined, diffs, diff_bytes, named, informed, lost, put_off] = numbers[..] else {
+        let [
+            connected,
+            joined,
+            diffs,
+            diff_bytes,
+            named,
+            informed,
+            lost,
+            put_off,
+        ] = numbers[..]
+        else {
             anyhow::bail!("these are no counts: {line}");
         };
         Ok(Self {
