@@ -6,7 +6,11 @@
 //! cargo run --release -p parlor-loadtest --example nodes -- --help
 //! ```
 //! The server is built first, unless `PARLOR_BIN` names one. Servers and Redis are started by it and end with it; nothing of what runs on the machine already is touched.
-#![allow(clippy::print_stdout, reason = "the report is what it is run for")]
+#![allow(
+    clippy::print_stdout,
+    clippy::print_stderr,
+    reason = "the report is what it is run for"
+)]
 
 use anyhow::ensure;
 use clap::{Parser, Subcommand};
