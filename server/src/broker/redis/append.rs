@@ -183,9 +183,7 @@ impl Sender {
             Ok(answer) if answer == "LATE" => Sent::Late,
             Ok(answer) => Sent::Done(answer, settled.lineage),
             Err(fault) => {
-                if fault.needs_new_link() {
-                    self.core.links.drop_link(&link, &fault);
-                }
+                self.core.links.heed(&link, &fault);
                 if fault.passes() {
                     Sent::Again(fault)
                 } else {

@@ -142,6 +142,13 @@ impl Links {
         self.topology.primaries(&self.config).await
     }
 
+    /// Drops a link on which something failed, where the fault asks for that.
+    pub(super) fn heed(&self, link: &Link, fault: &Fault) {
+        if fault.needs_new_link() {
+            self.drop_link(link, fault);
+        }
+    }
+
     /// A link failed: the next caller dials anew, with fresh topology.
     pub(super) fn drop_link(&self, link: &Link, fault: &Fault) {
         self.topology.forget();

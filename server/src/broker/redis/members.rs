@@ -340,11 +340,7 @@ impl MembersLink {
         link.query(&command)
             .await
             .map_err(Fault::from)
-            .inspect_err(|fault| {
-                if fault.needs_new_link() {
-                    self.core.links.drop_link(&link, fault);
-                }
-            })
+            .inspect_err(|fault| self.core.links.heed(&link, fault))
     }
 }
 

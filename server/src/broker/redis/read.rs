@@ -78,11 +78,7 @@ impl Core {
             .query(&command)
             .await
             .map_err(Fault::from)
-            .inspect_err(|fault| {
-                if fault.needs_new_link() {
-                    self.links.drop_link(&link, fault);
-                }
-            })?;
+            .inspect_err(|fault| self.links.heed(&link, fault))?;
         end_in(&answer).ok_or_else(|| Fault::Passing("the partition has no meta".to_owned()))
     }
 

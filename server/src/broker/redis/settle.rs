@@ -74,13 +74,9 @@ impl Core {
         if let Some(settled) = partition.settled().filter(holds) {
             return Ok(settled);
         }
-        let settled = self.settle(partition, &link).await;
-        if let Err(fault) = &settled
-            && fault.needs_new_link()
-        {
-            self.links.drop_link(&link, fault);
-        }
-        settled
+        self.settle(partition, &link)
+            .await
+            .inspect_err(|fault| self.links.heed(&link, fault))
     }
 
     /// Runs a script that reads under the partition's generation, and answers with a list unless it is another. Also gives
@@ -110,9 +106,7 @@ impl Core {
                 Ok(Value::Array(parts)) => return Ok((parts, settled.lineage)),
                 Ok(_) => partition.unsettle(),
                 Err(fault) => {
-                    if fault.needs_new_link() {
-                        self.links.drop_link(&link, &fault);
-                    }
+                    self.links.heed(&link, &fault);
                     last = fault;
                 }
             }

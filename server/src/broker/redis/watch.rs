@@ -67,11 +67,8 @@ async fn clear_one(core: &Core, partition: &Partition, node: &str) -> Result<(),
     }
     both.cmd("HDEL").arg(&partition.keys.members).arg(node);
     let cleared = link.query_all(&both).await.map_err(Fault::from);
-    if let Err(fault) = &cleared
-        && fault.needs_new_link()
-    {
-        // The next partition has a link that works.
-        core.links.drop_link(&link, fault);
-    }
-    cleared.map(|_| ())
+    // The next partition has a link that works.
+    cleared
+        .map(drop)
+        .inspect_err(|fault| core.links.heed(&link, fault))
 }
