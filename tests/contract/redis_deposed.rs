@@ -105,6 +105,30 @@ async fn who_is_led_back_to_the_old_primary_goes_on_there_after_another_verdict(
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_only_the_other_replica_confirmed_is_told_as_lost() {
+    let old = Redis::start();
+    let (new, other) = (old.start_replica(), old.start_replica());
+    let proxy = Proxy::start(old.address());
+    let subject = on_address(proxy.address());
+    let listener = Listener::join(&subject, 0, "room").await;
+    append_again(&subject, "room").await;
+    new.wait_until_level_with(&old);
+    // From here on the old primary is alone with the other one.
+    new.promote();
+    append_again(&subject, "room").await;
+    other.wait_until_level_with(&old);
+    // With each heartbeat the node looks how far the replicas are.
+    let before = heartbeats(&old).unwrap();
+    eventually("some looks at the replicas", || {
+        (heartbeats(&old)? > before + 8).then_some(())
+    });
+    proxy.lead_to(new.address());
+    proxy.reset();
+    append_again(&subject, "room").await;
+    listener.until_lost(2..=2).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_second_lagging_replica_does_not_bring_back_what_a_missing_node_ended() {
     let primary = Redis::start();
     let (first, second) = (primary.start_replica(), primary.start_replica());

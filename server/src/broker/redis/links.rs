@@ -81,12 +81,12 @@ impl Links {
         let asked = Instant::now();
         loop {
             let address = self.topology.primary_of(&self.config, slot).await?;
-            if let Some(link) = self.find(&address, purpose) {
+            if let Some(link) = self.held(purpose, &address) {
                 return Ok(link);
             }
             let turn = self.turn(&address, purpose);
             let mut last = turn.lock().await;
-            if let Some(link) = self.find(&address, purpose) {
+            if let Some(link) = self.held(purpose, &address) {
                 return Ok(link);
             }
             // Whoever waited while a dial failed has its answer: a queue of dials to a silent Redis would take minutes.
@@ -116,13 +116,9 @@ impl Links {
         Arc::clone(dialling.entry((address.clone(), purpose)).or_default())
     }
 
-    /// The link to a slot's primary, if there is one now.
-    pub(super) fn held(&self, purpose: Purpose, slot: u16) -> Option<Arc<Link>> {
-        self.held_at(purpose, &self.topology.known_primary_of(slot)?)
-    }
-
-    pub(super) fn held_at(&self, purpose: Purpose, address: &Address) -> Option<Arc<Link>> {
-        self.find(address, purpose)
+    /// The link to a primary, if there is one now.
+    pub(super) fn held(&self, purpose: Purpose, address: &Address) -> Option<Arc<Link>> {
+        self.open.lock().get(&(address.clone(), purpose)).cloned()
     }
 
     /// A link of the caller's own, for blocking reads.
@@ -169,10 +165,6 @@ impl Links {
     pub(super) fn drop_all(&self) {
         self.topology.forget();
         self.open.lock().clear();
-    }
-
-    fn find(&self, address: &Address, purpose: Purpose) -> Option<Arc<Link>> {
-        self.open.lock().get(&(address.clone(), purpose)).cloned()
     }
 
     async fn dial(&self, address: &Address, timeout: Duration) -> Result<Link, Fault> {

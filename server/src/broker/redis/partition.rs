@@ -153,8 +153,11 @@ impl Partition {
         is_news
     }
 
-    pub(super) fn last(&self) -> Cursor {
-        self.state.lock().last
+    /// The newest entry that is known here, while the partition is settled on this lineage: else it may be another's.
+    pub(super) fn last_under(&self, lineage: &str) -> Option<Cursor> {
+        let state = self.state.lock();
+        let settled = state.settled.as_ref()?;
+        (*settled.lineage == *lineage).then_some(state.last)
     }
 
     /// The newest entry that is known here, for a word to this lineage: nothing is appended under another one any more.

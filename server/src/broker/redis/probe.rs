@@ -16,6 +16,7 @@ use super::batch::Item;
 use super::config::Address;
 use super::core::Core;
 use super::fault::Fault;
+use super::link::Link;
 use super::links::Purpose;
 
 const INTERVAL: Duration = Duration::from_millis(400);
@@ -185,8 +186,17 @@ fn judge(core: &Core, rebuilt: &mut Instant) {
 /// Sees that primaries stay primaries, and up to where their replicas have everything.
 #[derive(Debug, Default)]
 struct ReplicaWatch {
-    /// By primary: its offset at some moment, and where each partition stood before.
-    waiting: HashMap<Address, (u64, Vec<(usize, u64)>)>,
+    waiting: HashMap<Address, Stand>,
+}
+
+/// What a primary's replicas are to confirm.
+#[derive(Debug)]
+struct Stand {
+    /// The link that said so: a new one may lead to another history.
+    link: u64,
+    /// The primary's offset, and where each of its partitions stood before.
+    offset: u64,
+    partitions: Vec<(usize, u64)>,
 }
 
 impl ReplicaWatch {
@@ -196,62 +206,51 @@ impl ReplicaWatch {
         };
         self.waiting
             .retain(|address, _| primaries.contains(address));
-        for partition in &core.partitions {
-            let Some(link) = core.links.held(Purpose::Append, partition.keys.slot) else {
-                continue;
-            };
-            if self
-                .waiting
-                .get(&link.address)
-                .is_some_and(|(_, stood)| stood.iter().any(|(index, _)| *index == partition.index))
-            {
-                continue;
-            }
-            self.waiting
-                .entry(link.address.clone())
-                .or_default()
-                .1
-                .push((partition.index, partition.last().pseq));
-        }
         for address in primaries {
-            let Some(link) = core.links.held_at(Purpose::Append, &address) else {
-                continue;
-            };
-            let looked = tokio::time::timeout(INTERVAL, link.replication()).await;
-            let Ok(Ok(replication)) = looked else {
-                continue;
-            };
-            if !replication.is_primary {
-                core.links.drop_link(
-                    &link,
-                    &Fault::Elsewhere("the primary was demoted".to_owned()),
-                );
-                core.readers.restart();
-                continue;
+            if let Some(link) = core.links.held(Purpose::Append, &address) {
+                self.look_at(core, &link).await;
             }
-            // Its first replica came: the same data under another name. Every node must notice, else the partitions are
-            // settled without those that did not speak.
-            if !link.lineage.ends_with(&replication.history) {
-                core.links.drop_all();
-                core.readers.restart();
-                continue;
+        }
+    }
+
+    async fn look_at(&mut self, core: &Core, link: &Link) {
+        let partitions = core.partitions.iter().filter_map(|partition| {
+            let last = partition.last_under(&link.lineage)?;
+            Some((partition.index, last.pseq))
+        });
+        let partitions: Vec<_> = partitions.collect();
+        let looked = tokio::time::timeout(INTERVAL, link.replication()).await;
+        let Ok(Ok(replication)) = looked else {
+            return;
+        };
+        if !replication.is_primary {
+            let fault = Fault::Elsewhere("the primary was demoted".to_owned());
+            core.links.drop_link(link, &fault);
+            return core.readers.restart();
+        }
+        // Its first replica came: the same data under another name. Every node must notice, else the partitions are
+        // settled without those that did not speak.
+        if !link.lineage.ends_with(&replication.history) {
+            core.links.drop_all();
+            return core.readers.restart();
+        }
+        link.attached.look(replication.replicas, Instant::now());
+        self.waiting
+            .retain(|address, stand| *address != link.address || stand.link == link.id);
+        let stand = self.waiting.entry(link.address.clone());
+        let stand = stand.or_insert_with(|| Stand {
+            link: link.id,
+            offset: replication.offset,
+            partitions,
+        });
+        // One that left may have been promoted without what only the others confirm.
+        let are_all_here = replication.replicas >= link.attached.needed();
+        let confirmed = replication.confirmed.filter(|_| are_all_here);
+        if confirmed.is_some_and(|confirmed| confirmed >= stand.offset) {
+            for (index, pseq) in stand.partitions.drain(..) {
+                core.partitions[index].forget_known(pseq);
             }
-            link.attached.look(replication.replicas, Instant::now());
-            let Some((offset, stood)) = self.waiting.get_mut(&address) else {
-                continue;
-            };
-            if *offset == 0 {
-                *offset = replication.offset;
-            }
-            if replication
-                .confirmed
-                .is_some_and(|confirmed| confirmed >= *offset)
-            {
-                for (index, pseq) in stood.drain(..) {
-                    core.partitions[index].forget_known(pseq);
-                }
-                self.waiting.remove(&address);
-            }
+            self.waiting.remove(&link.address);
         }
     }
 }

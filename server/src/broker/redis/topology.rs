@@ -54,11 +54,6 @@ impl Topology {
         address
     }
 
-    /// The same without asking anybody.
-    pub(super) fn known_primary_of(&self, slot: u16) -> Option<Address> {
-        self.known.lock().as_ref()?.primary_of(slot).ok()
-    }
-
     /// All primaries.
     ///
     /// # Errors
