@@ -25,6 +25,7 @@ mod disk;
 mod redis_access;
 mod redis_answers;
 mod redis_deposed;
+mod redis_leases;
 mod redis_losses;
 mod throughput;
 

@@ -46,7 +46,7 @@ fn wait_until_settled(server: &Redis, meta: &str) {
 }
 
 /// Heartbeats that a Redis took.
-fn heartbeats(server: &Redis) -> Option<u64> {
+pub(crate) fn heartbeats(server: &Redis) -> Option<u64> {
     const COUNT: &str = r"
 local count = 0
 for _, stream in ipairs(redis.call('KEYS', '*:s')) do

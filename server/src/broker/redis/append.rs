@@ -181,7 +181,11 @@ impl Sender {
         match self.call(batch, &settled, &link).await {
             Ok(answer) if answer.starts_with("LINEAGE") => Sent::Unsettled,
             Ok(answer) if answer == "LATE" => Sent::Late,
-            Ok(answer) => Sent::Done(answer, settled.lineage),
+            // An answer that was long in coming: verdicts must wait for this node before anybody hears of it.
+            Ok(answer) => match self.core.settled(&self.partition).await {
+                Ok(_) => Sent::Done(answer, settled.lineage),
+                Err(fault) => Sent::Again(fault),
+            },
             Err(fault) => {
                 self.core.links.heed(&link, &fault);
                 if fault.passes() {
@@ -306,7 +310,9 @@ impl Sender {
                     // Presence may have stopped.
                     let _gone = change.answer.send(Ok(()));
                 }
-                Item::Heartbeat { .. } => self.core.probes.append_answered(),
+                Item::Heartbeat { made, .. } => {
+                    self.core.probes.append_answered(made, Instant::now());
+                }
                 Item::Ephemeral { .. } => {}
             }
         }

@@ -43,7 +43,7 @@ pub(super) enum Item {
     /// Changes of who is in a channel, as the script takes them.
     Members(MembersChange),
     /// This node lives.
-    Heartbeat { words: String },
+    Heartbeat { words: String, made: Instant },
 }
 
 /// What one node wants changed of who is in a channel.
@@ -79,7 +79,7 @@ impl Item {
                 Self::Members(MembersChange { changes, words, .. }) => {
                     changes * 2_048 + words.iter().map(Bytes::len).sum::<usize>()
                 }
-                Self::Heartbeat { words } => words.len(),
+                Self::Heartbeat { words, .. } => words.len(),
             }
     }
 }
@@ -214,7 +214,7 @@ impl Batch {
                         command.arg(&word[..]);
                     });
                 }
-                Item::Heartbeat { words } => {
+                Item::Heartbeat { words, .. } => {
                     command.arg("H").arg(words).arg("");
                 }
             }

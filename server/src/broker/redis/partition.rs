@@ -50,6 +50,8 @@ pub(super) struct Settled {
     pub(super) generation: u64,
     pub(super) lineage: Arc<str>,
     pub(super) floor: u64,
+    /// When this node asked for it; since then verdicts wait for it, unless it is given up.
+    pub(super) asked: Instant,
 }
 
 /// A place in the partition's stream: just behind an entry.

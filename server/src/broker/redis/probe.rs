@@ -18,6 +18,7 @@ use super::core::Core;
 use super::fault::Fault;
 use super::link::Link;
 use super::links::Purpose;
+use super::roster::LEASE;
 
 const INTERVAL: Duration = Duration::from_millis(400);
 
@@ -38,8 +39,10 @@ pub(super) struct Probes {
 struct Paths {
     /// When each reader's probe came back last.
     readers: Vec<Instant>,
-    /// When an append was answered last.
+    /// When the newest heartbeat that was answered had been made.
     append: Instant,
+    /// Until when this node may have been given up last.
+    given_up: Instant,
     read: Instant,
 }
 
@@ -53,6 +56,7 @@ impl Probes {
             paths: Mutex::new(Paths {
                 readers: vec![never; readers],
                 append: never,
+                given_up: never,
                 read: never,
             }),
             red: Mutex::new(Some("no probe came back yet".to_owned())),
@@ -63,8 +67,20 @@ impl Probes {
         self.paths.lock().readers[reader] = now;
     }
 
-    pub(super) fn append_answered(&self) {
-        self.paths.lock().append = Instant::now();
+    /// A heartbeat that was made then is in its stream.
+    pub(super) fn append_answered(&self, made: Instant, now: Instant) {
+        let mut paths = self.paths.lock();
+        // Others heard the one before when it was made, or later, and this one by now.
+        if now.duration_since(paths.append) > LEASE / 2 {
+            paths.given_up = now;
+        }
+        paths.append = paths.append.max(made);
+    }
+
+    /// Whether others may have taken this node for dead at some time since then: they heard nothing of it for too long.
+    pub(super) fn may_be_given_up_since(&self, then: Instant) -> bool {
+        let paths = self.paths.lock();
+        paths.append.elapsed() > LEASE / 2 || paths.given_up > then
     }
 
     fn read_answered(&self) {
@@ -135,7 +151,11 @@ fn send(core: &Arc<Core>) {
         .filter(|reader| reader.is_active())
     {
         let words = format!("{} {} {}", core.node, reader.index, core.incarnation());
-        core.enqueue_once(reader.home(), LaneId::Plain, Item::Heartbeat { words });
+        core.enqueue_once(
+            reader.home(),
+            LaneId::Plain,
+            Item::Heartbeat { words, made: now },
+        );
     }
     let core = Arc::clone(core);
     tokio::spawn(async move {
@@ -158,11 +178,6 @@ fn judge(core: &Core, rebuilt: &mut Instant) {
         .store(age.as_millis() as u64, Ordering::Relaxed);
     let is_red = age > RED_AFTER;
     core.roster.hearing(!is_red, now);
-    if !is_red {
-        for node in core.roster.take_dead(now) {
-            info!(%node, "A node is not heard any more.");
-        }
-    }
     let mut red = core.probes.red.lock();
     match (&*red, is_red) {
         (None, true) => {
@@ -252,5 +267,28 @@ impl ReplicaWatch {
             }
             self.waiting.remove(&link.address);
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn who_may_have_been_given_up_knows_it_by_when_heartbeats_were_made() {
+        let probes = Probes::new(1);
+        let start = Instant::now();
+        let at = |millis| start + Duration::from_millis(millis);
+        assert!(probes.may_be_given_up_since(at(0)), "nothing was heard yet");
+        probes.append_answered(at(0), at(10));
+        assert!(probes.may_be_given_up_since(at(0)), "until it was heard");
+        assert!(!probes.may_be_given_up_since(at(20)));
+        // Made in time, and held up on the way.
+        probes.append_answered(at(400), at(6_000));
+        assert!(probes.may_be_given_up_since(at(20)));
+        assert!(!probes.may_be_given_up_since(at(6_010)));
+        probes.append_answered(at(6_000), at(6_010));
+        probes.append_answered(at(6_400), at(6_410));
+        assert!(!probes.may_be_given_up_since(at(6_020)));
     }
 }

@@ -57,6 +57,7 @@ struct Word {
     generation: u64,
     top: Cursor,
     floor: u64,
+    asked: Instant,
 }
 
 impl Core {
@@ -66,17 +67,29 @@ impl Core {
     /// Redis is away, or the verdict takes long.
     pub(super) async fn settled(&self, partition: &Arc<Partition>) -> Result<Settled, Fault> {
         let link = self.links.get(Purpose::Append, partition.keys.slot).await?;
-        let holds = |settled: &Settled| *settled.lineage == link.lineage;
-        if let Some(settled) = partition.settled().filter(holds) {
+        let held = || {
+            let settled = partition.settled();
+            settled.filter(|settled| *settled.lineage == link.lineage)
+        };
+        // Whoever was given up is not waited for by the next verdict: it says first that it is there.
+        let sound = || {
+            let is_missed = |asked| self.probes.may_be_given_up_since(asked);
+            held().filter(|settled| !is_missed(settled.asked))
+        };
+        if let Some(settled) = sound() {
             return Ok(settled);
         }
         let _one = partition.settling.lock().await;
-        if let Some(settled) = partition.settled().filter(holds) {
+        if let Some(settled) = sound() {
             return Ok(settled);
         }
-        self.settle(partition, &link)
-            .await
-            .inspect_err(|fault| self.links.heed(&link, fault))
+        let fault = match self.settle(partition, &link).await {
+            Ok(settled) => return Ok(settled),
+            Err(fault) => fault,
+        };
+        self.links.heed(&link, &fault);
+        // A Redis that takes no writes, thus no heartbeats either, goes on being read.
+        held().filter(|_| !fault.needs_new_link()).ok_or(fault)
     }
 
     /// Runs a script that reads under the partition's generation, and answers with a list unless it is another. Also gives
@@ -173,6 +186,7 @@ impl Core {
         let live = self.roster.live();
         let sure = self.roster.is_sure();
         let seed = to_hex(random::epoch().0);
+        let asked = Instant::now();
         let answer = SETTLE.run(link, &names, |command| {
             command.arg(&link.lineage).arg(&*self.node).arg(generation);
             command
@@ -191,7 +205,8 @@ impl Core {
                 command.arg(&**node);
             });
         });
-        word(&answer.await?).ok_or_else(|| Fault::Odd("a verdict of unknown form".to_owned()))
+        word(&answer.await?, asked)
+            .ok_or_else(|| Fault::Odd("a verdict of unknown form".to_owned()))
     }
 
     fn take_verdict(
@@ -205,6 +220,7 @@ impl Core {
             generation: word.generation,
             lineage: link.lineage.as_str().into(),
             floor: word.floor,
+            asked: word.asked,
         };
         let (before, floor_before) = partition.highest();
         partition.settle(settled.clone());
@@ -348,7 +364,7 @@ impl Core {
     }
 }
 
-fn word(answer: &Value) -> Option<Word> {
+fn word(answer: &Value, asked: Instant) -> Option<Word> {
     let Value::Array(parts) = answer else {
         return None;
     };
@@ -370,6 +386,7 @@ fn word(answer: &Value) -> Option<Word> {
         generation,
         top,
         floor,
+        asked,
     })
 }
 

@@ -299,6 +299,8 @@ async fn take_all(
     entries: Vec<Value>,
 ) -> Result<(), Fault> {
     add(&core.stats.tailed, entries.len() as u64);
+    // What is delivered becomes part of this node's word: others must wait for it.
+    core.settled(partition).await?;
     for entry in entries {
         if !take(core, partition, lineage, entry)? {
             warn!(

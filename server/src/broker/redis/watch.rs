@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use futures_util::future::join_all;
-use tracing::{info, warn};
+use tracing::{debug, info, warn};
 
 use super::append::LaneId;
 use super::core::Core;
@@ -21,6 +21,7 @@ const SPEAK_WITHIN: Duration = Duration::from_secs(1);
 pub(super) async fn run(core: Arc<Core>) {
     let mut ticks = tokio::time::interval(INTERVAL);
     ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+    let mut dead: Vec<Dead> = Vec::new();
     loop {
         ticks.tick().await;
         if core.links.have_moved().await {
@@ -31,9 +32,23 @@ pub(super) async fn run(core: Arc<Core>) {
         speak_up(&core).await;
         for node in core.roster.take_dead(Instant::now()) {
             info!(%node, "A node has died.");
-            clear_away(&core, &node).await;
+            let partitions = (0..core.partitions.len()).collect();
+            dead.push(Dead { node, partitions });
         }
+        // Who is heard again is waited for again.
+        dead.retain(|one| !core.roster.is_live(&one.node));
+        for one in &mut dead {
+            one.clear_away(&core).await;
+        }
+        dead.retain(|one| !one.partitions.is_empty());
     }
+}
+
+/// A node that has died.
+struct Dead {
+    node: Arc<str>,
+    /// Where something of it may be left.
+    partitions: Vec<usize>,
 }
 
 /// Settles every partition where its Redis is another than before. A node that waited for its next append would be missing
@@ -49,11 +64,18 @@ async fn speak_up(core: &Core) {
     let _late = tokio::time::timeout(SPEAK_WITHIN, settling).await;
 }
 
-/// Every node that notices a death does this; what is gone already costs nothing.
-async fn clear_away(core: &Core, node: &str) {
-    for partition in &core.partitions {
-        // What stays behind goes when the partition is settled next.
-        let _left = clear_one(core, partition, node).await;
+impl Dead {
+    /// Every node that notices a death does this; what is gone already costs nothing. What cannot be cleared now is tried
+    /// again: verdicts would wait for this node in vain, and all channels of the partition would pay for it.
+    async fn clear_away(&mut self, core: &Core) {
+        let mut left = Vec::new();
+        for index in std::mem::take(&mut self.partitions) {
+            if let Err(fault) = clear_one(core, &core.partitions[index], &self.node).await {
+                debug!(node = %self.node, partition = index, %fault, "Unable to clear away what a dead node left behind.");
+                left.push(index);
+            }
+        }
+        self.partitions = left;
     }
 }
 

@@ -1,0 +1,74 @@
+//! Dead nodes: nobody waits for them when their lease is over, and for who comes back everybody does.
+
+use parlor_tests::{Proxy, Redis, eventually};
+
+use crate::redis::{append_again, config_of, over, stream_key};
+use crate::redis_deposed::heartbeats;
+use crate::subject::Subject;
+
+/// Two nodes on one Redis, each with a line of its own.
+struct Pair {
+    server: Redis,
+    lines: [Proxy; 2],
+    nodes: [Subject; 2],
+    /// Whom the partition of `room` waits for.
+    members: String,
+}
+
+impl Pair {
+    async fn start() -> Self {
+        let server = Redis::start();
+        let lines = [(); 2].map(|()| Proxy::start(server.address()));
+        let node = |line: &Proxy| over(config_of(&format!("redis://{}", line.address()), "pair"));
+        let nodes = [node(&lines[0]), node(&lines[1])];
+        for node in &nodes {
+            append_again(node, "room").await;
+        }
+        let members = stream_key([&server], "room").replace("}:s", "}:n");
+        let pair = Self {
+            server,
+            lines,
+            nodes,
+            members,
+        };
+        assert_eq!(pair.members(), Some(2));
+        pair
+    }
+
+    fn members(&self) -> Option<usize> {
+        let count = self.server.try_ask(&["HLEN", &self.members]).ok()?;
+        redis::from_redis_value(count).ok()
+    }
+
+    fn wait_for_members(&self, count: usize) {
+        eventually("other members", || (self.members()? == count).then_some(()));
+    }
+
+    fn wait_for_heartbeats(&self, count: u64) {
+        let before = heartbeats(&self.server).unwrap();
+        eventually("more heartbeats", || {
+            (heartbeats(&self.server)? > before + count).then_some(())
+        });
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn who_was_given_up_is_waited_for_again_before_it_appends() {
+    let pair = Pair::start().await;
+    pair.lines[1].cut();
+    pair.wait_for_members(1);
+    pair.lines[1].heal();
+    append_again(&pair.nodes[1], "room").await;
+    assert_eq!(pair.members(), Some(2));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_dead_node_that_could_not_be_cleared_away_is_cleared_away_later() {
+    let pair = Pair::start().await;
+    pair.server.ask(&["ACL", "SETUSER", "default", "-hdel"]);
+    pair.lines[1].cut();
+    pair.wait_for_heartbeats(60);
+    assert_eq!(pair.members(), Some(2), "it could not be cleared");
+    pair.server.ask(&["ACL", "SETUSER", "default", "+hdel"]);
+    pair.wait_for_members(1);
+}
