@@ -8,7 +8,8 @@
 mod nodes;
 
 use nodes::{
-    cost, crowd, frames, histogram, history, latency, line, peer, presence, rolling, stage, wire,
+    cost, crowd, frames, histogram, history, hosted, latency, light, line, million, peer, presence,
+    rolling, stage, wire,
 };
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -49,6 +50,25 @@ async fn a_crowd_joins_and_those_who_watch_are_told_in_few_words() {
     };
     let outcome = crowd::run(&options).await.expect("it can be played");
     assert_eq!(outcome.faults(&options), [""; 0], "{outcome:?}");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn fifty_nodes_at_once_hold_idle_connections_and_carry_a_channel() {
+    rlimit::increase_nofile_limit(u64::MAX).expect("sockets for everybody");
+    let options = million::Options {
+        connections: 2_000,
+        nodes: 50,
+        listeners: 200,
+        rate: 10.0,
+        seconds: 3.0,
+        ping_interval_s: 300,
+        // What it is on a quiet machine stands in docs/benchmarks.md.
+        p99_ms_max: f64::INFINITY,
+        processes: false,
+    };
+    let outcome = million::run(&options).await.expect("it can be played");
+    assert_eq!(outcome.faults(&options), [""; 0], "{outcome:?}");
+    assert_eq!(outcome.beside.count, 30 * 200, "each to each, once");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -107,7 +107,7 @@ async fn walk(path: &Path, options: &Options) -> anyhow::Result<Summary> {
 }
 
 /// By the clock, whatever is answered.
-async fn publish(
+pub(crate) async fn publish(
     publisher: &mut Line,
     channel: &str,
     start: Instant,
@@ -138,7 +138,7 @@ async fn publish(
     Ok(())
 }
 
-fn due_in(text: &str) -> Option<Duration> {
+pub(crate) fn due_in(text: &str) -> Option<Duration> {
     let (_, rest) = text.split_once("\"due ")?;
     let (ns, _) = rest.split_once(' ')?;
     Some(Duration::from_nanos(ns.parse().ok()?))

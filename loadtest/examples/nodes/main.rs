@@ -1,5 +1,5 @@
 //! What several nodes over one Redis do: a rolling restart under load, what Redis adds to a delivery, reading history and
-//! rosters, and a channel with a hundred thousand members. `docs/benchmarks.md` tells the figures and how they were made.
+//! rosters, a channel with a hundred thousand members, and a million idle connections. `docs/benchmarks.md` tells the figures and how they were made.
 //!
 //! ```sh
 //! cargo run --release -p parlor-loadtest --example nodes -- rolling-restart
@@ -24,8 +24,11 @@ pub(crate) mod frames;
 #[allow(dead_code, reason = "the tool uses all of it")]
 pub(crate) mod histogram;
 pub(crate) mod history;
+pub(crate) mod hosted;
 pub(crate) mod latency;
+pub(crate) mod light;
 pub(crate) mod line;
+pub(crate) mod million;
 pub(crate) mod peer;
 pub(crate) mod presence;
 pub(crate) mod rolling;
@@ -55,6 +58,10 @@ enum Action {
     Crowd(crowd::Options),
     #[command(hide = true)]
     CrowdHost(crowd::HostOptions),
+    /// A million idle connections on one machine, while a channel goes on that some listen to.
+    Million(million::Options),
+    #[command(hide = true)]
+    IdleHost(million::HostOptions),
 }
 
 #[tokio::main(flavor = "multi_thread", worker_threads = 2)]
@@ -75,6 +82,12 @@ async fn main() -> anyhow::Result<()> {
             ensure!(outcome.faults(&options).is_empty(), "promises were broken");
         }
         Action::CrowdHost(options) => crowd::host(&options).await?,
+        Action::Million(options) => {
+            let outcome = million::run(&options).await?;
+            outcome.print(&options);
+            ensure!(outcome.faults(&options).is_empty(), "promises were broken");
+        }
+        Action::IdleHost(options) => million::host(&options).await?,
     }
     Ok(())
 }

@@ -37,7 +37,7 @@ impl Default for Settings {
 
 /// A Redis without persistence that nothing else uses.
 pub(crate) fn redis() -> Redis {
-    Redis::start_with(RedisOptions::default().setting("maxclients", "1000"))
+    Redis::start_with(RedisOptions::default().setting("maxclients", "4000"))
 }
 
 /// One `parlor` process on a port that it keeps. Killed when dropped.
@@ -155,6 +155,11 @@ pattern = "memory:*"
 durability = "memory"
 history_len_max = 10000
 publish_rate_max = 0
+
+[kinds.plain]
+pattern = "plain:*"
+durability = "memory"
+presence = false
 
 [kinds.disk]
 pattern = "disk:*"

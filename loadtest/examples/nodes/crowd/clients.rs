@@ -1,4 +1,4 @@
-//! Many members of one channel as light as they can be: one task and no buffer each, the socket read in place.
+//! Many members of one channel, one task each.
 //!
 //! They connect first and join later, all at once. Each counts what presence pushes to it.
 
@@ -8,18 +8,10 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
 
 use anyhow::ensure;
-use parlor_protocol::Form;
-use tokio::net::TcpStream;
 use tokio::sync::{Semaphore, watch};
 use tokio::time::Instant;
-use tokio_tungstenite::client_async_with_config;
-use tokio_tungstenite::tungstenite::client::IntoClientRequest as _;
-use tokio_tungstenite::tungstenite::http::HeaderValue;
-use tokio_tungstenite::tungstenite::http::header::SEC_WEBSOCKET_PROTOCOL;
-use tokio_tungstenite::tungstenite::protocol::WebSocketConfig;
 
-use crate::frames::{self, BadFrame, Frame};
-use crate::wire::{SCRATCH_BYTES, Wire};
+use crate::light::{Light, PING, PONG};
 
 /// Who belongs to a crowd: `count` users from number `first` on. The first `watchers` of them are told of changes.
 #[derive(Clone, Copy, Debug)]
@@ -142,12 +134,14 @@ impl Crowd {
             let slot = Arc::clone(&slots).acquire_owned().await?;
             let (shared, joining) = (Arc::clone(&shared), joining.clone());
             tokio::spawn(async move {
-                let opened = open(members.node, members.first + number).await;
+                let user = members.first + number;
+                let hello = format!(r#"{{"id":1,"connect":{{"user":"u{user}"}}}}"#);
+                let opened = Light::open(members.node, &hello).await;
                 drop(slot);
                 let lived = match opened {
-                    Ok(wire) => {
+                    Ok(light) => {
                         shared.connected.fetch_add(1, Ordering::AcqRel);
-                        live(wire, number < members.watchers, joining, &shared).await
+                        live(light, number < members.watchers, joining, &shared).await
                     }
                     Err(error) => Err(error.to_string()),
                 };
@@ -213,34 +207,9 @@ impl Drop for Crowd {
     }
 }
 
-async fn open(node: SocketAddr, number: usize) -> anyhow::Result<Wire> {
-    let stream = TcpStream::connect(node).await?;
-    stream.set_nodelay(true)?;
-    let mut request = format!("ws://{node}/v1/socket").into_client_request()?;
-    let protocol = HeaderValue::from_static(Form::Json.subprotocol());
-    request
-        .headers_mut()
-        .insert(SEC_WEBSOCKET_PROTOCOL, protocol);
-    let small = WebSocketConfig::default().read_buffer_size(READ_BUFFER_BYTES);
-    let (socket, _) = client_async_with_config(request, stream, Some(small)).await?;
-    // The server speaks only after `connect`, so nothing is lost with tungstenite's buffer.
-    let mut wire = Wire::new(socket.into_inner(), Vec::new());
-    let hello = format!(r#"{{"id":1,"connect":{{"user":"u{number}"}}}}"#);
-    say(&mut wire, &hello).await.map_err(anyhow::Error::msg)?;
-    let mut is_welcome = false;
-    while !is_welcome {
-        hear(&mut wire, |text| {
-            is_welcome |= text.starts_with(r#"{"id":1,"connect""#)
-        })
-        .await
-        .map_err(anyhow::Error::msg)?;
-    }
-    Ok(wire)
-}
-
 /// Ends with the crowd, or with the reason why the connection ended.
 async fn live(
-    mut wire: Wire,
+    mut light: Light,
     watches: bool,
     mut joining: watch::Receiver<bool>,
     shared: &Shared,
@@ -252,12 +221,12 @@ async fn live(
         let mut wants_pong = false;
         let mut put_off = None;
         let take = |text: &str| {
-            wants_pong |= text == r#"{"ping":{}}"#;
+            wants_pong |= text == PING;
             put_off = shared.take(text, &mut is_informed).or(put_off);
         };
         let again = tokio::time::sleep_until(asks_again_at.unwrap_or_else(Instant::now));
         tokio::select! {
-            heard = hear(&mut wire, take) => heard?,
+            heard = light.hear(take) => heard?,
             () = again, if asks_again_at.is_some() => {
                 asks_again_at = None;
                 has_asked = false;
@@ -268,7 +237,7 @@ async fn live(
                 }
                 if !has_asked {
                     let wish = format!(r#"{{"id":2,"subscribe":{{"channel":"{CHANNEL}","presence":{watches}}}}}"#);
-                    say(&mut wire, &wish).await?;
+                    light.say(&wish).await?;
                     has_asked = true;
                 }
             }
@@ -277,7 +246,7 @@ async fn live(
             asks_again_at = Some(Instant::now() + pause);
         }
         if wants_pong {
-            say(&mut wire, r#"{"pong":{}}"#).await?;
+            light.say(PONG).await?;
         }
     }
 }
@@ -336,40 +305,10 @@ fn number_after(text: &str, key: &str) -> Option<u64> {
     rest[..end].parse().ok()
 }
 
-async fn say(wire: &mut Wire, text: &str) -> Result<(), String> {
-    wire.send(&frames::command(Form::Json, text.as_bytes()))
-        .await
-}
-
-/// Reads what is there.
-async fn hear(wire: &mut Wire, mut take: impl FnMut(&str)) -> Result<(), String> {
-    std::future::poll_fn(|cx| {
-        // A connection keeps nothing between two reads.
-        SCRATCH.with_borrow_mut(|scratch| {
-            wire.poll_frames(cx, scratch, |frame| match frame {
-                Frame::Data(bytes) => {
-                    take(str::from_utf8(bytes).map_err(|_| BadFrame("text that is not UTF-8"))?);
-                    Ok(())
-                }
-                Frame::Ping(_) | Frame::Pong => Ok(()),
-                Frame::Close(_) => Err(BadFrame("the server closed")),
-            })
-        })
-    })
-    .await
-}
-
-thread_local! {
-    /// What one read takes at most, shared by all connections of a thread.
-    static SCRATCH: std::cell::RefCell<Vec<u8>> = std::cell::RefCell::new(vec![0; SCRATCH_BYTES]);
-}
-
 /// In which everybody is.
 pub(crate) const CHANNEL: &str = "memory:crowd";
 /// Connections that are being opened at the same time: well below a server's accept queue.
 const OPENING_MAX: usize = 128;
 const REASONS_MAX: u64 = 3;
-/// For the handshake only.
-const READ_BUFFER_BYTES: usize = 1_024;
 const PATIENCE: Duration = Duration::from_secs(180);
 const LOOK: Duration = Duration::from_millis(5);

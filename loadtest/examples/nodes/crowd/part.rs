@@ -1,14 +1,13 @@
 //! The members of one node, in this process or in one of their own, which is this program again and is spoken to in lines.
 
-use std::io::{BufRead as _, BufReader, Lines, Write as _};
 use std::net::SocketAddr;
-use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
 
-use anyhow::{Context as _, bail};
+use anyhow::bail;
 use clap::Args;
 use tokio::task::block_in_place;
 
 use super::clients::{Counts, Crowd, Members};
+use crate::hosted::Hosted;
 
 /// What a hosting process is told.
 #[derive(Clone, Debug, Args)]
@@ -27,12 +26,6 @@ pub(super) enum Part {
     Process(Box<Hosted>),
 }
 
-pub(super) struct Hosted {
-    child: Child,
-    say: ChildStdin,
-    hear: Lines<BufReader<ChildStdout>>,
-}
-
 impl Part {
     pub(super) async fn here(members: Members, everybody: usize) -> anyhow::Result<Self> {
         Ok(Self::Here(Crowd::open(members, everybody).await?))
@@ -46,19 +39,8 @@ impl Part {
             watchers,
         } = members;
         let numbers = [first, count, watchers, everybody].map(|number| number.to_string());
-        let mut child = Command::new(std::env::current_exe()?)
-            .args(["crowd-host", &node.to_string()])
-            .args(numbers)
-            .stdin(Stdio::piped())
-            .stdout(Stdio::piped())
-            .spawn()?;
-        let (say, out) = (child.stdin.take(), child.stdout.take());
-        let mut hosted = Hosted {
-            child,
-            say: say.context("its input is piped")?,
-            hear: BufReader::new(out.context("its output is piped")?).lines(),
-        };
-        hosted.line()?;
+        let (hosted, _) =
+            Hosted::start("crowd-host", &[&[node.to_string()], &numbers[..]].concat())?;
         Ok(Self::Process(Box::new(hosted)))
     }
 
@@ -77,27 +59,6 @@ impl Part {
             Self::Here(crowd) => Ok(crowd.counts()),
             Self::Process(hosted) => Counts::parse(&hosted.ask("counts")?),
         }
-    }
-}
-
-impl Hosted {
-    fn ask(&mut self, what: &str) -> anyhow::Result<String> {
-        writeln!(self.say, "{what}")?;
-        self.line()
-    }
-
-    /// Holds its thread, but not the runtime.
-    fn line(&mut self) -> anyhow::Result<String> {
-        let line = block_in_place(|| self.hear.next());
-        Ok(line.context("a process of members has ended")??)
-    }
-}
-
-impl Drop for Hosted {
-    fn drop(&mut self) {
-        // An error means that it is gone already.
-        let _gone = self.child.kill();
-        let _gone = self.child.wait();
     }
 }
 
