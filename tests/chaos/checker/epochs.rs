@@ -9,7 +9,7 @@ use crate::recorder::{Fact, Name, Record};
 /// Who was killed counts as alive until its lease ends, which runs only while Redis delivers. The one that took its place is
 /// another to the others.
 const UNTIL_FORGOTTEN: Duration = Duration::from_secs(15);
-/// A subscriber who was away learns of new epochs when it is back.
+/// A node that lagged tells of new epochs later than the others.
 const UNTIL_TOLD: Duration = Duration::from_secs(20);
 
 pub(super) fn check(recording: &[Record], promises: &Promises, findings: &mut Findings) {
@@ -27,11 +27,12 @@ pub(super) fn check(recording: &[Record], promises: &Promises, findings: &mut Fi
     }
 }
 
-/// Whether new epochs that a missing node caused may be told here.
-pub(super) fn somebody_was_missing(recording: &[Record], at: usize) -> bool {
+/// Whether new epochs that a missing node caused may be told here, to one that was last told anything at `heard`.
+pub(super) fn somebody_was_missing(recording: &[Record], at: usize, heard: usize) -> bool {
     let now = recording[at].at;
     let recent = recording[..at].iter().enumerate().rev();
-    let mut recent = recent.take_while(|(_, record)| record.at + UNTIL_TOLD > now);
+    // Who was away learns of it when it is back.
+    let mut recent = recent.take_while(|(at, record)| *at > heard || record.at + UNTIL_TOLD > now);
     recent.any(|(at, record)| {
         matches!(record.fact, Fact::NewEpochs { .. }) && is_missing_one(recording, at)
     })

@@ -15,6 +15,8 @@ struct View {
     /// Where each publish stood when it came.
     seen: HashMap<Name, Place>,
     open: bool,
+    /// When anything of the channel came last, as a place in the recording.
+    heard: usize,
 }
 
 struct Check<'a> {
@@ -77,6 +79,7 @@ impl Check<'_> {
             Fact::Left { .. } => view.open = false,
             _ => {}
         }
+        view.heard = at;
     }
 
     fn subscribed(
@@ -93,7 +96,7 @@ impl Check<'_> {
             Start::First => view.cursor = Some(top),
             Start::Broken(reason) => {
                 let before = view.cursor.replace(top);
-                if let Some(why) = self.is_needless(at, channel, before, top) {
+                if let Some(why) = self.is_needless(at, view.heard, channel, before, top) {
                     let text = format!("{by} was told of a break ({reason}) where {why}");
                     self.find(Bug::NeedlessBreak, at, channel, text);
                 }
@@ -115,6 +118,7 @@ impl Check<'_> {
     fn is_needless(
         &mut self,
         at: usize,
+        heard: usize,
         channel: &Name,
         before: Option<Place>,
         top: Place,
@@ -129,7 +133,7 @@ impl Check<'_> {
         let before = before.filter(|before| before.offset > 0)?;
         // A node that has not heard of the loss yet names the epoch of before.
         let is_lost = self.has_lost(channel, before.epoch) || self.has_lost(channel, top.epoch);
-        let is_excused = is_lost || epochs::somebody_was_missing(self.recording, at);
+        let is_excused = is_lost || epochs::somebody_was_missing(self.recording, at, heard);
         (!is_excused).then_some("nothing was lost")
     }
 
@@ -183,7 +187,7 @@ impl Check<'_> {
         offsets: &RangeInclusive<u64>,
     ) {
         // Where a node is missing, whole partitions begin anew, and nobody knows how much of each channel is gone.
-        if epochs::somebody_was_missing(self.recording, at) {
+        if epochs::somebody_was_missing(self.recording, at, view.heard) {
             return;
         }
         // What it had before an earlier break was told by that break.
