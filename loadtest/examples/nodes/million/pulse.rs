@@ -13,9 +13,10 @@ use crate::latency::{due_in, publish};
 use crate::light::{Light, PING, PONG};
 use crate::line::{Dialect, Line};
 
-/// Those who listen, and the one that publishes.
+/// Those who listen.
 pub(super) struct Pulse {
-    publisher: Line,
+    /// Where it is published.
+    node: SocketAddr,
     listeners: usize,
     start: Instant,
     seen: Arc<Mutex<Latencies>>,
@@ -35,7 +36,7 @@ impl Pulse {
             all.spawn(listen(light, start, Arc::clone(&seen)));
         }
         Ok(Self {
-            publisher: Line::open(nodes[0], Dialect::Parlor, "pulse").await?,
+            node: nodes[0],
             listeners,
             start,
             seen,
@@ -50,7 +51,8 @@ impl Pulse {
     pub(super) async fn measure(&mut self, rate: f64, seconds: f64) -> anyhow::Result<Summary> {
         *self.seen.lock() = Latencies::new();
         let count = (rate * seconds) as usize;
-        publish(&mut self.publisher, CHANNEL, self.start, count, rate).await?;
+        let mut publisher = Line::open(self.node, Dialect::Parlor, "pulse").await?;
+        publish(&mut publisher, CHANNEL, self.start, count, rate).await?;
         let expected = (count * self.listeners) as u64;
         let give_up = Instant::now() + PATIENCE;
         loop {
