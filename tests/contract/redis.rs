@@ -11,7 +11,7 @@ use parlor::broker::{Error, Redis};
 use parlor::hub::Hub;
 use parlor::kind::Durability;
 use parlor_protocol::Position;
-use parlor_tests::{Redis as Server, RedisCluster, RedisSentinel};
+use parlor_tests::{Redis as Server, RedisCluster, RedisSentinel, eventually};
 
 use crate::subject::{SHARDS, Settings, Subject, kind};
 
@@ -152,4 +152,29 @@ pub(crate) async fn append_again(subject: &Subject, channel: &str) -> Position {
         }
     }
     panic!("appends never succeeded again");
+}
+
+/// Waits until a Redis has taken more than so many heartbeats from here on.
+pub(crate) fn wait_for_heartbeats(server: &Server, count: u64) {
+    let before = heartbeats(server).unwrap();
+    eventually("more heartbeats", || {
+        (heartbeats(server)? > before + count).then_some(())
+    });
+}
+
+/// Heartbeats that a Redis took.
+fn heartbeats(server: &Server) -> Option<u64> {
+    const COUNT: &str = r"
+local count = 0
+for _, stream in ipairs(redis.call('KEYS', '*:s')) do
+  for _, entry in ipairs(redis.call('XRANGE', stream, '-', '+')) do
+    if string.find(entry[2][2], 'H %x+ %d') then
+      count = count + 1
+    end
+  end
+end
+return count
+";
+    let count = server.try_ask(&["EVAL", COUNT, "0"]).ok()?;
+    redis::from_redis_value(count).ok()
 }

@@ -3,7 +3,7 @@
 use parlor_tests::{Proxy, Redis, eventually};
 
 use crate::listener::Listener;
-use crate::redis::{append_again, config_of, on_address, over, stream_key};
+use crate::redis::{append_again, config_of, on_address, over, stream_key, wait_for_heartbeats};
 
 /// Adds what a node would have appended: the channel's second event, under this tag.
 const FORGE: &str = r"
@@ -43,23 +43,6 @@ fn wait_until_settled(server: &Redis, meta: &str) {
         let found = server.try_ask(&["EVAL", &script, "1", meta]).ok()?;
         redis::from_redis_value::<Option<u64>>(found).ok()?
     });
-}
-
-/// Heartbeats that a Redis took.
-pub(crate) fn heartbeats(server: &Redis) -> Option<u64> {
-    const COUNT: &str = r"
-local count = 0
-for _, stream in ipairs(redis.call('KEYS', '*:s')) do
-  for _, entry in ipairs(redis.call('XRANGE', stream, '-', '+')) do
-    if string.find(entry[2][2], 'H %x+ %d') then
-      count = count + 1
-    end
-  end
-end
-return count
-";
-    let count = server.try_ask(&["EVAL", COUNT, "0"]).ok()?;
-    redis::from_redis_value(count).ok()
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -118,10 +101,7 @@ async fn what_only_the_other_replica_confirmed_is_told_as_lost() {
     append_again(&subject, "room").await;
     other.wait_until_level_with(&old);
     // With each heartbeat the node looks how far the replicas are.
-    let before = heartbeats(&old).unwrap();
-    eventually("some looks at the replicas", || {
-        (heartbeats(&old)? > before + 8).then_some(())
-    });
+    wait_for_heartbeats(&old, 8);
     proxy.lead_to(new.address());
     proxy.reset();
     append_again(&subject, "room").await;
@@ -149,10 +129,7 @@ async fn a_second_lagging_replica_does_not_bring_back_what_a_missing_node_ended(
     lines[0].lead_to(first.address());
     lines[0].reset();
     // Missed by the verdict, then silent for so many heartbeats that nobody waits for it any more.
-    let before = heartbeats(&first).unwrap();
-    eventually("the dead node's lease to be over", || {
-        (heartbeats(&first)? > before + 50).then_some(())
-    });
+    wait_for_heartbeats(&first, 50);
     first.kill();
     second.promote();
     lines[0].lead_to(second.address());

@@ -2,8 +2,7 @@
 
 use parlor_tests::{Proxy, Redis, eventually};
 
-use crate::redis::{append_again, config_of, over, stream_key};
-use crate::redis_deposed::heartbeats;
+use crate::redis::{append_again, config_of, over, stream_key, wait_for_heartbeats};
 use crate::subject::Subject;
 
 /// Two nodes on one Redis, each with a line of its own.
@@ -43,13 +42,6 @@ impl Pair {
     fn wait_for_members(&self, count: usize) {
         eventually("other members", || (self.members()? == count).then_some(()));
     }
-
-    fn wait_for_heartbeats(&self, count: u64) {
-        let before = heartbeats(&self.server).unwrap();
-        eventually("more heartbeats", || {
-            (heartbeats(&self.server)? > before + count).then_some(())
-        });
-    }
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -67,7 +59,7 @@ async fn a_dead_node_that_could_not_be_cleared_away_is_cleared_away_later() {
     let pair = Pair::start().await;
     pair.server.ask(&["ACL", "SETUSER", "default", "-hdel"]);
     pair.lines[1].cut();
-    pair.wait_for_heartbeats(60);
+    wait_for_heartbeats(&pair.server, 60);
     assert_eq!(pair.members(), Some(2), "it could not be cleared");
     pair.server.ask(&["ACL", "SETUSER", "default", "+hdel"]);
     pair.wait_for_members(1);

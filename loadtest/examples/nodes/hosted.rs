@@ -14,8 +14,8 @@ pub(crate) struct Hosted {
 }
 
 impl Hosted {
-    /// Starts this program with a hidden action, and returns its first line, too: it is ready then.
-    pub(crate) fn start(action: &str, arguments: &[String]) -> anyhow::Result<(Self, String)> {
+    /// Starts this program with a hidden action. Returns when it has said its first line: it is ready then.
+    pub(crate) fn start(action: &str, arguments: &[String]) -> anyhow::Result<Self> {
         let mut child = Command::new(std::env::current_exe()?)
             .arg(action)
             .args(arguments)
@@ -28,8 +28,8 @@ impl Hosted {
             say: say.context("its input is piped")?,
             hear: BufReader::new(out.context("its output is piped")?).lines(),
         };
-        let first = hosted.line()?;
-        Ok((hosted, first))
+        hosted.line()?;
+        Ok(hosted)
     }
 
     pub(crate) fn ask(&mut self, what: &str) -> anyhow::Result<String> {

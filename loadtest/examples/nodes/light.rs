@@ -76,6 +76,26 @@ impl Light {
         self.wire.send(&frame).await
     }
 
+    /// Reads what is there like [`hear`](Self::hear), and answers a ping. Whether there was one. Not to be cancelled: half an answer may be sent.
+    ///
+    /// # Errors
+    /// Why the connection ended.
+    pub(crate) async fn hear_and_answer(
+        &mut self,
+        mut take: impl FnMut(&str),
+    ) -> Result<bool, String> {
+        let mut is_pinged = false;
+        let heard = self.hear(|text| {
+            is_pinged |= text == PING;
+            take(text);
+        });
+        heard.await?;
+        if is_pinged {
+            self.say(PONG).await?;
+        }
+        Ok(is_pinged)
+    }
+
     /// Reads what is there, whole texts.
     ///
     /// # Errors

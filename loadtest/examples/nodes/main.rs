@@ -31,6 +31,9 @@ pub(crate) mod line;
 pub(crate) mod million;
 pub(crate) mod peer;
 pub(crate) mod presence;
+#[path = "../../src/proc.rs"]
+#[allow(dead_code, reason = "the tool uses all of it")]
+pub(crate) mod proc;
 pub(crate) mod rolling;
 pub(crate) mod stage;
 #[allow(dead_code, reason = "the load tester splits sockets, this only reads")]

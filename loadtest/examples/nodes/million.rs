@@ -3,14 +3,14 @@
 //! A process has a bound on its open files, so there are as many nodes on one Redis, and as many processes of clients, as that takes. The clients of each node have a
 //! loopback address of their own. Read next: `idle`, `pulse`.
 
-use std::fs;
 use std::net::{Ipv4Addr, SocketAddr};
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use clap::Args;
 
 use crate::cost::{Cost, Meter};
 use crate::histogram::Summary;
+use crate::proc;
 use crate::stage::{self, Node, Settings};
 
 mod idle;
@@ -111,12 +111,17 @@ pub(crate) async fn run(options: &Options) -> anyhow::Result<Outcome> {
 
 /// Each node's share of the connections, one node after the other.
 async fn open(nodes: &[SocketAddr], options: &Options) -> anyhow::Result<Vec<Part>> {
-    let interval = Duration::from_secs(options.ping_interval_s);
     let (start, mut parts, mut first) = (Instant::now(), Vec::new(), 0);
     for (number, node) in nodes.iter().enumerate() {
         let end = options.connections * (number + 1) / nodes.len();
         let source = Ipv4Addr::new(127, 1, (number / 250) as u8, (number % 250) as u8 + 1);
-        let share = HostOptions::new(*node, source, first, end - first, interval);
+        let share = HostOptions {
+            node: *node,
+            source,
+            first,
+            count: end - first,
+            ping_interval_s: options.ping_interval_s,
+        };
         first = end;
         parts.push(Part::open(share, options.processes).await?);
         if options.processes {
@@ -131,21 +136,13 @@ async fn open(nodes: &[SocketAddr], options: &Options) -> anyhow::Result<Vec<Par
 }
 
 fn resident_bytes(process: Option<u32>) -> u64 {
-    process.map_or(0, |id| {
-        kib_in(&format!("/proc/{id}/status"), "VmRSS:") * 1_024
-    })
+    process
+        .and_then(proc::Process::read)
+        .map_or(0, |process| process.resident_bytes)
 }
 
 fn available_bytes() -> u64 {
-    kib_in("/proc/meminfo", "MemAvailable:") * 1_024
-}
-
-/// A figure of a file of `/proc`; 0 when it is gone.
-fn kib_in(path: &str, name: &str) -> u64 {
-    let text = fs::read_to_string(path).unwrap_or_default();
-    let line = text.lines().find_map(|line| line.strip_prefix(name));
-    let figure = line.and_then(|rest| rest.split_ascii_whitespace().next());
-    figure.and_then(|figure| figure.parse().ok()).unwrap_or(0)
+    proc::Machine::read().map_or(0, |machine| machine.available_bytes)
 }
 
 impl Outcome {

@@ -11,6 +11,8 @@ use anyhow::Context as _;
 use parlor_tests::{Port, Process, Redis, RedisOptions, eventually};
 use tempfile::TempDir;
 
+use crate::proc;
+
 /// The same in all nodes, so that a session is good on each of them.
 const SECRET: &str = "a secret that all nodes of a run share, more than 32 bytes";
 
@@ -129,20 +131,11 @@ impl Node {
 
 /// Seconds of CPU, user and system, that a process has used so far; 0 when it is gone.
 pub(crate) fn cpu_s(process: Option<u32>) -> f64 {
-    let ticks = |id| {
-        let stat = fs::read_to_string(format!("/proc/{id}/stat")).ok()?;
-        // Counted behind the name, which may hold spaces.
-        let (_, fields) = stat.rsplit_once(')')?;
-        let mut fields = fields.split_ascii_whitespace().skip(11);
-        let user: u64 = fields.next()?.parse().ok()?;
-        let system: u64 = fields.next()?.parse().ok()?;
-        Some(user + system)
-    };
-    process.and_then(ticks).unwrap_or(0) as f64 / TICKS_PER_SECOND
+    process
+        .and_then(proc::Process::read)
+        .map_or(0.0, |process| process.cpu_seconds)
 }
 
-/// Linux tells CPU time in hundredths of a second, whatever its own tick is.
-const TICKS_PER_SECOND: f64 = 100.0;
 const LOOK: Duration = Duration::from_millis(20);
 
 /// Kinds by durability, without limits on rates: the load is what is limited.

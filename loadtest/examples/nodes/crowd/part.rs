@@ -39,8 +39,7 @@ impl Part {
             watchers,
         } = members;
         let numbers = [first, count, watchers, everybody].map(|number| number.to_string());
-        let (hosted, _) =
-            Hosted::start("crowd-host", &[&[node.to_string()], &numbers[..]].concat())?;
+        let hosted = Hosted::start("crowd-host", &[&[node.to_string()], &numbers[..]].concat())?;
         Ok(Self::Process(Box::new(hosted)))
     }
 

@@ -1,6 +1,5 @@
 //! The idle connections of one node: each has two channels and answers pings. They live in this process or in one of their own.
 
-use std::io::Lines;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -12,35 +11,17 @@ use tokio::sync::Semaphore;
 use tokio::task::{JoinSet, block_in_place};
 
 use crate::hosted::Hosted;
-use crate::light::{Light, PING, PONG};
+use crate::light::Light;
 
 /// Whom a process hosts: `count` users from number `first` on.
 #[derive(Clone, Copy, Debug, Args)]
 pub(crate) struct HostOptions {
-    node: SocketAddr,
+    pub(super) node: SocketAddr,
     /// Where they come from: an address of the loopback that nobody else uses.
-    source: Ipv4Addr,
-    first: usize,
-    count: usize,
-    ping_interval_s: u64,
-}
-
-impl HostOptions {
-    pub(super) fn new(
-        node: SocketAddr,
-        source: Ipv4Addr,
-        first: usize,
-        count: usize,
-        interval: Duration,
-    ) -> Self {
-        Self {
-            node,
-            source,
-            first,
-            count,
-            ping_interval_s: interval.as_secs(),
-        }
-    }
+    pub(super) source: Ipv4Addr,
+    pub(super) first: usize,
+    pub(super) count: usize,
+    pub(super) ping_interval_s: u64,
 }
 
 /// What happened to idle connections so far.
@@ -96,7 +77,7 @@ impl Part {
         ];
         let mut arguments = vec![options.node.to_string(), options.source.to_string()];
         arguments.extend(numbers.map(|number| number.to_string()));
-        let (hosted, _) = Hosted::start("idle-host", &arguments)?;
+        let hosted = Hosted::start("idle-host", &arguments)?;
         Ok(Self::Process(Box::new(hosted)))
     }
 
@@ -172,7 +153,6 @@ impl Idle {
 
 impl Shared {
     /// Says why, of the first few.
-    #[allow(clippy::print_stderr, reason = "the report is what it is run for")]
     fn lose(&self, reason: &str) {
         if self.lost.fetch_add(1, Ordering::AcqRel) < REASONS_MAX {
             eprintln!("an idle connection was refused or lost: {reason}");
@@ -192,27 +172,19 @@ fn hello(user: usize, ping_interval_s: u64) -> String {
 /// Returns why the connection ended.
 async fn live(mut light: Light, shared: &Shared) -> String {
     loop {
-        let mut is_pinged = false;
-        let heard = light.hear(|text| is_pinged |= text == PING).await;
-        let said = match heard {
-            Ok(()) if is_pinged => light.say(PONG).await,
-            other => other,
-        };
-        if let Err(reason) = said {
-            return reason;
-        }
-        if is_pinged {
-            shared.pings.fetch_add(1, Ordering::AcqRel);
+        match light.hear_and_answer(|_| {}).await {
+            Ok(true) => drop(shared.pings.fetch_add(1, Ordering::AcqRel)),
+            Ok(false) => {}
+            Err(reason) => return reason,
         }
     }
 }
 
 /// Hosts idle connections until its input ends.
-#[allow(clippy::print_stdout, reason = "it is spoken to in lines")]
 pub(crate) async fn host(options: &HostOptions) -> anyhow::Result<()> {
     let idle = Idle::open(*options).await?;
     println!("{}", idle.counts().line());
-    let mut told: Lines<_> = std::io::stdin().lines();
+    let mut told = std::io::stdin().lines();
     while let Some(line) = block_in_place(|| told.next()) {
         line.context("its input is a pipe")?;
         println!("{}", idle.counts().line());

@@ -10,7 +10,7 @@ use tokio::task::JoinSet;
 
 use crate::histogram::{Latencies, Summary};
 use crate::latency::{due_in, publish};
-use crate::light::{Light, PING, PONG};
+use crate::light::Light;
 use crate::line::{Dialect, Line};
 
 /// Those who listen.
@@ -56,18 +56,17 @@ impl Pulse {
         let expected = (count * self.listeners) as u64;
         let give_up = Instant::now() + PATIENCE;
         loop {
-            let summary = self.seen.lock().summary();
-            if summary.count >= expected {
-                ensure!(summary.count == expected, "messages came twice");
-                return Ok(summary);
+            let count = self.seen.lock().len();
+            if count >= expected {
+                ensure!(count == expected, "messages came twice");
+                return Ok(self.seen.lock().summary());
             }
             if let Some(lost) = self.all.try_join_next() {
                 anyhow::bail!("a listener was lost: {}", lost?);
             }
             ensure!(
                 Instant::now() < give_up,
-                "{} of {expected} deliveries came",
-                summary.count
+                "{count} of {expected} deliveries came"
             );
             tokio::time::sleep(LOOK).await;
         }
@@ -76,21 +75,14 @@ impl Pulse {
 
 /// Returns why the connection ended.
 async fn listen(mut light: Light, start: Instant, seen: Arc<Mutex<Latencies>>) -> String {
+    let mut take = |text: &str| {
+        if let Some(due) = due_in(text) {
+            let late = start.elapsed().saturating_sub(due);
+            seen.lock().record_ns(late.as_nanos() as u64);
+        }
+    };
     loop {
-        let mut is_pinged = false;
-        let take = |text: &str| {
-            is_pinged |= text == PING;
-            if let Some(due) = due_in(text) {
-                let late = start.elapsed().saturating_sub(due);
-                seen.lock().record_ns(late.as_nanos() as u64);
-            }
-        };
-        let heard = light.hear(take).await;
-        let said = match heard {
-            Ok(()) if is_pinged => light.say(PONG).await,
-            other => other,
-        };
-        if let Err(reason) = said {
+        if let Err(reason) = light.hear_and_answer(&mut take).await {
             return reason;
         }
     }
