@@ -40,7 +40,8 @@ ROWS = [
 ]
 NAMES = {row[0] for row in ROWS}
 TIMES = [
-    ("notice", "from a node's verdict until a connected subscriber is told", "1 s", "3 s"),
+    ("verdict", "from the first node that finds a loss until the verdict", "–", "–"),
+    ("notice", "from the verdict until a connected subscriber is told", "1 s", "2 s"),
     ("red", "from the fault until `/readyz` is red", "2 s", "4 s"),
     ("green", "from the heal or the promotion until `/readyz` is green", "–", "10 s"),
     ("back", "from the heal or the promotion until publishes are acknowledged", "3 s", "6 s"),

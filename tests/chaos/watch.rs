@@ -140,6 +140,7 @@ fn said(node: &Name, line: &str) -> Option<Fact> {
     if line.contains("A failover lost acknowledged events.") {
         return Some(Fact::LossSeen {
             node,
+            partition: field(line, "partition")?.parse().ok()?,
             channel: field(line, "channel")?.into(),
             from: field(line, "from")?.parse().ok()?,
             to: field(line, "to")?.parse().ok()?,
@@ -148,6 +149,10 @@ fn said(node: &Name, line: &str) -> Option<Fact> {
     if line.contains("was not heard: new epochs.") {
         let partition = field(line, "partition")?.parse().ok()?;
         return Some(Fact::NewEpochs { node, partition });
+    }
+    if line.contains("A partition is settled anew.") {
+        let partition = field(line, "partition")?.parse().ok()?;
+        return Some(Fact::Settled { node, partition });
     }
     None
 }
@@ -159,9 +164,10 @@ fn field<'a>(line: &'a str, name: &str) -> Option<&'a str> {
 
 #[test]
 fn verdicts_are_read_from_logs() {
-    let line = "2026-11-23T18:53:12Z  WARN A failover lost acknowledged events. channel=disk:1 from=7 to=9\n";
+    let line = "2026-11-23T18:53:12Z  WARN A failover lost acknowledged events. partition=3 channel=disk:1 from=7 to=9\n";
     let seen = Fact::LossSeen {
         node: "node-1".into(),
+        partition: 3,
         channel: "disk:1".into(),
         from: 7,
         to: 9,
@@ -172,6 +178,12 @@ fn verdicts_are_read_from_logs() {
     let seen = Fact::NewEpochs {
         node: "node-1".into(),
         partition: 9,
+    };
+    assert_eq!(said(&"node-1".into(), line), Some(seen));
+    let line = "INFO A partition is settled anew. partition=3 generation=7 checked=true\n";
+    let seen = Fact::Settled {
+        node: "node-1".into(),
+        partition: 3,
     };
     assert_eq!(said(&"node-1".into(), line), Some(seen));
     assert_eq!(said(&"node-1".into(), "INFO Redis delivers.\n"), None);

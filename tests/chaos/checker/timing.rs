@@ -11,7 +11,9 @@ use crate::recorder::{Fact, Name, Outcome, Record, Start};
 /// Something that has its time.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub(crate) enum Duty {
-    /// From a node's verdict that events are lost until a connected subscriber is told.
+    /// From the first node that finds a loss until the verdict: all nodes have said what they miss, or had their time.
+    Verdict,
+    /// From the verdict, when the channel's partition goes on, until a connected subscriber is told of a loss.
     Notice,
     /// From the moment at which nothing can be delivered until `/readyz` says so.
     Red,
@@ -24,7 +26,8 @@ pub(crate) enum Duty {
 }
 
 impl Duty {
-    pub(crate) const ALL: [Self; 5] = [
+    pub(crate) const ALL: [Self; 6] = [
+        Self::Verdict,
         Self::Notice,
         Self::Red,
         Self::Green,
@@ -34,6 +37,7 @@ impl Duty {
 
     pub(crate) fn name(self) -> &'static str {
         match self {
+            Self::Verdict => "verdict",
             Self::Notice => "notice",
             Self::Red => "red",
             Self::Green => "green",
@@ -45,12 +49,12 @@ impl Duty {
     /// What is a violation. The promises are 1 s, 2 s and 3 s; the rest is slack for a machine that does other things.
     fn bound(self) -> Option<(Duration, Bug)> {
         match self {
-            Self::Notice => Some((Duration::from_secs(3), Bug::LateNotice)),
+            Self::Notice => Some((Duration::from_secs(2), Bug::LateNotice)),
             Self::Red => Some((Duration::from_secs(4), Bug::LateRed)),
             Self::Green => Some((Duration::from_secs(10), Bug::LateGreen)),
             Self::Back => Some((Duration::from_secs(6), Bug::LateBack)),
-            // It holds how long the fault itself lasted.
-            Self::Outage => None,
+            // The one holds how long others may take to speak, the other how long the fault itself lasted.
+            Self::Verdict | Self::Outage => None,
         }
     }
 }
@@ -278,15 +282,28 @@ fn notices(recording: &[Record]) -> Vec<Took> {
     let mut verdicts: HashMap<&Name, Duration> = HashMap::new();
     let mut all = Vec::new();
     for (from, record) in recording.iter().enumerate() {
-        let Fact::LossSeen { channel, .. } = &record.fact else {
+        let Fact::LossSeen {
+            partition, channel, ..
+        } = &record.fact
+        else {
             continue;
         };
         let before = verdicts.insert(channel, record.at);
         if before.is_some_and(|before| record.at < before + ONE_VERDICT) {
             continue;
         }
+        let verdict = verdict_after(recording, from, *partition);
+        if let Some(verdict) = verdict {
+            all.push(Took {
+                duty: Duty::Verdict,
+                time: recording[verdict].at - record.at,
+                from,
+                who: channel.clone(),
+            });
+        }
+        let start = recording[verdict.unwrap_or(from)].at;
         for who in connected(&recording[..from], channel, record.at) {
-            if let Some(time) = told_after(recording, from, channel, who) {
+            if let Some(time) = told_after(recording, from, start, channel, who) {
                 all.push(Took {
                     duty: Duty::Notice,
                     time,
@@ -297,6 +314,16 @@ fn notices(recording: &[Record]) -> Vec<Took> {
         }
     }
     all
+}
+
+/// Where the first node goes on in a partition, before the next fault.
+fn verdict_after(recording: &[Record], from: usize, of: u64) -> Option<usize> {
+    let rest = recording.iter().enumerate().skip(from);
+    let mut rest = rest.take_while(|(_, record)| !matches!(record.fact, Fact::Stopped { .. }));
+    rest.find(
+        |(_, record)| matches!(record.fact, Fact::Settled { partition, .. } if partition == of),
+    )
+    .map(|(at, _)| at)
 }
 
 /// Who follows a channel over a socket that is open, and has not been told in the last moment.
@@ -333,9 +360,14 @@ fn connected<'a>(before: &'a [Record], channel: &Name, now: Duration) -> Vec<&'a
         .collect()
 }
 
-/// None when the socket ended first, or the next fault came.
-fn told_after(recording: &[Record], from: usize, channel: &Name, who: &Name) -> Option<Duration> {
-    let start = recording[from].at;
+/// How long after `start`; who was told before it waited for nothing. None when the socket ended first, or the next fault came.
+fn told_after(
+    recording: &[Record],
+    from: usize,
+    start: Duration,
+    channel: &Name,
+    who: &Name,
+) -> Option<Duration> {
     let patience = Duty::Notice
         .bound()
         .map_or(Duration::ZERO, |(bound, _)| bound)
@@ -360,7 +392,7 @@ fn told_after(recording: &[Record], from: usize, channel: &Name, who: &Name) -> 
             _ => false,
         };
         if is_told {
-            return Some(record.at - start);
+            return Some(record.at.saturating_sub(start));
         }
         if record.at > start + patience {
             break;

@@ -92,14 +92,20 @@ impl Clock {
         })
     }
 
-    fn verdict(self, from: u64, to: u64) -> Self {
+    fn found(self, from: u64, to: u64) -> Self {
         let (node, channel) = ("node-1".into(), CHANNEL.into());
         self.fact(Fact::LossSeen {
             node,
+            partition: 1,
             channel,
             from,
             to,
         })
+    }
+
+    fn settled(self, partition: u64) -> Self {
+        let node = "node-2".into();
+        self.fact(Fact::Settled { node, partition })
     }
 
     /// What survived, under a new epoch.
@@ -181,20 +187,37 @@ fn who_never_comes_back_is_late() {
 /// Ann has three events; the last is lost.
 fn loss() -> Clock {
     let run = Clock::default().follows(1, 0, Start::First);
-    run.acked(1, 1..=3)
-        .heard(1, 1..=3)
-        .after(1_000)
-        .verdict(3, 3)
+    run.acked(1, 1..=3).heard(1, 1..=3).after(1_000).found(3, 3)
 }
 
 #[test]
 fn a_notice_is_measured_from_the_verdict() {
-    let run = loss().after(400).told(3, 3).broken(2, 2);
+    let judged = || loss().after(300).settled(9).after(700).settled(1);
+    let run = judged().after(400).told(3, 3).broken(2, 2);
     let run = run.history(2, &["1-1", "1-2"]);
+    assert_eq!(run.took(Duty::Verdict), [1_000]);
     assert_eq!(run.took(Duty::Notice), [400]);
     assert_eq!(run.bugs(), []);
-    let late = loss().after(3_500).told(3, 3).broken(2, 2);
+    let late = judged().after(2_500).told(3, 3).broken(2, 2);
     assert_eq!(late.history(2, &["1-1", "1-2"]).bugs(), [Bug::LateNotice]);
+}
+
+#[test]
+fn who_is_told_before_the_verdict_waited_for_nothing() {
+    let run = loss()
+        .after(200)
+        .told(3, 3)
+        .after(100)
+        .settled(1)
+        .broken(2, 2);
+    assert_eq!(run.took(Duty::Notice), [0]);
+}
+
+#[test]
+fn where_no_node_goes_on_a_notice_is_measured_from_the_loss() {
+    let run = loss().after(400).told(3, 3).broken(2, 2);
+    assert_eq!(run.took(Duty::Verdict), []);
+    assert_eq!(run.took(Duty::Notice), [400]);
 }
 
 #[test]

@@ -164,9 +164,15 @@ pub(crate) enum Fact {
     /// A node found that these events of a channel are gone.
     LossSeen {
         node: Name,
+        partition: u64,
         channel: Name,
         from: u64,
         to: u64,
+    },
+    /// A node takes the verdict of all nodes: the partition goes on.
+    Settled {
+        node: Name,
+        partition: u64,
     },
     /// A node says that all channels of a partition begin new epochs, since somebody was not heard.
     NewEpochs {
@@ -365,7 +371,11 @@ impl fmt::Display for Fact {
                 channel,
                 from,
                 to,
+                ..
             } => write!(f, "{node} finds {from} to {to} of {channel} lost"),
+            Self::Settled { node, partition } => {
+                write!(f, "{node} goes on in partition {partition}")
+            }
             Self::NewEpochs { node, partition } => {
                 write!(f, "{node} begins new epochs in partition {partition}")
             }

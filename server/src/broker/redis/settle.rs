@@ -320,7 +320,7 @@ impl Core {
                 continue;
             };
             if word[0] == "LOST" {
-                self.tell_lost(channel, known.position.offset, top);
+                self.tell_lost(partition.index, channel, known.position.offset, top);
             }
             // The next promotion may bring back a copy from before this verdict, with the epoch that it ended.
             partition.verified(channel, top);
@@ -328,14 +328,14 @@ impl Core {
         Ok(())
     }
 
-    fn tell_lost(&self, channel: &ChannelName, known_to: u64, top: Position) {
+    fn tell_lost(&self, partition: usize, channel: &ChannelName, known_to: u64, top: Position) {
         let delivered = self
             .hub
             .channel(channel)
             .and_then(|live| live.top())
             .map_or(0, |top| top.offset);
         let lost_to = known_to.max(delivered);
-        warn!(%channel, from = top.offset + 1, to = lost_to, "A failover lost acknowledged events.");
+        warn!(partition, %channel, from = top.offset + 1, to = lost_to, "A failover lost acknowledged events.");
         self.stats
             .lost
             .fetch_add(lost_to.saturating_sub(top.offset), Ordering::Relaxed);
