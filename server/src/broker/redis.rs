@@ -38,6 +38,7 @@ mod keys;
 mod link;
 mod links;
 mod members;
+mod outcome;
 mod partition;
 mod probe;
 mod read;
@@ -46,6 +47,7 @@ mod resync;
 mod roster;
 mod scripts;
 mod settle;
+mod share;
 mod startup;
 mod stats;
 mod tail;
@@ -68,6 +70,7 @@ use partition::Partition;
 use probe::Probes;
 use reload::Reloading;
 use roster::Roster;
+use share::Share;
 use tail::Readers;
 
 /// How long a stop waits for appends that were accepted.
@@ -159,6 +162,7 @@ fn build(config: RedisConfig, hub: Arc<Hub>, count: usize, runtime: Handle) -> C
         Arc::new(Partition::new(
             index,
             Keys::new(&config.prefix, index, count),
+            Share::of(count),
         ))
     };
     let partitions: Vec<_> = (0..count).map(partition).collect();

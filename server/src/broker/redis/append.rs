@@ -11,13 +11,14 @@ use parlor_protocol::Tag;
 use redis::{RedisError, Value};
 use tracing::{debug, warn};
 
-use super::batch::{self, Batch, Item, Outcome, Terms};
+use super::batch::{self, Batch, Item, Terms};
 use super::core::Core;
 use super::fault::Fault;
 use super::link::{Link, Replication};
 use super::links::Purpose;
+use super::outcome::{Outcome, outcomes};
 use super::partition::{Cursor, Partition, Settled};
-use super::scripts::{APPEND, is_unknown};
+use super::scripts::is_unknown;
 use super::stats::add;
 use crate::broker::{Error, RETRY_AFTER, random};
 use crate::planted::{self, Bug};
@@ -207,13 +208,15 @@ impl Sender {
             node: &self.core.node,
             not_after_ms: link.now_ms() + left.as_millis() as u64,
             dedup_window: self.core.links.config().dedup_window,
+            share: &self.partition.share,
         };
-        let mut by_hash = APPEND.by_hash(&keys);
+        let script = batch.script();
+        let mut by_hash = script.by_hash(&keys);
         batch.arguments(&mut by_hash, &terms, &places);
         match self.query(link, by_hash).await {
             // The script is new to this Redis. The same batch goes first, since nothing else of this lane is in flight.
             Err(error) if is_unknown(&error) => {
-                let mut in_full = APPEND.in_full(&keys);
+                let mut in_full = script.in_full(&keys);
                 batch.arguments(&mut in_full, &terms, &places);
                 Ok(self.query(link, in_full).await?)
             }
@@ -283,9 +286,7 @@ impl Sender {
     }
 
     fn finish(&self, batch: Batch, answer: &str) {
-        let outcomes =
-            batch::outcomes(answer).filter(|outcomes| outcomes.len() == batch.items.len());
-        let Some(outcomes) = outcomes else {
+        let Some(outcomes) = outcomes(answer, &batch.logged()) else {
             warn!(
                 partition = self.partition.index,
                 "Redis answered a batch in a form that this build does not know."

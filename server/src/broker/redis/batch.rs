@@ -1,29 +1,28 @@
-//! A batch: what waits for one partition becomes one call of the append script, and its answer becomes outcomes.
+//! A batch: what waits for one partition becomes one call of a script. What comes back is in `outcome`.
 
 use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
-use parlor_protocol::{ChannelName, Epoch, EventKind, Position, Tag, Time};
+use parlor_protocol::{ChannelName, EventKind, Tag};
 use redis::Cmd;
 use sha2::{Digest as _, Sha256};
 use tokio::sync::oneshot;
 
 use super::entry;
-use super::head::{hex, to_hex};
+use super::head::to_hex;
 use super::keys::Keys;
 use super::partition::{Answer, Settled};
+use super::scripts::{APPEND, CHANGE_MEMBERS, Script};
+use super::share::Share;
 use crate::broker::content::ContentHash;
 use crate::broker::random;
-use crate::broker::{Append, Appended, Error};
+use crate::broker::{Append, Error};
 
 /// Items and bytes of one call: it stays below 2 ms.
 pub(super) const ITEMS_MAX: usize = 128;
 pub(super) const BYTES_MAX: usize = 256 * 1024;
-
-/// Dedup entries of a partition before the older half goes early.
-const DEDUP_MAX: usize = 100_000;
 
 /// A channel lives at least this long after its last event: twice the time for which the epoch of unwritten channels holds.
 const LIFE_MIN: Duration = Duration::from_secs(2 * 3_600 + 60);
@@ -95,30 +94,14 @@ pub(super) struct Batch {
     pub(super) deadline: Instant,
 }
 
-/// Where the script finds the keys of channels.
+/// Which channels a batch is about, and how its items name them.
 #[derive(Debug, Default)]
 pub(super) struct Places<'a> {
+    /// Channels that are logged to, by number; Lua counts from 1. The first event tells what its channel is like.
     logs: HashMap<&'a ChannelName, usize>,
+    firsts: Vec<&'a Append>,
+    /// Where the keys of channels stand whose members change.
     members: HashMap<&'a ChannelName, usize>,
-}
-
-/// What became of one item.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) enum Outcome {
-    Logged {
-        pseq: u64,
-        position: Position,
-        time: Time,
-    },
-    Duplicate {
-        position: Position,
-        time: Time,
-    },
-    IdReused,
-    PassedOn {
-        pseq: u64,
-    },
-    Refused(String),
 }
 
 /// What stands around a batch in its call.
@@ -131,10 +114,24 @@ pub(super) struct Terms<'a> {
     /// In Redis's clock.
     pub(super) not_after_ms: u64,
     pub(super) dedup_window: Duration,
+    pub(super) share: &'a Share,
 }
 
 impl Batch {
-    /// The script's keys: the partition's, then two of each channel and purpose; and the places of those.
+    /// What runs it: members have a lane of their own, so a batch is all of one sort.
+    pub(super) fn script(&self) -> &'static Script {
+        if self.is_of_members() {
+            &CHANGE_MEMBERS
+        } else {
+            &APPEND
+        }
+    }
+
+    fn is_of_members(&self) -> bool {
+        matches!(self.items.first(), Some(Item::Members(_)))
+    }
+
+    /// The script's keys: the partition's, then two of each channel; and how the items name those.
     pub(super) fn keys(&self, keys: &Keys) -> (Vec<String>, Places<'_>) {
         let mut names: Vec<String> = [
             &keys.meta,
@@ -145,61 +142,76 @@ impl Batch {
         ]
         .map(String::clone)
         .into();
-        if self
-            .items
-            .iter()
-            .any(|item| matches!(item, Item::Members(_)))
-        {
-            // They have a lane of their own, so this is where the script looks for these two. They are no keys of all
-            // batches: what is declared and absent makes a batch wait while its slot moves.
+        if self.is_of_members() {
+            // They are no keys of all batches: what is declared and absent makes a batch wait while its slot moves.
             names.extend([keys.present.clone(), keys.owners.clone()]);
         }
-        let mut places = Places::default();
+        let mut places = self.places();
+        for append in &places.firsts {
+            names.push(keys.channel_meta(&append.channel));
+            names.push(keys.channel_log(&append.channel));
+        }
         for item in &self.items {
-            // Lua counts from 1.
-            let next = names.len() + 1;
-            match item {
-                Item::Log { append, .. } if !places.logs.contains_key(&append.channel) => {
-                    places.logs.insert(&append.channel, next);
-                    names.push(keys.channel_meta(&append.channel));
-                    names.push(keys.channel_log(&append.channel));
-                }
-                Item::Members(change) if !places.members.contains_key(&change.channel) => {
-                    places.members.insert(&change.channel, next);
-                    names.extend(keys.channel_present(&change.channel));
-                }
-                _ => {}
+            if let Item::Members(change) = item
+                && !places.members.contains_key(&change.channel)
+            {
+                places.members.insert(&change.channel, names.len() + 1);
+                names.extend(keys.channel_present(&change.channel));
             }
         }
         (names, places)
+    }
+
+    fn places(&self) -> Places<'_> {
+        let mut places = Places::default();
+        for item in &self.items {
+            if let Item::Log { append, .. } = item
+                && !places.logs.contains_key(&append.channel)
+            {
+                places.firsts.push(append);
+                places.logs.insert(&append.channel, places.firsts.len());
+            }
+        }
+        places
+    }
+
+    /// The number and the tag of each item that is logged.
+    pub(super) fn logged(&self) -> Vec<Option<(usize, Tag)>> {
+        let places = self.places();
+        let number = |item: &Item| match item {
+            Item::Log { append, tag, .. } => Some((places.logs[&append.channel], *tag)),
+            Item::Ephemeral { .. } | Item::Members(_) | Item::Heartbeat { .. } => None,
+        };
+        self.items.iter().map(number).collect()
     }
 
     pub(super) fn arguments(&self, command: &mut Cmd, terms: &Terms<'_>, places: &Places<'_>) {
         command
             .arg(&*terms.settled.lineage)
             .arg(terms.settled.generation)
-            .arg(terms.not_after_ms);
-        command
+            .arg(terms.not_after_ms)
             .arg(terms.owner)
             .arg(self.number)
-            .arg(to_hex(self.tag.0));
-        command
-            .arg(terms.dedup_window.as_millis() as u64)
-            .arg(DEDUP_MAX)
+            .arg(to_hex(self.tag.0))
+            .arg(terms.share.stream_bytes_max)
             .arg(self.items.len());
+        if !self.is_of_members() {
+            command
+                .arg(terms.dedup_window.as_millis() as u64)
+                .arg(terms.share.dedup_max)
+                .arg(places.firsts.len());
+            places
+                .firsts
+                .iter()
+                .for_each(|append| channel_arguments(command, append));
+        }
         for item in &self.items {
             match item {
                 Item::Log {
                     append, body, tag, ..
                 } => {
-                    log_arguments(
-                        command,
-                        append,
-                        body,
-                        *tag,
-                        places.logs[&append.channel],
-                        terms.node,
-                    );
+                    let number = places.logs[&append.channel];
+                    event_arguments(command, append, body, *tag, number, terms.node);
                 }
                 Item::Ephemeral { words, body } => {
                     command.arg("E").arg(words).arg(&body[..]);
@@ -222,26 +234,30 @@ impl Batch {
     }
 }
 
-fn log_arguments(
+fn channel_arguments(command: &mut Cmd, append: &Append) {
+    let kind = &append.kind;
+    let life = (kind.history_age_max * 2).max(LIFE_MIN);
+    command
+        .arg(append.channel.as_str())
+        .arg(kind.history_len_max)
+        .arg(life.as_millis() as u64)
+        .arg(kind.history_age_max.as_millis() as u64);
+}
+
+fn event_arguments(
     command: &mut Cmd,
     append: &Append,
     body: &Bytes,
     tag: Tag,
-    key: usize,
+    number: usize,
     node: &str,
 ) {
-    let kind = &append.kind;
-    let life = (kind.history_age_max * 2).max(LIFE_MIN);
-    command
-        .arg("L")
-        .arg(key)
-        .arg(append.channel.as_str())
-        .arg(to_hex(tag.0));
-    command.arg(u8::from(append.event == EventKind::Message));
-    command
-        .arg(kind.history_len_max)
-        .arg(life.as_millis() as u64)
-        .arg(kind.history_age_max.as_millis() as u64);
+    if append.event == EventKind::Message {
+        command.arg(number);
+    } else {
+        command.arg(format!("-{number}"));
+    }
+    command.arg(to_hex(tag.0));
     match &append.dedup {
         Some(dedup) => {
             command
@@ -269,93 +285,4 @@ fn field(append: &Append, sender: &str, id: &str) -> [u8; 16] {
     let mut short = [0; 16];
     short.copy_from_slice(&hasher.finalize()[..16]);
     short
-}
-
-/// What the script's lines say, one per item.
-pub(super) fn outcomes(answer: &str) -> Option<Vec<Outcome>> {
-    answer.split('\n').map(outcome).collect()
-}
-
-fn outcome(line: &str) -> Option<Outcome> {
-    let (word, rest) = line.split_once(' ').unwrap_or((line, ""));
-    Some(match word {
-        "A" => {
-            let (pseq, place) = rest.split_once(' ')?;
-            let (position, time) = place_of(place)?;
-            Outcome::Logged {
-                pseq: pseq.parse().ok()?,
-                position,
-                time,
-            }
-        }
-        "D" => {
-            let (position, time) = place_of(rest)?;
-            Outcome::Duplicate { position, time }
-        }
-        "R" => Outcome::IdReused,
-        "E" => Outcome::PassedOn {
-            pseq: rest.parse().ok()?,
-        },
-        "X" => Outcome::Refused(rest.to_owned()),
-        _ => return None,
-    })
-}
-
-/// "offset epoch tag time".
-fn place_of(raw: &str) -> Option<(Position, Time)> {
-    let mut words = raw.split(' ');
-    let offset = words.next()?.parse().ok()?;
-    let epoch = Epoch(hex(words.next()?)?);
-    let tag = Tag(hex(words.next()?)?);
-    Some((
-        Position { epoch, offset, tag },
-        Time(words.next()?.parse().ok()?),
-    ))
-}
-
-impl Outcome {
-    /// What the publisher is told of a kept event.
-    pub(super) fn appended(&self, append: &Append) -> Option<Appended> {
-        let (position, time, duplicate) = match self {
-            Self::Logged { position, time, .. } => (*position, *time, false),
-            Self::Duplicate { position, time } => (*position, *time, true),
-            Self::IdReused | Self::PassedOn { .. } | Self::Refused(_) => return None,
-        };
-        Some(Appended {
-            position,
-            time,
-            durability: append.kind.durability,
-            duplicate,
-        })
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn every_line_is_an_outcome() {
-        let place = "7 00000000000000aa 00000000000000bb 17000000000000000";
-        let found = outcomes(&format!("A 12 {place}\nD {place}\nR\nE 13\nX no room")).unwrap();
-        let position = Position {
-            epoch: Epoch(0xaa),
-            offset: 7,
-            tag: Tag(0xbb),
-        };
-        let time = Time(17_000_000_000_000_000);
-        let expected = [
-            Outcome::Logged {
-                pseq: 12,
-                position,
-                time,
-            },
-            Outcome::Duplicate { position, time },
-            Outcome::IdReused,
-            Outcome::PassedOn { pseq: 13 },
-            Outcome::Refused("no room".to_owned()),
-        ];
-        assert_eq!(found, expected);
-        assert_eq!(outcomes("A 12"), None);
-    }
 }

@@ -18,7 +18,7 @@ const SLOTS: usize = 16_384;
 pub(super) fn partitions_for(mode: &Mode) -> usize {
     match mode {
         Mode::Cluster => 64,
-        Mode::Standalone | Mode::Sentinel { .. } => 8,
+        Mode::Standalone | Mode::Sentinel { .. } => 1,
     }
 }
 

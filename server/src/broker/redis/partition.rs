@@ -12,12 +12,10 @@ use tokio::sync::{Notify, oneshot};
 use super::batch::Item;
 use super::fence::Fence;
 use super::keys::Keys;
+use super::share::Share;
 use crate::broker::{Appended, Error};
 use crate::hub::Hub;
 use crate::kind::ChannelKind;
-
-/// Channels whose newest known entry a partition remembers. Beyond, a loss costs all its channels their epoch.
-const KNOWN_MAX: usize = 2_000;
 
 /// Answers that wait for their event's delivery here are given after this time all the same.
 const DELIVERY_PATIENCE: Duration = Duration::from_secs(1);
@@ -29,6 +27,7 @@ pub(super) type Answer = oneshot::Sender<Result<Appended, Error>>;
 pub(super) struct Partition {
     pub(super) index: usize,
     pub(super) keys: Keys,
+    pub(super) share: Share,
     /// Plain appends, those that wait for replicas, and who is where: lanes of their own, so that none holds up another.
     pub(super) lanes: [Lane; 3],
     /// One task settles; the others wait and look again.
@@ -110,10 +109,11 @@ struct Unanswered {
 }
 
 impl Partition {
-    pub(super) fn new(index: usize, keys: Keys) -> Self {
+    pub(super) fn new(index: usize, keys: Keys, share: Share) -> Self {
         Self {
             index,
             keys,
+            share,
             lanes: Default::default(),
             settling: tokio::sync::Mutex::default(),
             fence: Fence::default(),
@@ -188,7 +188,7 @@ impl Partition {
             pseq: cursor.pseq,
             position,
         };
-        let has_room = state.known.len() < KNOWN_MAX;
+        let has_room = state.known.len() < self.share.known_max;
         match state.known.get_mut(channel) {
             Some(held) if held.pseq < known.pseq => *held = known,
             Some(_) => {}

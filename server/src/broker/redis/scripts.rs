@@ -23,8 +23,12 @@ macro_rules! script {
 }
 
 script! {
-    /// Appends a batch.
-    APPEND = "lua/members.lua", "lua/append.lua"
+    /// Appends a batch of events.
+    APPEND = "lua/batch.lua", "lua/append.lua", "lua/batch_end.lua"
+}
+script! {
+    /// Changes members by a batch.
+    CHANGE_MEMBERS = "lua/members.lua", "lua/batch.lua", "lua/change_members.lua", "lua/batch_end.lua"
 }
 script! {
     /// Reads a top or a page.
@@ -91,12 +95,12 @@ impl Script {
 }
 
 /// Where a planted fault goes: one append in many is refused, and its offset counted.
-const COUNTED: &str = "  local log, prev = channel.log, channel.tag\n";
-const REFUSED_AND_COUNTED: &str = "  local log, prev = channel.log, channel.tag
-  if channel.offset % 30 == 29 then
-    channel.offset, channel.item = channel.offset + 1, at
+const COUNTED: &str = "  local offset_text = format('%d', offset + 1)\n";
+const REFUSED_AND_COUNTED: &str = "  if offset % 30 == 29 then
+    channel.offset = offset + 1
     return 'X refused'
   end
+  local offset_text = format('%d', offset + 1)
 ";
 
 /// Whether this is `NOSCRIPT`.

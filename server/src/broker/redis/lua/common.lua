@@ -8,6 +8,9 @@ local KEYS, ARGV = KEYS, ARGV
 local call = redis.call
 local format, sub, match, floor = string.format, string.sub, string.match, math.floor
 local NO_TAG = '0000000000000000'
+-- How long the epoch of unwritten channels holds. A channel lives for at least two of these after its last event, so
+-- that one that died and is born again never takes the same epoch twice.
+local EPOCH_S = 3600
 
 local clock = call('TIME')
 local now_s, now_us = tonumber(clock[1]), tonumber(clock[2])
