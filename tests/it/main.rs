@@ -18,6 +18,7 @@ mod crash;
 mod dedup;
 mod drain;
 mod echo;
+mod erase;
 mod forward;
 mod history;
 mod http_hostile;

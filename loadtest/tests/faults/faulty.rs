@@ -208,6 +208,7 @@ fn event(channel: &Channel, publish: Publish) -> Push {
         tags: Tags::new(),
         payload: Some(publish.payload),
         own: false,
+        erased: false,
     };
     Push::Event {
         alias: Alias(channel.alias),

@@ -387,11 +387,11 @@ fn kind(name: &str, raw: &raw::Kind) -> Result<ChannelKind, Error> {
         _ => return Err(wrong(key("slow"), "needs `close` or `skip_to_latest`")),
     };
     let allowed = verbs(&key("allow"), &raw.allow)?;
-    if allowed.contains(&Verb::Manage) {
-        return Err(wrong(
-            key("allow"),
-            "`manage` is for API keys and tokens only",
-        ));
+    for verb in [Verb::Erase, Verb::Manage] {
+        if allowed.contains(&verb) {
+            let text = format!("`{}` is for API keys and tokens only", verb.as_str());
+            return Err(wrong(key("allow"), text));
+        }
     }
     Ok(ChannelKind {
         name: name.to_owned(),

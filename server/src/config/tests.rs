@@ -134,6 +134,7 @@ fn what_is_wrong_is_named() {
         "`fly` is none of",
     );
     check_wrong("[kinds.a]\npattern = \"a\"\nallow = [\"manage\"]", "manage");
+    check_wrong("[kinds.a]\npattern = \"a\"\nallow = [\"erase\"]", "erase");
     check_wrong(
         "[kinds.a]\npattern = \"room:*\"\n[kinds.b]\npattern = \"*:1\"",
         "`a` and `b` overlap",

@@ -8,7 +8,7 @@ use std::ops::{Range, RangeInclusive};
 use std::sync::Arc;
 
 use parking_lot::Mutex;
-use parlor_protocol::{Alias, ChannelName, Epoch, Position};
+use parlor_protocol::{Alias, ChannelName, Epoch, EventKind, Position};
 
 use super::entry::{Ephemeral, EphemeralBody, LogEntry};
 use super::ids::ShardId;
@@ -173,6 +173,9 @@ impl Channel {
         if let Some(tap) = &self.tap {
             tap();
         }
+        if let Some(erasure) = entry.erases() {
+            state.erase(&erasure.offsets);
+        }
         state.tail_bytes += entry.bytes();
         state.tail.push_back(entry);
         while (state.tail.len() > TAIL_LEN_MAX
@@ -296,6 +299,24 @@ impl State {
         }
         let first = self.tail.front()?.offset;
         (offset + 1).checked_sub(first).map(|index| index as usize)
+    }
+
+    /// Lets go of what these entries said, erasures excepted. Offsets that the tail does not hold are passed over.
+    fn erase(&mut self, offsets: &[u64]) {
+        let Some(first) = self.tail.front().map(|entry| entry.offset) else {
+            return;
+        };
+        for offset in offsets {
+            let index = offset.checked_sub(first).map(|index| index as usize);
+            let Some(entry) = index.and_then(|index| self.tail.get_mut(index)) else {
+                continue;
+            };
+            if entry.kind != EventKind::Erase {
+                self.tail_bytes -= entry.bytes();
+                *entry = Arc::new(entry.to_tombstone());
+                self.tail_bytes += entry.bytes();
+            }
+        }
     }
 
     fn trim_one(&mut self) {

@@ -7,8 +7,8 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 
 use parlor_protocol::codec::{ServerMessage, decode_server};
 use parlor_protocol::{
-    ChannelName, CloseCode, Epoch, Event, EventKind, Form, Format, Payload, Position, Push, Tag,
-    Tags, Time,
+    ChannelName, CloseCode, Epoch, Erasure, Event, EventKind, Form, Format, Payload, Position,
+    Push, Tag, Tags, Time,
 };
 
 use super::{
@@ -107,6 +107,7 @@ fn entry(offset: u64, no_echo_to: Option<ConnectionId>) -> LogEntry {
         user: None,
         tags: Tags::new(),
         payload: payload(),
+        erased: false,
         no_echo_to,
         frames: Frames::default(),
     }
@@ -131,6 +132,7 @@ fn signal(from: u64) -> EphemeralBody {
         tags: Tags::new(),
         payload: Some(payload()),
         own: false,
+        erased: false,
     };
     EphemeralBody::Signal {
         event,
@@ -472,4 +474,32 @@ fn a_followed_channel_rings_and_is_not_counted() {
     let entered = hub.enter(&name(), SHARD);
     assert!(!hub.exit(&entered, SHARD), "the process follows it still");
     assert_eq!(hub.names(), [name()]);
+}
+
+#[test]
+fn an_erasure_ends_what_the_tail_holds_before_it_is_passed_on() {
+    let hub = Hub::new(1);
+    let channel = hub.enter(&name(), ShardId(0));
+    for offset in 1..=3 {
+        hub.deliver(&name(), Arc::new(entry(offset, None)));
+    }
+    let erasure = Erasure {
+        // One that is not held, and one that never was.
+        offsets: vec![0, 2, 9],
+    };
+    let told = LogEntry {
+        kind: EventKind::Erase,
+        payload: erasure.to_payload(),
+        ..entry(4, None)
+    };
+    hub.deliver(&name(), Arc::new(told));
+    let tail = channel.tail();
+    let erased: Vec<bool> = tail.iter().map(|entry| entry.erased).collect();
+    assert_eq!(erased, [false, true, false, false]);
+    assert!(tail[1].payload.bytes.is_empty());
+    assert_eq!(
+        (tail[1].position(), tail[1].prev),
+        (entry(2, None).position(), entry(2, None).prev)
+    );
+    assert_eq!(tail[1].to_event().payload, None);
 }
