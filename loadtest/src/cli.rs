@@ -57,11 +57,12 @@ pub(crate) struct Arguments {
 #[derive(Clone, Debug, Default, Args, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default, rename_all = "kebab-case")]
 pub(crate) struct Options {
-    /// The server's socket (default ws://127.0.0.1:8000/v1/socket).
+    /// The server's socket (default ws://127.0.0.1:8000/v1/socket); with commas between, those of several nodes, over which
+    /// connections are spread.
     #[arg(long)]
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) url: Option<String>,
-    /// The socket of another node, for the publishers (default the same).
+    /// The sockets of other nodes, for the publishers (default the same).
     #[arg(long)]
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) publish_url: Option<String>,
@@ -105,7 +106,7 @@ pub(crate) struct Options {
     #[arg(long)]
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) warmup: Option<Length>,
-    /// The wire form: json or msgpack (default json); or the language of another server, to compare it by the same client:
+    /// The wire form: json, msgpack, or both with their shares of connections, such as json:0.7,msgpack:0.3 (default json); or the language of another server, to compare it by the same client:
     /// centrifuge, nats, socket.io, pusher, raw.
     #[arg(long)]
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -154,6 +155,10 @@ pub(crate) struct Options {
     #[arg(long)]
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) redis: Option<String>,
+    /// What the network carries in one direction, in Mbit/s, where the interface does not tell: loopback, or what a cloud allows.
+    #[arg(long)]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) network_mbit_s: Option<f64>,
     /// Where to write the result as JSON.
     #[arg(long)]
     #[serde(skip_serializing_if = "Option::is_none")]

@@ -23,6 +23,7 @@ mod fleet;
 mod frames;
 mod histogram;
 mod limit;
+mod network;
 mod plan;
 mod proc;
 mod progress;

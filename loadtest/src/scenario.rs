@@ -11,6 +11,7 @@ use crate::cli::{Options, Thresholds};
 use crate::dialect::Dialect;
 use crate::driver::readers::Part;
 use crate::scenario::activity::{Activity, Errand, LENGTH_MAX};
+use crate::scenario::forms::Forms;
 use crate::scenario::sizes::PayloadSizes;
 use crate::schedule::{Rate, Stage, Timeline};
 use crate::shape::{Group, Shape};
@@ -19,14 +20,16 @@ use crate::target::{Sources, Target};
 use crate::watch::Watched;
 
 pub(crate) mod activity;
+pub(crate) mod forms;
 pub(crate) mod sizes;
 
 /// What to do.
 #[derive(Clone, Debug)]
 pub(crate) struct Scenario {
-    pub(crate) target: Target,
-    /// Where the publishers connect: another node of the same server, or the same one.
-    pub(crate) publish_target: Target,
+    /// The server's nodes; connections are spread over them. Never empty.
+    pub(crate) targets: Vec<Target>,
+    /// Where the publishers connect: other nodes of the same server, or the same ones. Never empty.
+    pub(crate) publish_targets: Vec<Target>,
     pub(crate) shape: Shape,
     pub(crate) groups: Vec<Group>,
     pub(crate) timeline: Timeline,
@@ -43,7 +46,7 @@ pub(crate) struct Scenario {
 /// How the generator behaves.
 #[derive(Clone, Debug)]
 pub(crate) struct Load {
-    pub(crate) dialect: Dialect,
+    pub(crate) forms: Forms,
     pub(crate) payload_sizes: PayloadSizes,
     /// Share (0 to 1) of subscribers that read only a little now and then.
     pub(crate) slow_readers: f64,
@@ -88,6 +91,13 @@ impl Share {
     }
 }
 
+impl Load {
+    /// Whose server it is; where forms are mixed, the first of them.
+    pub(crate) fn dialect(&self) -> Dialect {
+        self.forms.first()
+    }
+}
+
 impl Scenario {
     /// # Errors
     /// When an option has a value that cannot be run, in words that name it.
@@ -104,9 +114,9 @@ impl Scenario {
             .url
             .as_deref()
             .unwrap_or("ws://127.0.0.1:8000/v1/socket");
-        let target = Target::resolve(url, options.allow_remote)?;
+        let targets = Target::resolve_all(url, options.allow_remote)?;
         let publish_url = options.publish_url.as_deref().unwrap_or(url);
-        let publish_target = Target::resolve(publish_url, options.allow_remote)?;
+        let publish_targets = Target::resolve_all(publish_url, options.allow_remote)?;
         let shape = shape(
             options.shape.as_deref().unwrap_or("rooms=100x10"),
             options.connections,
@@ -120,9 +130,9 @@ impl Scenario {
                 "more publishes than a stamp can number; shorten the run"
             );
         }
-        let load = load(&options, &target)?;
+        let load = load(&options, &targets[0])?;
         ensure!(
-            load.dialect.acknowledges()
+            load.dialect().acknowledges()
                 || (share == Share::WHOLE
                     && load.slow_readers == 0.0
                     && activity.iter().all(|one| *one == Activity::quiet())),
@@ -131,8 +141,8 @@ impl Scenario {
         check_ports(&load, share.count(shape.connections()))?;
         check_names(&load, &groups)?;
         Ok(Self {
-            target,
-            publish_target,
+            targets,
+            publish_targets,
             shape,
             groups,
             timeline,
@@ -143,6 +153,7 @@ impl Scenario {
                 pids: options.server_pid,
                 metrics_urls: options.metrics_url,
                 redis: options.redis,
+                network_mbit_s: options.network_mbit_s,
             },
             outputs: Outputs {
                 json: options.json,
@@ -157,6 +168,23 @@ impl Scenario {
     /// The name of a group's channel.
     pub(crate) fn channel(&self, group: usize, channel: u32) -> String {
         channel_name(&self.load, &self.groups[group], channel)
+    }
+
+    /// The node of a subscriber. Members of one room are on different nodes.
+    pub(crate) fn target_of(&self, group: usize, connection: u32) -> &Target {
+        let channels = self.groups[group].channels.max(1);
+        let (room, seat) = (connection % channels, connection / channels);
+        of_turn(&self.targets, room + seat)
+    }
+
+    /// The node of a connection that asks for history and the like.
+    pub(crate) fn errand_target_of(&self, number: u32) -> &Target {
+        of_turn(&self.targets, number)
+    }
+
+    /// The node of a publisher.
+    pub(crate) fn publish_target_of(&self, number: u32) -> &Target {
+        of_turn(&self.publish_targets, number)
     }
 
     /// All connections that this process may hold at one time.
@@ -228,6 +256,10 @@ impl Scenario {
     pub(crate) fn publishers_of_group(&self) -> u32 {
         self.load.publishers.div_ceil(self.share.of)
     }
+}
+
+fn of_turn(targets: &[Target], turn: u32) -> &Target {
+    &targets[turn as usize % targets.len()]
 }
 
 fn shape(raw: &str, connections: Option<u32>) -> anyhow::Result<Shape> {
@@ -342,7 +374,7 @@ fn load(options: &Options, target: &Target) -> anyhow::Result<Load> {
         .or_else(|| target.default_sources());
     let prefix = options.prefix.as_deref().unwrap_or("load");
     Ok(Load {
-        dialect: Dialect::parse(options.form.as_deref().unwrap_or("json"))?,
+        forms: options.form.as_deref().unwrap_or("json").parse()?,
         payload_sizes,
         slow_readers,
         sources,
@@ -452,6 +484,29 @@ mod tests {
         assert_eq!(stages[1], ("alone", true, steady([20.0, 0.0])));
         assert_eq!(stages[3], ("beside", true, steady([20.0, 100.0])));
         assert_eq!(scenario.connections(), 1010 + 8);
+    }
+
+    #[test]
+    fn members_of_each_room_are_spread_over_the_nodes() {
+        for (shape, rooms) in [("rooms=4x6", 4), ("channel=1x12", 1), ("zipf=3x60@1", 3)] {
+            let scenario = scenario(|options| {
+                options.shape = Some(shape.into());
+                options.url = Some("ws://127.0.0.1:1/,ws://127.0.0.1:2/".into());
+            })
+            .unwrap();
+            let mut members = vec![[0_u32; 2]; rooms];
+            for connection in 0..scenario.groups[0].connections {
+                let room = scenario.groups[0].channel_of(connection).unwrap() as usize;
+                let port = scenario.target_of(0, connection).address.port();
+                members[room][usize::from(port) - 1] += 1;
+            }
+            assert!(
+                members
+                    .iter()
+                    .all(|[one, two]| one.abs_diff(*two) <= (one + two) / 4),
+                "{shape}: {members:?}"
+            );
+        }
     }
 
     #[test]

@@ -53,6 +53,16 @@ impl Target {
         })
     }
 
+    /// One URL for each node, with commas between.
+    ///
+    /// # Errors
+    /// As [`Self::resolve`].
+    pub(crate) fn resolve_all(urls: &str, allow_remote: bool) -> anyhow::Result<Vec<Self>> {
+        let urls = urls.split(',');
+        urls.map(|url| Self::resolve(url.trim(), allow_remote))
+            .collect()
+    }
+
     /// The addresses to come from unless told otherwise: several on loopback, the system's choice elsewhere.
     pub(crate) fn default_sources(&self) -> Option<Sources> {
         match self.address.ip() {
@@ -133,5 +143,8 @@ mod tests {
         assert!(Target::resolve("ws://192.0.2.1:8000/v1/socket", false).is_err());
         assert!(Target::resolve("ws://192.0.2.1:8000/v1/socket", true).is_ok());
         assert!(Target::resolve("wss://127.0.0.1/", false).is_err());
+        let nodes = "ws://127.0.0.1:1/, ws://127.0.0.1:2/";
+        assert_eq!(Target::resolve_all(nodes, false).unwrap().len(), 2);
+        assert!(Target::resolve_all("ws://127.0.0.1:1/,", false).is_err());
     }
 }

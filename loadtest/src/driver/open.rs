@@ -41,9 +41,13 @@ pub(crate) async fn open(
             .await?;
         stream.set_nodelay(true)?;
         let uri = uri(target, channels).map_err(foreign)?;
-        let early = shake_hands(&mut stream, &uri, scenario.load.dialect.subprotocol())
-            .await
-            .map_err(foreign)?;
+        let early = shake_hands(
+            &mut stream,
+            &uri,
+            scenario.load.forms.of(connection).subprotocol(),
+        )
+        .await
+        .map_err(foreign)?;
         Ok(Wire::new(stream, early))
     };
     match timeout(OPEN_TIMEOUT, opening).await {

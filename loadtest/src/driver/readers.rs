@@ -215,7 +215,8 @@ impl Reader {
         let channel = self.shared.scenario.groups[self.part.group].channel_of(connection);
         let mut hello = self.hello(connection);
         let mut subscribers = self.subscribers.borrow_mut();
-        let opening = subscribers.begin_opening(index, channel, &hello, now);
+        let dialect = self.shared.scenario.load.forms.of(connection);
+        let opening = subscribers.begin_opening(index, channel, (dialect, &hello), now);
         drop(subscribers);
         async move {
             let Some(position) = opening else { return };
@@ -237,9 +238,10 @@ impl Reader {
         slot: OwnedSemaphorePermit,
     ) {
         let scenario = &self.shared.scenario;
-        match open(scenario, &scenario.target, connection, &hello.channels).await {
+        let target = scenario.target_of(self.part.group, connection);
+        match open(scenario, target, connection, &hello.channels).await {
             Ok(wire) => {
-                let greeting = scenario.load.dialect.greeting(&hello);
+                let greeting = scenario.load.forms.of(connection).greeting(&hello);
                 let listening = Rc::clone(&self).listen(wire, greeting, index, slot);
                 let task = spawn_local(listening);
                 if scenario.subscribers_return() {

@@ -25,7 +25,10 @@ mod coming;
 pub(crate) struct Subscribers {
     shared: Arc<Shared>,
     group: usize,
-    tongue: Tongue,
+    /// By [`Form`].
+    scanners: [Scanner; Form::ALL.len()],
+    /// Where the server is not Parlor; stands aside while it is listened with.
+    ear: Option<Ear>,
     subscribers: Vec<Subscriber>,
     sampled: u64,
     second: Second,
@@ -59,11 +62,12 @@ struct Batch {
     faults: u64,
 }
 
-/// How frames are understood.
+/// What a subscriber speaks.
 #[derive(Debug)]
-enum Tongue {
-    Parlor(Form, Scanner),
-    Peer(Ear),
+enum Speech {
+    Parlor(Form),
+    /// Absent while it is being listened to.
+    Peer(Option<Box<Talk>>),
 }
 
 #[derive(Debug)]
@@ -74,8 +78,7 @@ struct Subscriber {
     slow: bool,
     was_ready: bool,
     state: State,
-    /// With a server that is not Parlor.
-    talk: Option<Box<Talk>>,
+    speech: Speech,
 }
 
 #[derive(Debug)]
@@ -107,14 +110,12 @@ impl Subscribers {
             .iter()
             .map(|_| stage())
             .collect();
-        let tongue = match shared.scenario.load.dialect {
-            Dialect::Parlor(form) => Tongue::Parlor(form, Scanner::new(form)),
-            peer => Tongue::Peer(Ear::new(peer)),
-        };
+        let dialect = shared.scenario.load.dialect();
         Self {
             shared,
             group,
-            tongue,
+            scanners: Form::ALL.map(Scanner::new),
+            ear: (!dialect.acknowledges()).then(|| Ear::new(dialect)),
             subscribers: Vec::new(),
             sampled: 0,
             second: Second::new(group),
@@ -130,7 +131,7 @@ impl Subscribers {
 
     /// The handshake is over. Where there is nothing else to say, the subscription has begun.
     pub(crate) fn opened(&mut self, index: usize, now: Instant) {
-        if self.shared.scenario.load.dialect.names_channels_in_url() {
+        if self.shared.scenario.load.dialect().names_channels_in_url() {
             self.begin_with_peer(index, now);
         }
     }
@@ -228,12 +229,11 @@ impl Subscribers {
         now: Instant,
         outgoing: &mut Vec<u8>,
     ) -> Result<(), BadFrame> {
-        let Tongue::Parlor(form, scanner) = &mut self.tongue else {
+        let Speech::Parlor(form) = self.subscribers[index].speech else {
             self.take_from_peer(index, payload, now, outgoing);
             return Ok(());
         };
-        let form = *form;
-        let Some(sighting) = scanner.scan(payload) else {
+        let Some(sighting) = self.scanners[form as usize].scan(payload) else {
             return self.take_slowly(form, index, payload, now, outgoing);
         };
         self.sampled += 1;
@@ -251,21 +251,20 @@ impl Subscribers {
         now: Instant,
         outgoing: &mut Vec<u8>,
     ) {
-        let Some(mut talk) = self.subscribers[index].talk.take() else {
+        let Speech::Peer(talk) = &mut self.subscribers[index].speech else {
             return;
         };
-        // The ear stands aside while it speaks, since what it says is for the rest of this.
-        let parlor = Tongue::Parlor(Form::Json, Scanner::new(Form::Json));
-        if let Tongue::Peer(mut ear) = std::mem::replace(&mut self.tongue, parlor) {
-            ear.listen(&mut talk, payload, |heard| match heard {
-                Heard::Delivery(sighting) => self.take_event(index, sighting, now),
-                Heard::Ready => self.begin_with_peer(index, now),
-                Heard::Answer(frame) => outgoing.extend(frame),
-                Heard::Refused(why) => self.end(index, &format!("refused: {why}")),
-            });
-            self.tongue = Tongue::Peer(ear);
-        }
-        self.subscribers[index].talk = Some(talk);
+        let Some((mut talk, mut ear)) = talk.take().zip(self.ear.take()) else {
+            return;
+        };
+        ear.listen(&mut talk, payload, |heard| match heard {
+            Heard::Delivery(sighting) => self.take_event(index, sighting, now),
+            Heard::Ready => self.begin_with_peer(index, now),
+            Heard::Answer(frame) => outgoing.extend(frame),
+            Heard::Refused(why) => self.end(index, &format!("refused: {why}")),
+        });
+        self.ear = Some(ear);
+        self.subscribers[index].speech = Speech::Peer(Some(talk));
     }
 
     fn take_event(&mut self, index: usize, sighting: Sighting, now: Instant) {

@@ -5,9 +5,9 @@ use std::time::Instant;
 
 use parlor_protocol::reply::Subscribed;
 
-use super::{State, Subscriber, Subscribers, Tongue};
+use super::{Speech, State, Subscriber, Subscribers};
 use crate::checker::Checker;
-use crate::dialect::{Hello, Talk};
+use crate::dialect::{Dialect, Hello, Talk};
 
 impl Subscribers {
     /// A subscriber comes, or comes back: then with the position from which it goes on. `None` when it is there or
@@ -16,11 +16,10 @@ impl Subscribers {
         &mut self,
         index: usize,
         channel: Option<u32>,
-        hello: &Hello,
+        (dialect, hello): (Dialect, &Hello),
         now: Instant,
     ) -> Option<Option<String>> {
         let Some(known) = self.subscribers.get_mut(index) else {
-            let peer = matches!(self.tongue, Tongue::Peer(_));
             let slow_share = self.shared.scenario.load.slow_readers;
             self.subscribers.push(Subscriber {
                 channel,
@@ -28,7 +27,10 @@ impl Subscribers {
                 was_ready: false,
                 slow: (index as f64 * GOLDEN).fract() < slow_share,
                 state: State::Opening(None),
-                talk: peer.then(|| Box::new(Talk::new(hello.clone()))),
+                speech: match dialect {
+                    Dialect::Parlor(form) => Speech::Parlor(form),
+                    _ => Speech::Peer(Some(Box::new(Talk::new(hello.clone())))),
+                },
             });
             return Some(None);
         };
