@@ -20,6 +20,7 @@ use tokio::sync::oneshot;
 
 use crate::backend::Backend;
 use crate::client::Client;
+use crate::figures::Figures;
 use crate::frail::Frailty;
 use crate::kinds::kinds;
 use crate::patience::{PATIENCE, in_time};
@@ -51,7 +52,7 @@ impl Setup {
         let directory = Arc::new(TempDir::new().expect("a directory for the server"));
         let mut config = Config::defaults().expect("the defaults are usable");
         config.listen = SocketAddr::from(([127, 0, 0, 1], 0));
-        config.metrics_listen = None;
+        config.metrics_listen = Some(config.listen);
         config.shards = shards;
         config.auth.dev = true;
         config.auth.leeway = Duration::ZERO;
@@ -151,12 +152,13 @@ impl Setup {
             // Nobody listens after a failed test.
             let _over = tell_end.send(());
         });
-        let address = in_time("the server to start", ready)
+        let addresses = in_time("the server to start", ready)
             .await
             .expect("the server starts");
         Server {
             setup: self,
-            address,
+            address: addresses.http,
+            figures: Figures::new(addresses.metrics.expect("tests always ask for metrics")),
             stop: Some(stop),
             thread: Some(thread),
             ended: Some(ended),
@@ -174,7 +176,7 @@ fn serve(
     config: Config,
     over: &Over,
     stopped: oneshot::Receiver<()>,
-    ready: oneshot::Sender<SocketAddr>,
+    ready: oneshot::Sender<Addresses>,
 ) {
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
@@ -186,7 +188,7 @@ fn serve(
     };
     let ready = |addresses: Addresses| {
         // The test may have given up.
-        let _gone = ready.send(addresses.http);
+        let _gone = ready.send(addresses);
     };
     let ended = runtime.block_on(async {
         match over {
@@ -205,6 +207,7 @@ fn serve(
 pub struct Server {
     setup: Setup,
     address: SocketAddr,
+    figures: Figures,
     stop: Option<oneshot::Sender<()>>,
     thread: Option<JoinHandle<()>>,
     ended: Option<mpsc::Receiver<()>>,
@@ -230,6 +233,11 @@ impl Server {
     /// What a backend does over HTTP.
     pub fn backend(&self) -> Backend {
         Backend::new(self.address)
+    }
+
+    /// What the server counts.
+    pub fn figures(&self) -> &Figures {
+        &self.figures
     }
 
     /// A socket that has not said `connect`.

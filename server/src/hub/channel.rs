@@ -15,7 +15,7 @@ use super::ids::ShardId;
 use crate::planted::{self, Bug};
 
 /// Events that a tail keeps; a shard that lags further reads the log.
-const TAIL_LEN_MAX: usize = 256;
+pub const TAIL_LEN_MAX: usize = 256;
 /// Bytes that a tail keeps.
 const TAIL_BYTES_MAX: usize = 256 * 1024;
 /// Signals and presence diffs that wait for the slowest shard; then the oldest is dropped.
@@ -114,6 +114,29 @@ impl Channel {
         let state = self.state.lock();
         let skip = state.tail_index(offset)?;
         Some(state.tail.iter().skip(skip).take(limit).cloned().collect())
+    }
+
+    /// Puts entries that were read from the log before what the tail holds, the newest first and as many as its bounds allow,
+    /// so that others need not read them too. Does nothing when they do not lead up to it.
+    pub fn refill(&self, read: &[Arc<LogEntry>]) {
+        let mut state = self.state.lock();
+        let Some(top) = state.top else { return };
+        let mut next = match state.tail.front() {
+            Some(front) => (front.offset, front.prev),
+            None => (top.offset + 1, top.tag),
+        };
+        let known = read.partition_point(|entry| entry.offset < next.0);
+        for entry in read[..known].iter().rev() {
+            let leads = (entry.offset + 1, entry.tag) == next && entry.epoch == top.epoch;
+            let fits = state.tail.len() < TAIL_LEN_MAX
+                && state.tail_bytes + entry.bytes() <= TAIL_BYTES_MAX;
+            if !leads || !fits {
+                return;
+            }
+            next = (entry.offset, entry.prev);
+            state.tail_bytes += entry.bytes();
+            state.tail.push_front(Arc::clone(entry));
+        }
     }
 
     /// All that the tail holds, oldest first.

@@ -7,13 +7,13 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 
 use parlor_protocol::codec::{ServerMessage, decode_server};
 use parlor_protocol::{
-    ChannelName, CloseCode, Epoch, Event, EventKind, Form, Format, Payload, Position, Push, Tag,
-    Tags, Time,
+    Alias, ChannelName, CloseCode, Epoch, Event, EventKind, Form, Format, Payload, Position, Push,
+    Tag, Tags, Time,
 };
 
 use super::{
     Advanced, Channel, ConnectionId, EphemeralBody, Frames, Hub, Letters, LogEntry, ShardId,
-    Subscriber, SubscriberKey, Table,
+    Subscriber, SubscriberKey, TAIL_LEN_MAX, Table,
 };
 use crate::kind::SlowPolicy;
 use crate::outbox::{Dirty, Outbox};
@@ -472,4 +472,59 @@ fn a_followed_channel_rings_and_is_not_counted() {
     let entered = hub.enter(&name(), SHARD);
     assert!(!hub.exit(&entered, SHARD), "the process follows it still");
     assert_eq!(hub.names(), [name()]);
+}
+
+fn entries(offsets: std::ops::RangeInclusive<u64>) -> Vec<Arc<LogEntry>> {
+    let entries = offsets.map(|offset| Arc::new(entry(offset, None)));
+    entries.collect()
+}
+
+fn tail(channel: &Channel) -> Vec<u64> {
+    let tail = channel.tail();
+    tail.iter().map(|entry| entry.offset).collect()
+}
+
+#[test]
+fn what_one_joiner_read_is_in_the_tail_for_the_others() {
+    let hub = Hub::new(1);
+    let channel = hub.enter(&name(), SHARD);
+    channel.learn_top(entry(7, None).position());
+    channel.refill(&entries(3..=7));
+    assert_eq!(tail(&channel), [3, 4, 5, 6, 7]);
+    hub.deliver(&name(), Arc::new(entry(8, None)));
+    // Further back, and with what is known already.
+    channel.refill(&entries(1..=5));
+    assert_eq!(tail(&channel), [1, 2, 3, 4, 5, 6, 7, 8]);
+    assert_eq!(channel.tail_after(6, 10).unwrap().len(), 2);
+}
+
+#[test]
+fn a_tail_is_refilled_only_with_what_leads_up_to_it() {
+    let channel = Channel::new(name(), Alias(1));
+    channel.refill(&entries(1..=3));
+    assert!(tail(&channel).is_empty(), "the top is not known");
+    channel.learn_top(entry(7, None).position());
+    channel.refill(&entries(1..=5));
+    assert!(tail(&channel).is_empty(), "6 and 7 are missing");
+    let mut other_life = entry(7, None);
+    other_life.epoch = Epoch(6);
+    channel.refill(&[Arc::new(other_life)]);
+    let mut diverged = entry(7, None);
+    diverged.tag = Tag(1);
+    channel.refill(&[Arc::new(diverged)]);
+    assert!(tail(&channel).is_empty(), "another log's 7");
+    // The page is newer than what this process was delivered.
+    channel.refill(&entries(5..=9));
+    assert_eq!(tail(&channel), [5, 6, 7]);
+}
+
+#[test]
+fn a_refilled_tail_keeps_its_bounds_and_its_newest() {
+    let channel = Channel::new(name(), Alias(1));
+    channel.learn_top(entry(1_000, None).position());
+    channel.refill(&entries(1..=1_000));
+    let kept = tail(&channel);
+    assert_eq!((kept.len(), kept.last()), (TAIL_LEN_MAX, Some(&1_000)));
+    channel.refill(&entries(1..=1_000));
+    assert_eq!(tail(&channel), kept);
 }
