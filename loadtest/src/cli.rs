@@ -97,6 +97,10 @@ pub(crate) struct Options {
     #[arg(long)]
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) slow_readers: Option<f64>,
+    /// So many subscribers of each group stop reading for good once they have joined.
+    #[arg(long)]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) stuck_readers: Option<u32>,
     /// How long each measured stage lasts, such as 500ms, 30s, 2m (default 30s).
     #[arg(long)]
     #[serde(skip_serializing_if = "Option::is_none")]

@@ -34,7 +34,7 @@ mod pacer;
 mod positions;
 pub(crate) mod readers;
 mod series;
-mod subscriber;
+pub(crate) mod subscriber;
 mod threads;
 mod wire;
 

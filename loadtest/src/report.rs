@@ -37,6 +37,9 @@ pub(crate) struct Report {
     /// One entry for each second, warm-ups included.
     pub(crate) seconds: Vec<SecondReport>,
     pub(crate) faults: Faults,
+    /// Subscribers that were cut on purpose and came back at once.
+    #[serde(default)]
+    pub(crate) returns: Option<ReturnsReport>,
     /// Events of channels that their subscriber did not ask for.
     pub(crate) foreign: u64,
     /// Why connections and publishes failed, and how often.
@@ -96,6 +99,14 @@ pub(crate) struct Opening {
     pub(crate) seconds: f64,
     pub(crate) per_second: f64,
     /// From the first SYN to the answer to `connect`.
+    pub(crate) latency: Summary,
+}
+
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub(crate) struct ReturnsReport {
+    pub(crate) cut: u64,
+    /// From the cut, in a storm from its beginning, until the subscription was there and all that it promised had come;
+    /// of those that got that far before the run ended.
     pub(crate) latency: Summary,
 }
 

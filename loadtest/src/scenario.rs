@@ -47,6 +47,8 @@ pub(crate) struct Load {
     pub(crate) payload_sizes: PayloadSizes,
     /// Share (0 to 1) of subscribers that read only a little now and then.
     pub(crate) slow_readers: f64,
+    /// Subscribers of each group, from the first on, that stop reading for good once they have joined.
+    pub(crate) stuck_readers: u32,
     pub(crate) sources: Option<Sources>,
     /// New connections per second, over all groups.
     pub(crate) connect_rate: f64,
@@ -125,8 +127,14 @@ impl Scenario {
             load.dialect.acknowledges()
                 || (share == Share::WHOLE
                     && load.slow_readers == 0.0
-                    && activity.iter().all(|one| *one == Activity::quiet())),
-            "only Parlor's own forms know workers, churn and errands"
+                    && activity.iter().all(Activity::asks_nothing)),
+            "only Parlor's own forms know workers, slow readers and errands"
+        );
+        ensure!(
+            groups
+                .iter()
+                .all(|group| load.stuck_readers <= group.connections),
+            "there are more stuck readers than subscribers"
         );
         check_ports(&load, share.count(shape.connections()))?;
         check_names(&load, &groups)?;
@@ -210,7 +218,7 @@ impl Scenario {
 
     /// Whether the acknowledged publishes tell how many deliveries must come to this process.
     pub(crate) fn knows_what_is_owed(&self) -> bool {
-        self.share == Share::WHOLE && !self.subscribers_return()
+        self.share == Share::WHOLE && !self.subscribers_return() && self.load.stuck_readers == 0
     }
 
     /// Publishing connections of all groups, in this process.
@@ -345,6 +353,7 @@ fn load(options: &Options, target: &Target) -> anyhow::Result<Load> {
         dialect: Dialect::parse(options.form.as_deref().unwrap_or("json"))?,
         payload_sizes,
         slow_readers,
+        stuck_readers: options.stuck_readers.unwrap_or(0),
         sources,
         connect_rate,
         publishers,
@@ -475,10 +484,11 @@ mod tests {
 
     #[test]
     fn what_cannot_run_is_refused() {
-        let refused: [fn(&mut Options); 8] = [
+        let refused: [fn(&mut Options); 9] = [
             |options| options.rate = Some(0.0),
             |options| options.payload_bytes = Some(10),
             |options| options.payload_bytes = Some(40_000),
+            |options| options.stuck_readers = Some(1_001),
             |options| options.form = Some("xml".into()),
             |options| options.duration = Some("0s".parse().unwrap()),
             |options| options.connections = Some(5),

@@ -19,6 +19,12 @@ use crate::histogram::Latencies;
 use crate::scan::{Scanner, Sighting};
 
 mod coming;
+mod pace;
+mod returns;
+
+pub(crate) use pace::Pace;
+use returns::Lack;
+pub(crate) use returns::Returns;
 
 /// All subscribers of one thread, and what was measured on them.
 #[derive(Debug)]
@@ -33,6 +39,7 @@ pub(crate) struct Subscribers {
     batch: Batch,
     pub(crate) stages: Vec<Received>,
     pub(crate) opening: Latencies,
+    pub(crate) returns: Returns,
     pub(crate) faults: Faults,
     /// Events of a channel that the subscriber did not ask for.
     pub(crate) foreign: u64,
@@ -70,9 +77,10 @@ enum Tongue {
 struct Subscriber {
     channel: Option<u32>,
     opened_at: Instant,
-    /// Reads only a little now and then.
-    slow: bool,
+    pace: Pace,
     was_ready: bool,
+    /// It was cut, and does not have everything again.
+    lacks: Option<Lack>,
     state: State,
     /// With a server that is not Parlor.
     talk: Option<Box<Talk>>,
@@ -121,6 +129,7 @@ impl Subscribers {
             batch: Batch::default(),
             stages,
             opening: Latencies::new(),
+            returns: Returns::default(),
             faults: Faults::default(),
             foreign: 0,
             misread: 0,
@@ -152,7 +161,7 @@ impl Subscribers {
 
     /// The connection is over. The first reason counts.
     pub(crate) fn end(&mut self, index: usize, why: &str) {
-        let slow = self.subscribers[index].slow;
+        let slow = self.subscribers[index].pace == Pace::Slow;
         let state = &mut self.subscribers[index].state;
         match state {
             State::Ended(_) | State::Away(_) => return,
@@ -204,7 +213,9 @@ impl Subscribers {
     /// At the end: compares what every live subscriber has with what was acknowledged.
     pub(crate) fn finish(&mut self) {
         self.second.hand_over(&self.shared.series);
-        for subscriber in &self.subscribers {
+        // What waits unread for those that are stuck is nobody's fault.
+        let reading = self.subscribers.iter();
+        for subscriber in reading.filter(|one| one.pace != Pace::Stuck) {
             match (&subscriber.state, subscriber.channel) {
                 (State::Live { checker, .. }, Some(channel)) => {
                     checker.finish(self.shared.top(self.group, channel), &mut self.faults)
@@ -270,8 +281,8 @@ impl Subscribers {
 
     fn take_event(&mut self, index: usize, sighting: Sighting, now: Instant) {
         let subscriber = &mut self.subscribers[index];
-        // It is late on purpose: checked, but not timed.
-        let slow = subscriber.slow;
+        // Who is late on purpose is checked, but not timed.
+        let prompt = subscriber.pace == Pace::Prompt;
         let State::Live { alias, checker } = &mut subscriber.state else {
             self.foreign += 1;
             return;
@@ -282,7 +293,13 @@ impl Subscribers {
         }
         self.batch.faults += u64::from(!checker.see(sighting.offset, &mut self.faults));
         self.batch.deliveries += 1;
-        let Some(stamp) = sighting.stamp.filter(|_| !slow) else {
+        if let Some(lack) = subscriber
+            .lacks
+            .take_if(|lack| lack.ends_with(sighting.offset))
+        {
+            self.returns.has_all(&lack, now);
+        }
+        let Some(stamp) = sighting.stamp.filter(|_| prompt) else {
             return;
         };
         let stage = &mut self.stages[self.shared.scenario.timeline.stage_of(stamp.due_ns)];
@@ -380,11 +397,13 @@ impl Subscribers {
         if !self.is_opening(index) {
             return;
         }
-        let state = match self.subscribers[index].channel {
+        let subscriber = &mut self.subscribers[index];
+        let state = match subscriber.channel {
             None => State::Idle,
             Some(_) => State::Live {
                 alias: 0,
-                checker: Checker::behind(0),
+                // What is published while it is away is missed, since nobody here asks such a server for it.
+                checker: subscriber.resumed().unwrap_or_else(|| Checker::behind(0)),
             },
         };
         self.start(index, state, now);
@@ -393,6 +412,9 @@ impl Subscribers {
     fn start(&mut self, index: usize, state: State, now: Instant) {
         let subscriber = &mut self.subscribers[index];
         subscriber.state = state;
+        if let Some(lack) = subscriber.lacks.take_if(|lack| lack.is_nothing()) {
+            self.returns.has_all(&lack, now);
+        }
         let again = std::mem::replace(&mut subscriber.was_ready, true);
         self.opening
             .record_ns(u64::try_from((now - subscriber.opened_at).as_nanos()).unwrap_or(u64::MAX));

@@ -5,11 +5,12 @@ use std::fs;
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use super::{
-    Described, ErrandReport, GroupReport, MachineReport, Opening, RedisReport, Report, SCHEMA,
-    SecondReport, Server, StageReport,
+    Described, ErrandReport, GroupReport, MachineReport, Opening, RedisReport, Report,
+    ReturnsReport, SCHEMA, SecondReport, Server, StageReport,
 };
 use crate::checker::Faults;
 use crate::driver::outcome::{Outcome, Tick};
+use crate::driver::subscriber::Returns;
 use crate::histogram::{Latencies, Summary};
 use crate::proc::{Machine, Thread};
 use crate::scenario::Scenario;
@@ -49,6 +50,7 @@ impl Report {
             scenario: described(scenario, fleet),
             machine: machine(),
             opening: opening(scenario, outcome),
+            returns: returns(outcome),
             stages,
             seconds: seconds(scenario, outcome, looks),
             faults,
@@ -131,6 +133,17 @@ fn opening(scenario: &Scenario, outcome: &Outcome) -> Opening {
         per_second: outcome.ready as f64 / outcome.opening_s.max(1e-3),
         latency: merged(outcome.readings.iter().map(|reading| &reading.opening)).summary(),
     }
+}
+
+fn returns(outcome: &Outcome) -> Option<ReturnsReport> {
+    let mut all = Returns::default();
+    for reading in &outcome.readings {
+        all.add(&reading.returns);
+    }
+    (all.cut > 0).then(|| ReturnsReport {
+        cut: all.cut,
+        latency: all.latency.summary(),
+    })
 }
 
 fn stages(scenario: &Scenario, outcome: &Outcome, looks: &Looks) -> Vec<StageReport> {
