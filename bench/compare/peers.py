@@ -4,6 +4,7 @@ import os
 import pathlib
 import shutil
 import subprocess
+import urllib.request
 
 from compare import machine
 
@@ -28,10 +29,22 @@ class Peer:
     def urls(self, port):
         return f"ws://127.0.0.1:{port}{self.path}", f"ws://127.0.0.1:{port}{self.publish_path}"
 
+    def log_reads(self, server):
+        """Pages read from logs so far, where the server counts them."""
+        return None
+
     def start(self):
         port, directory = machine.free_port(), machine.directory()
         command, environment = self._command(port, pathlib.Path(directory.name))
         return machine.Server(command, port, directory, environment)
+
+
+class Parlor(Peer):
+    def log_reads(self, server):
+        address = server.environment["PARLOR_METRICS_LISTEN"]
+        with urllib.request.urlopen(f"http://{address}/metrics", timeout=10) as page:
+            lines = page.read().decode().splitlines()
+        return next(float(line.split()[1]) for line in lines if line.startswith("parlor_broker_pages_total "))
 
 
 def own(name, form, path, binary, *arguments, publish_path=None):
@@ -56,7 +69,7 @@ def parlor(here, name="parlor", form="json"):
             "PARLOR_STORAGE_DATA_DIR": str(directory),
         }
 
-    peer = Peer(name, form, "/v1/socket", lambda: git_version() if program.exists() else "", command)
+    peer = Parlor(name, form, "/v1/socket", lambda: git_version() if program.exists() else "", command)
     peer.foreign = False
     return peer
 
