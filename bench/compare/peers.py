@@ -45,13 +45,13 @@ def own(name, form, path, binary, *arguments, publish_path=None):
     return peer
 
 
-def parlor(here, name="parlor", form="json"):
+def parlor(here, name="parlor", form="json", shards=1):
     program = pathlib.Path(os.environ.get("PARLOR_BIN", machine.TARGET / "parlor"))
 
     def command(port, directory):
         return [program, "dev", "--config", here / "peers/parlor.toml"], {
             "PARLOR_SERVER_LISTEN": f"127.0.0.1:{port}",
-            "PARLOR_SERVER_SHARDS": "1",
+            "PARLOR_SERVER_SHARDS": str(shards),
             "PARLOR_METRICS_LISTEN": f"127.0.0.1:{machine.free_port()}",
             "PARLOR_STORAGE_DATA_DIR": str(directory),
         }
