@@ -7,6 +7,8 @@ import subprocess
 
 from compare import machine
 
+TOKEN_SECRET = "a secret of thirty-two bytes or more"
+
 
 class Peer:
     """One server. `foreign` ones may be absent and may fail without failing the run."""
@@ -49,7 +51,8 @@ def parlor(here, name="parlor", form="json"):
     program = pathlib.Path(os.environ.get("PARLOR_BIN", machine.TARGET / "parlor"))
 
     def command(port, directory):
-        return [program, "dev", "--config", here / "peers/parlor.toml"], {
+        return [program, "--config", here / "peers/parlor.toml"], {
+            "PARLOR_AUTH_SECRET": TOKEN_SECRET,
             "PARLOR_SERVER_LISTEN": f"127.0.0.1:{port}",
             "PARLOR_SERVER_SHARDS": "1",
             "PARLOR_METRICS_LISTEN": f"127.0.0.1:{machine.free_port()}",
@@ -57,6 +60,8 @@ def parlor(here, name="parlor", form="json"):
         }
 
     peer = Peer(name, form, "/v1/socket", lambda: git_version() if program.exists() else "", command)
+    # Each connection has a token of its own, as people have: none is found in the server's memory.
+    peer.load_options = ("--token-secret", TOKEN_SECRET)
     peer.foreign = False
     return peer
 

@@ -142,6 +142,15 @@ pub(crate) struct Options {
     #[arg(long, env = "PARLOR_TOKEN", hide_env_values = true)]
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) token: Option<String>,
+    /// Signs each connection a token of its own (HS256) with this secret, in place of one for all. Parlor only.
+    #[arg(
+        long,
+        env = "PARLOR_TOKEN_SECRET",
+        hide_env_values = true,
+        conflicts_with = "token"
+    )]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) token_secret: Option<String>,
     /// The process ids of the server's nodes, with commas between (default the one that listens on the port).
     #[arg(long, value_delimiter = ',')]
     #[serde(skip_serializing_if = "Vec::is_empty")]

@@ -33,6 +33,7 @@ mod schedule;
 mod shape;
 mod stamp;
 mod target;
+mod token;
 mod verdict;
 mod watch;
 

@@ -16,6 +16,7 @@ use crate::schedule::{Rate, Stage, Timeline};
 use crate::shape::{Group, Shape};
 use crate::stamp::NUMBER_MAX;
 use crate::target::{Sources, Target};
+use crate::token::Tokens;
 use crate::watch::Watched;
 
 pub(crate) mod activity;
@@ -59,7 +60,7 @@ pub(crate) struct Load {
     pub(crate) own_channel: bool,
     /// The start of all channel names of this run; new in each, so that old logs do not matter.
     pub(crate) prefix: String,
-    pub(crate) token: Option<String>,
+    pub(crate) tokens: Tokens,
 }
 
 /// Where the report goes.
@@ -352,7 +353,11 @@ fn load(options: &Options, target: &Target) -> anyhow::Result<Load> {
         publish_ids: options.publish_ids.unwrap_or(true),
         own_channel: options.own_channel,
         prefix: format!("{prefix}:{:08x}", rand::random::<u32>()),
-        token: options.token.clone(),
+        tokens: match (&options.token_secret, &options.token) {
+            (Some(secret), _) => Tokens::Signed(secret.clone()),
+            (None, Some(token)) => Tokens::Shared(token.clone()),
+            (None, None) => Tokens::None,
+        },
     })
 }
 

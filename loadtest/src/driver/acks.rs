@@ -165,9 +165,10 @@ impl AckReader {
         let joins = dialect.publishes_as_member() || dialect.names_channels_in_url();
         let mine =
             (number..scenario.groups[group].channels).step_by(self.publishers(group) as usize);
+        let user = format!("load-publisher-{group}-{number}");
         Hello {
-            user: format!("load-publisher-{group}-{number}"),
-            token: scenario.load.token.clone(),
+            token: scenario.load.tokens.of(&user),
+            user,
             channels: mine
                 .filter(|_| joins)
                 .map(|channel| scenario.channel(group, channel))

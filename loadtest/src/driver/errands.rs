@@ -119,9 +119,10 @@ impl Runner {
         let mut wire = open(scenario, &scenario.target, number, &[])
             .await
             .map_err(|error| anyhow::anyhow!("unable to open a connection; {}", error.what))?;
+        let user = format!("load-errands-{number}");
         let hello = Hello {
-            user: format!("load-errands-{number}"),
-            token: scenario.load.token.clone(),
+            token: scenario.load.tokens.of(&user),
+            user,
             channels: Vec::new(),
             recover: None,
         };

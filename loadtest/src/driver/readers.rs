@@ -321,9 +321,10 @@ impl Reader {
         let channel = channel.map(|channel| scenario.channel(group, channel));
         let own = scenario.load.own_channel;
         let own = own.then(|| format!("{}:own:{name}:{connection}", scenario.load.prefix));
+        let user = format!("load-{name}-{connection}");
         Hello {
-            user: format!("load-{name}-{connection}"),
-            token: scenario.load.token.clone(),
+            token: scenario.load.tokens.of(&user),
+            user,
             channels: channel.into_iter().chain(own).collect(),
             recover: None,
         }
