@@ -128,6 +128,11 @@ impl ChannelKinds {
         Ok(Self(kinds.into_iter().map(Arc::new).collect()))
     }
 
+    /// Whether anybody can be present anywhere.
+    pub fn have_presence(&self) -> bool {
+        self.0.iter().any(|kind| kind.presence)
+    }
+
     pub fn of(&self, channel: &ChannelName) -> Option<&Arc<ChannelKind>> {
         self.0
             .iter()

@@ -7,9 +7,12 @@ mod accept;
 pub mod client;
 mod http1;
 mod listen;
+mod newcomer;
 mod pending;
 mod rounds;
 mod shard;
+#[cfg(test)]
+mod sizes;
 pub mod websocket;
 mod wheel;
 
@@ -25,7 +28,7 @@ pub struct TransportConfig {
     pub connections_max: u64,
     /// Sockets per shard that still speak HTTP. When there is one more, the longest idle of them leaves.
     pub pending_max: usize,
-    /// How long a socket may take to send a request's head.
+    /// How long a socket may take to say its first word, and how long from there to send a request's head.
     pub header_timeout: Duration,
     /// Bytes of one incoming WebSocket message.
     pub frame_bytes_max: usize,

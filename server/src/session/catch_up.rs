@@ -41,7 +41,7 @@ impl Session {
             .state
             .borrow()
             .subscriptions
-            .values()
+            .iter()
             .filter(|subscription| subscription.replay.borrow().is_some())
             .cloned()
             .collect();

@@ -28,6 +28,7 @@ const EDGES: &[(&str, &[&str])] = &[
         ],
     ),
     ("rusqlite", &["broker/"]),
+    ("httparse", &["transport/"]),
 ];
 
 /// Modules that are plain state.

@@ -82,6 +82,11 @@ impl Scratch {
     pub(in crate::transport) fn new() -> Self {
         Self(RefCell::new(vec![0; SCRATCH_BYTES].into()))
     }
+
+    /// Lends the buffer.
+    pub(in crate::transport) fn with<T>(&self, read: impl FnOnce(&mut [u8]) -> T) -> T {
+        read(&mut self.0.borrow_mut())
+    }
 }
 
 impl Inlet {
