@@ -9,6 +9,8 @@ SHOWN = {
     "fanout-10k": ("p99_ms", "server_cores", "generator_busy", "resident_mib_after"),
     "rooms": ("p99_ms", "server_cores", "generator_busy", "resident_mib_after"),
     "idle": ("cpu_us_per_connection", "resident_mib"),
+    "idle-cpu": ("cores", "connections"),
+    "after-burst": ("idle_mib", "burst_mib", "after_mib"),
 }
 
 

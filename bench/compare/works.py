@@ -2,6 +2,8 @@
 
 import time
 
+from compare.after_burst import after_burst
+from compare.idle_cpu import idle_cpu
 from compare.machine import Failed, Load
 
 
@@ -101,5 +103,7 @@ WORKS = [
     Work("fanout-10k", "10,000 subscribers of one channel, p99 < 500 ms", "deliveries_per_s", "deliveries/s at most", "high", most("channel=1x10000", 10_000, 4, 500)),
     Work("rooms", "1,000 rooms of 10, p99 < 100 ms", "deliveries_per_s", "deliveries/s at most", "high", most("rooms=1000x10", 10, 2_000, 100)),
     Work("idle", "idle connections, two channels each", "kib_per_connection", "KiB of user memory per connection", "low", idle),
+    Work("idle-cpu", "idle connections, a ping each 25 s", "cores_per_million", "cores per 1,000,000 connections", "low", idle_cpu),
+    Work("after-burst", "5,000 connections after a burst", "after_per_idle", "resident memory after, × before", "low", after_burst),
 ]
 ALL = {work.name: work for work in WORKS}
