@@ -10,6 +10,7 @@ mod listen;
 mod pending;
 mod rounds;
 mod shard;
+mod socket;
 pub mod websocket;
 mod wheel;
 

@@ -8,12 +8,12 @@ use hyper::body::Incoming;
 use hyper::service::service_fn;
 use hyper::{Request, Response};
 use hyper_util::rt::{TokioIo, TokioTimer};
-use tokio::net::TcpStream;
 use tower::ServiceExt as _;
 use tracing::debug;
 
 use super::pending::PendingPlace;
 use super::shard::Shard;
+use super::socket::Socket;
 use super::websocket;
 use crate::metrics;
 
@@ -22,7 +22,7 @@ const HEAD_BYTES_MAX: usize = 16 * 1024;
 const HEADERS_MAX: usize = 64;
 
 /// Serves one socket until it closes or becomes a WebSocket.
-pub(super) async fn serve(shard: Rc<Shard>, socket: TcpStream, place: PendingPlace) {
+pub(super) async fn serve(shard: Rc<Shard>, socket: Socket, place: PendingPlace) {
     let place = Rc::new(place);
     let service = service_fn(|request: Request<Incoming>| {
         let (shard, place) = (Rc::clone(&shard), Rc::clone(&place));

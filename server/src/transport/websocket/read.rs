@@ -8,7 +8,6 @@ use bytes::Bytes;
 use futures_util::StreamExt as _;
 use futures_util::stream::FuturesUnordered;
 use parlor_protocol::{CloseCode, Command, Envelope, Form, codec};
-use socket2::SockRef;
 
 use super::inlet::{Ended, Incoming, Inlet};
 use super::peer::Peer;
@@ -160,11 +159,7 @@ async fn run_command(
 /// Sends what is left, then ends the socket in both directions, within the linger time.
 async fn say_goodbye(shard: &Shard, peer: &Peer) {
     let sent = tokio::time::timeout(shard.config().linger, flush(peer)).await;
-    if !matches!(sent, Ok(true))
-        || SockRef::from(peer.socket())
-            .shutdown(std::net::Shutdown::Write)
-            .is_err()
-    {
+    if !matches!(sent, Ok(true)) || peer.socket().end_writing().is_err() {
         return;
     }
     // Reading to the end keeps the kernel from answering late bytes with a reset, which would

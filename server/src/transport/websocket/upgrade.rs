@@ -10,7 +10,6 @@ use hyper::upgrade::OnUpgrade;
 use hyper::{Method, Request, Response, StatusCode, Version};
 use hyper_util::rt::TokioIo;
 use parlor_protocol::Form;
-use tokio::net::TcpStream;
 use tokio_tungstenite::tungstenite::handshake::derive_accept_key;
 use tracing::debug;
 
@@ -20,6 +19,7 @@ use crate::auth;
 use crate::metrics;
 use crate::transport::pending::PendingPlace;
 use crate::transport::shard::Shard;
+use crate::transport::socket::Socket;
 
 /// Subprotocols looked at; a list longer than this is no client's.
 const SUBPROTOCOLS_MAX: usize = 32;
@@ -198,7 +198,7 @@ async fn begin(shard: Rc<Shard>, on_upgrade: OnUpgrade, form: Form, place: Rc<Pe
             return;
         }
     };
-    let Ok(parts) = upgraded.downcast::<TokioIo<TcpStream>>() else {
+    let Ok(parts) = upgraded.downcast::<TokioIo<Socket>>() else {
         debug!("An upgraded socket was not the one that was served.");
         return;
     };

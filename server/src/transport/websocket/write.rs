@@ -66,14 +66,10 @@ fn finish(peer: &Peer, outbox: &Outbox) {
     }
 }
 
-/// `try_write*` spends no coop budget and reports `WouldBlock` truthfully, unlike tokio's `poll_write`.
 fn write_some(shard: &Shard, peer: &Peer, outbox: &Outbox) -> Written {
     let socket = peer.socket();
     for _ in 0..WRITES_PER_TURN {
-        let written = outbox.write_with(|slices| match slices {
-            [slice] => socket.try_write(slice),
-            slices => socket.try_write_vectored(slices),
-        });
+        let written = outbox.write_with(|slices| socket.try_write(slices));
         metrics::incr(&shard.state().counters().write_calls);
         match written {
             None => return Written::Emptied,
