@@ -10,6 +10,7 @@
     reason = "a failing test says in which case and from which seed it failed"
 )]
 
+mod authority;
 mod backend;
 mod client;
 mod copy;
@@ -28,6 +29,7 @@ mod seed;
 mod server;
 mod token;
 
+pub use authority::{Authority, Trust};
 pub use backend::Backend;
 pub use client::Client;
 pub use copy::Copy;

@@ -9,7 +9,7 @@ use std::time::Duration;
 use parlor::app::{self, Addresses};
 use parlor::auth::{Algorithm, ApiKey, KeyMaterial, Secret, TokenKey, all_grants};
 use parlor::broker::redis::RedisConfig;
-use parlor::config::{Config, api_key_hash};
+use parlor::config::{CertificateFiles, Config, api_key_hash};
 use parlor::hub::Hub;
 use parlor_protocol::command::Connect;
 use parlor_protocol::limits::DEDUP_WINDOW_MS;
@@ -18,6 +18,7 @@ use parlor_protocol::{Form, WireError};
 use tempfile::TempDir;
 use tokio::sync::oneshot;
 
+use crate::authority::Trust;
 use crate::backend::Backend;
 use crate::client::Client;
 use crate::frail::Frailty;
@@ -32,6 +33,8 @@ pub struct Setup {
     form: Form,
     directory: Arc<TempDir>,
     over: Over,
+    /// What its own clients believe, when it speaks TLS.
+    trust: Option<Trust>,
 }
 
 /// The broker under a server.
@@ -64,7 +67,15 @@ impl Setup {
             form,
             directory,
             over: Over::Embedded,
+            trust: None,
         }
+    }
+
+    /// The same over TLS, with these files; its clients believe this.
+    #[must_use]
+    pub fn secured(mut self, files: CertificateFiles, trust: &Trust) -> Self {
+        self.trust = Some(trust.clone());
+        self.with(|config| config.transport.certificate = Some(files))
     }
 
     /// The same over a broker that fails when the test says so.
@@ -229,12 +240,19 @@ impl Server {
 
     /// What a backend does over HTTP.
     pub fn backend(&self) -> Backend {
-        Backend::new(self.address)
+        let backend = Backend::new(self.address);
+        match &self.setup.trust {
+            None => backend,
+            Some(trust) => backend.trusting(trust),
+        }
     }
 
     /// A socket that has not said `connect`.
     pub async fn open(&self) -> Client {
-        Client::open(self.address, self.setup.form).await
+        match &self.setup.trust {
+            None => Client::open(self.address, self.setup.form).await,
+            Some(trust) => Client::open_secure(self.address, self.setup.form, trust).await,
+        }
     }
 
     /// A connected user, in development mode.

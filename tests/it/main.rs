@@ -39,3 +39,4 @@ mod session;
 mod signal;
 mod slow;
 mod subscribe;
+mod tls;

@@ -309,3 +309,24 @@ fn a_bare_port_is_loopback() {
     assert_eq!(config.listen.to_string(), "127.0.0.1:8080");
     assert!(config.metrics_listen.is_none());
 }
+
+#[test]
+fn a_certificate_and_its_key_come_together() {
+    let both = "[server]\ntls_certificate_file = \"c.pem\"\ntls_key_file = \"k.pem\"";
+    let files = config(both)
+        .expect("good")
+        .transport
+        .certificate
+        .expect("files");
+    assert_eq!(files.certificate.to_str(), Some("c.pem"));
+    assert_eq!(files.key.to_str(), Some("k.pem"));
+    check_wrong(
+        "[server]\ntls_certificate_file = \"c.pem\"",
+        "server.tls_key_file: is missing beside server.tls_certificate_file",
+    );
+    check_wrong(
+        "[server]\ntls_key_file = \"k.pem\"",
+        "server.tls_certificate_file: is missing beside server.tls_key_file",
+    );
+    assert!(config("").expect("good").transport.certificate.is_none());
+}

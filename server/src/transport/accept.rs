@@ -10,7 +10,6 @@ use tracing::{debug, warn};
 
 use super::http1;
 use super::shard::Shard;
-use super::socket::Socket;
 use crate::hub::Control;
 use crate::metrics;
 
@@ -90,7 +89,7 @@ fn adopt(shard: &Rc<Shard>, socket: TcpStream) {
     if let Err(error) = SockRef::from(&socket).set_tcp_notsent_lowat(UNSENT_BYTES_MAX) {
         debug!(%error, "Unable to set TCP_NOTSENT_LOWAT.");
     }
-    tokio::task::spawn_local(http1::serve(Rc::clone(shard), Socket::Plain(socket), place));
+    tokio::task::spawn_local(http1::serve(Rc::clone(shard), socket, place));
 }
 
 fn is_about_one_socket(error: &io::Error) -> bool {

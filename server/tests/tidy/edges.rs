@@ -28,6 +28,7 @@ const EDGES: &[(&str, &[&str])] = &[
         ],
     ),
     ("rusqlite", &["broker/"]),
+    ("rustls", &["transport/", "transport.rs", "broker/redis"]),
 ];
 
 /// Modules that are plain state.

@@ -170,7 +170,8 @@ async fn say_goodbye(shard: &Shard, peer: &Peer) {
 /// True when everything was sent.
 async fn flush(peer: &Peer) -> bool {
     let outbox = peer.session().outbox();
-    while !outbox.is_empty() {
+    // Blocked and empty: TLS has the rest.
+    while !outbox.is_empty() || outbox.is_blocked() {
         if peer.has_failed() {
             return false;
         }

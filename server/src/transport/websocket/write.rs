@@ -9,6 +9,7 @@ use super::peer::Peer;
 use crate::metrics;
 use crate::outbox::Outbox;
 use crate::transport::shard::Shard;
+use crate::transport::socket::Socket;
 
 /// After so many outboxes, or so long, the runtime gets its turn to poll for IO.
 const SLICE_OUTBOXES: usize = 128;
@@ -72,13 +73,23 @@ fn write_some(shard: &Shard, peer: &Peer, outbox: &Outbox) -> Written {
         let written = outbox.write_with(|slices| socket.try_write(slices));
         metrics::incr(&shard.state().counters().write_calls);
         match written {
-            None => return Written::Emptied,
+            None => return flush(socket),
             Some(Ok(0)) => return Written::Failed,
-            Some(Ok(_)) if outbox.is_empty() => return Written::Emptied,
+            Some(Ok(_)) if outbox.is_empty() => return flush(socket),
             Some(Ok(_)) => {}
             Some(Err(error)) if error.kind() == io::ErrorKind::WouldBlock => return Written::Full,
             Some(Err(_)) => return Written::Failed,
         }
     }
     Written::More
+}
+
+/// The outbox is empty. What TLS has encrypted may still be waiting for the kernel: then the connection's own task waits
+/// with it, as for any other full socket.
+fn flush(socket: &Socket) -> Written {
+    match socket.try_flush() {
+        Ok(()) => Written::Emptied,
+        Err(error) if error.kind() == io::ErrorKind::WouldBlock => Written::Full,
+        Err(_) => Written::Failed,
+    }
 }
