@@ -57,7 +57,7 @@ pub(crate) struct Arguments {
 #[derive(Clone, Debug, Default, Args, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default, rename_all = "kebab-case")]
 pub(crate) struct Options {
-    /// The server's socket (default ws://127.0.0.1:8000/v1/socket).
+    /// The server's socket, `wss://` with --ca (default ws://127.0.0.1:8000/v1/socket).
     #[arg(long)]
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) url: Option<String>,
@@ -65,6 +65,14 @@ pub(crate) struct Options {
     #[arg(long)]
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) publish_url: Option<String>,
+    /// A PEM file with the authority that signed the server's certificate, for `wss://`.
+    #[arg(long, value_name = "FILE")]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) ca: Option<PathBuf>,
+    /// Let connections take up each other's TLS sessions, as if all clients came back.
+    #[arg(long)]
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub(crate) tls_resume: bool,
     /// Allow a server on another machine. Load only what is yours.
     #[arg(long)]
     #[serde(skip_serializing_if = "std::ops::Not::not")]

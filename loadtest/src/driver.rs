@@ -34,6 +34,7 @@ mod pacer;
 mod positions;
 pub(crate) mod readers;
 mod series;
+mod stream;
 mod subscriber;
 mod threads;
 mod wire;

@@ -15,7 +15,7 @@ use crate::scenario::sizes::PayloadSizes;
 use crate::schedule::{Rate, Stage, Timeline};
 use crate::shape::{Group, Shape};
 use crate::stamp::NUMBER_MAX;
-use crate::target::{Sources, Target};
+use crate::target::{Reach, Sources, Target};
 use crate::watch::Watched;
 
 pub(crate) mod activity;
@@ -104,9 +104,14 @@ impl Scenario {
             .url
             .as_deref()
             .unwrap_or("ws://127.0.0.1:8000/v1/socket");
-        let target = Target::resolve(url, options.allow_remote)?;
+        let reach = Reach {
+            allow_remote: options.allow_remote,
+            ca: options.ca.as_deref(),
+            tls_resume: options.tls_resume,
+        };
+        let target = Target::resolve(url, reach)?;
         let publish_url = options.publish_url.as_deref().unwrap_or(url);
-        let publish_target = Target::resolve(publish_url, options.allow_remote)?;
+        let publish_target = Target::resolve(publish_url, reach)?;
         let shape = shape(
             options.shape.as_deref().unwrap_or("rooms=100x10"),
             options.connections,

@@ -20,6 +20,7 @@ use crate::dialect::parlor::CONNECT_ID;
 use crate::dialect::{Dialect, Ear, Heard, Hello, Talk};
 use crate::driver::Shared;
 use crate::driver::open::open;
+use crate::driver::stream::Writing;
 use crate::driver::wire::{SCRATCH_BYTES, Wire};
 use crate::frames::{BadFrame, Frame};
 use crate::histogram::Latencies;
@@ -28,7 +29,7 @@ use crate::schedule::Schedule;
 /// The write side of one publishing connection.
 #[derive(Debug)]
 pub(crate) struct PublishLine {
-    pub(crate) stream: std::net::TcpStream,
+    pub(crate) stream: Writing,
     /// The server has pinged: the pacer owns the writing, so it answers.
     pub(crate) pong_due: Arc<AtomicBool>,
     /// By stage: publishes that were written where the server does not answer them.

@@ -14,6 +14,7 @@ use serde::{Deserialize, Serialize};
 use crate::dialect::{Dialect, parlor};
 use crate::driver::Shared;
 use crate::driver::acks::PublishLine;
+use crate::driver::stream::Writing;
 use crate::histogram::Latencies;
 use crate::schedule::Schedule;
 use crate::stamp::{self, Stamp};
@@ -190,20 +191,21 @@ impl Pacer {
 }
 
 /// Writes all of a frame to a non-blocking socket, waiting where the server does not read.
-fn write_whole(
-    stream: &mut std::net::TcpStream,
-    mut frame: &[u8],
-    end: Instant,
-) -> Result<(), Stop> {
-    while !frame.is_empty() {
-        match stream.write(frame) {
+fn write_whole(stream: &mut Writing, mut frame: &[u8], end: Instant) -> Result<(), Stop> {
+    loop {
+        // What TLS has encrypted may still wait.
+        let done = match frame {
+            [] => stream.flush().map(|()| 0),
+            frame => stream.write(frame),
+        };
+        match done {
+            Ok(_) if frame.is_empty() => return Ok(()),
             Ok(written) => frame = &frame[written..],
             Err(error) if error.kind() == ErrorKind::WouldBlock => retry_until(end)?,
             Err(error) if error.kind() == ErrorKind::Interrupted => {}
             Err(_) => return Err(Stop::Lost),
         }
     }
-    Ok(())
 }
 
 fn retry_until(end: Instant) -> Result<(), Stop> {
