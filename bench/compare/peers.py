@@ -12,6 +12,7 @@ class Peer:
     """One server. `foreign` ones may be absent and may fail without failing the run."""
 
     foreign = True
+    scheme = "ws"
     load_options = ()
 
     def __init__(self, name, form, path, version, command, publish_path=None):
@@ -26,7 +27,7 @@ class Peer:
             return ""
 
     def urls(self, port):
-        return f"ws://127.0.0.1:{port}{self.path}", f"ws://127.0.0.1:{port}{self.publish_path}"
+        return f"{self.scheme}://127.0.0.1:{port}{self.path}", f"{self.scheme}://127.0.0.1:{port}{self.publish_path}"
 
     def start(self):
         port, directory = machine.free_port(), machine.directory()
@@ -61,6 +62,27 @@ def parlor(here, name="parlor", form="json"):
     return peer
 
 
+def parlor_tls(here):
+    """The same over TLS. Development mode is plain, so this one has keys, and its clients a token."""
+    peer, secret = parlor(here, "parlor-tls"), "a secret of the bench and nobody else"
+    plain = peer._command
+
+    def command(port, directory):
+        (program, *_), environment = plain(port, directory)
+        certificate, key = directory / "cert.pem", directory / "key.pem"
+        told(
+            "openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes", "-days", "2", "-subj", "/CN=bench",
+            "-addext", "subjectAltName=IP:127.0.0.1", "-addext", "basicConstraints=critical,CA:FALSE", "-keyout", str(key), "-out", str(certificate),
+        )
+        environment |= {"PARLOR_AUTH_SECRET": secret, "PARLOR_SERVER_TLS_CERTIFICATE_FILE": str(certificate), "PARLOR_SERVER_TLS_KEY_FILE": str(key)}
+        signed = subprocess.run([program, "token", "bench"], env={**os.environ, **environment}, capture_output=True, text=True, check=True)
+        peer.load_options = ("--ca", certificate, "--token", signed.stdout.strip())
+        return [program, "serve", "--config", here / "peers/parlor.toml"], environment
+
+    peer.scheme, peer._command = "wss", command
+    return peer
+
+
 def all_peers(here):
     centrifuge = pathlib.Path(os.environ.get("CENTRIFUGE_BIN", here / "peers/centrifuge/server"))
     node = pathlib.Path(os.environ.get("BENCH_NODE_MODULES", here / "peers/node/node_modules"))
@@ -70,6 +92,7 @@ def all_peers(here):
         own("bare-joined", "raw", channel[0], "bare-loop", "joined", publish_path=channel[1]),
         parlor(here),
         parlor(here, "parlor-msgpack", "msgpack"),
+        parlor_tls(here),
         Peer("centrifuge", "centrifuge", "/connection/websocket", lambda: go_version(centrifuge), lambda port, _: ([centrifuge, "-listen", f"127.0.0.1:{port}"], {})),
         Peer("nats-server", "nats", "/", lambda: told("nats-server", "--version").split()[-1], lambda port, directory: nats(here, port, directory)),
         Peer("nchan", "raw", channel[0], nchan_version, lambda port, directory: nchan(here, port, directory), channel[1]),
