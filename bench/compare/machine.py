@@ -13,15 +13,25 @@ import time
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent.parent
 # BENCH_PROFILE=debug is for CI's smoke, which builds no release; its figures mean nothing.
-TARGET = pathlib.Path(os.environ.get("CARGO_TARGET_DIR", ROOT / "target")) / os.environ.get("BENCH_PROFILE", "release")
+PROFILE = os.environ.get("BENCH_PROFILE", "release")
+TARGET = pathlib.Path(os.environ.get("CARGO_TARGET_DIR", ROOT / "target")) / PROFILE
 SERVER_CORE, CLIENT_CORE = "0", "1" if (os.cpu_count() or 1) > 1 else "0"
 START_SECONDS = 20
 RUN_GRACE_SECONDS = 120
 TICKS = os.sysconf("SC_CLK_TCK")
 
 
+# Load generators that run: whoever gives a measurement up ends them.
+RUNNING = []
+
+
 class Failed(Exception):
     """A measurement that could not be made, in a few words."""
+
+
+def end_loads():
+    for load in list(RUNNING):
+        load.stop()
 
 
 def build():
@@ -31,8 +41,11 @@ def build():
 def describe():
     """The machine and what was set on it; bbr paces loopback, and autogroups let other sessions' work weigh in."""
     wanted = {"net.ipv4.tcp_congestion_control": "cubic", "kernel.sched_autogroup_enabled": "0"}
-    for key, value in wanted.items():
-        subprocess.run(["sysctl", "-q", f"{key}={value}"], capture_output=True, check=False)
+    for key, value in wanted.items() if PROFILE == "release" else ():
+        try:
+            pathlib.Path("/proc/sys", *key.split(".")).write_text(value)
+        except OSError:
+            pass
     settings = {key: sysctl(key) for key in wanted}
     model = next((line.split(":")[1].strip() for line in open("/proc/cpuinfo") if line.startswith("model name")), "?")
     return {
@@ -110,6 +123,11 @@ class Server:
     def worker(self):
         return self.pids()[-1]
 
+    def file(self, name, text):
+        path = pathlib.Path(self.directory.name) / name
+        path.write_text(text)
+        return path
+
     def cpu_seconds(self):
         fields = (pathlib.Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split() for pid in self.pids())
         return sum(int(field[11]) + int(field[12]) for field in fields) / TICKS
@@ -136,22 +154,32 @@ class Load:
 
     def start(self):
         self.json.unlink(missing_ok=True)
-        self.process = subprocess.Popen([str(word) for word in self.command], stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
+        # Its words go to a file: nobody reads a pipe while it runs.
+        self.told = open(self.json.with_suffix(".told"), "w+")
+        self.process = subprocess.Popen([str(word) for word in self.command], stdout=subprocess.DEVNULL, stderr=self.told)
+        RUNNING.append(self)
         return self
 
     def stop(self):
         self.process.kill()
-        self.process.communicate()
+        self.process.wait()
+        self.told.close()
+        if self in RUNNING:
+            RUNNING.remove(self)
 
     def finish(self):
         try:
-            _, told = self.process.communicate(timeout=RUN_GRACE_SECONDS)
+            self.process.wait(RUN_GRACE_SECONDS)
+            self.told.seek(0)
+            told = self.told.read().strip()
         except subprocess.TimeoutExpired:
-            self.stop()
             raise Failed("the load did not end") from None
+        finally:
+            self.stop()
         if not self.json.exists():
-            raise Failed(told.strip().splitlines()[-1] if told.strip() else "no report")
-        return figures(json.loads(self.json.read_text()))
+            raise Failed(told.splitlines()[-1] if told else "no report")
+        self.report = json.loads(self.json.read_text())
+        return figures(self.report)
 
 
 def figures(report):

@@ -4,14 +4,20 @@ import os
 import pathlib
 import shutil
 import subprocess
+import urllib.request
 
 from compare import machine
+
+TOKEN_SECRET = "a secret of thirty-two bytes or more"
 
 
 class Peer:
     """One server. `foreign` ones may be absent and may fail without failing the run."""
 
     foreign = True
+    scheme = "ws"
+    # What its clients believe, once it has started; none: it speaks no TLS.
+    certificate = None
     load_options = ()
 
     def __init__(self, name, form, path, version, command, publish_path=None):
@@ -26,12 +32,24 @@ class Peer:
             return ""
 
     def urls(self, port):
-        return f"ws://127.0.0.1:{port}{self.path}", f"ws://127.0.0.1:{port}{self.publish_path}"
+        return f"{self.scheme}://127.0.0.1:{port}{self.path}", f"{self.scheme}://127.0.0.1:{port}{self.publish_path}"
+
+    def log_reads(self, server):
+        """Pages read from logs so far, where the server counts them."""
+        return None
 
     def start(self):
         port, directory = machine.free_port(), machine.directory()
         command, environment = self._command(port, pathlib.Path(directory.name))
         return machine.Server(command, port, directory, environment)
+
+
+class Parlor(Peer):
+    def log_reads(self, server):
+        address = server.environment["PARLOR_METRICS_LISTEN"]
+        with urllib.request.urlopen(f"http://{address}/metrics", timeout=10) as page:
+            lines = page.read().decode().splitlines()
+        return next(float(line.split()[1]) for line in lines if line.startswith("parlor_broker_pages_total "))
 
 
 def own(name, form, path, binary, *arguments, publish_path=None):
@@ -45,19 +63,42 @@ def own(name, form, path, binary, *arguments, publish_path=None):
     return peer
 
 
-def parlor(here, name="parlor", form="json"):
+def parlor(here, name="parlor", form="json", shards=1):
     program = pathlib.Path(os.environ.get("PARLOR_BIN", machine.TARGET / "parlor"))
 
     def command(port, directory):
-        return [program, "dev", "--config", here / "peers/parlor.toml"], {
+        return [program, "--config", here / "peers/parlor.toml"], {
+            "PARLOR_AUTH_SECRET": TOKEN_SECRET,
             "PARLOR_SERVER_LISTEN": f"127.0.0.1:{port}",
-            "PARLOR_SERVER_SHARDS": "1",
+            "PARLOR_SERVER_SHARDS": str(shards),
             "PARLOR_METRICS_LISTEN": f"127.0.0.1:{machine.free_port()}",
             "PARLOR_STORAGE_DATA_DIR": str(directory),
         }
 
-    peer = Peer(name, form, "/v1/socket", lambda: git_version() if program.exists() else "", command)
+    peer = Parlor(name, form, "/v1/socket", lambda: git_version() if program.exists() else "", command)
+    # Each connection has a token of its own, as people have: none is found in the server's memory.
+    peer.load_options = ("--token-secret", TOKEN_SECRET)
     peer.foreign = False
+    return peer
+
+
+def parlor_tls(here):
+    """The same over TLS, with a certificate of its own."""
+    peer = parlor(here, "parlor-tls")
+    plain, tokens = peer._command, peer.load_options
+
+    def command(port, directory):
+        arguments, environment = plain(port, directory)
+        certificate, key = directory / "cert.pem", directory / "key.pem"
+        told(
+            "openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes", "-days", "2", "-subj", "/CN=bench",
+            "-addext", "subjectAltName=IP:127.0.0.1", "-addext", "basicConstraints=critical,CA:FALSE", "-keyout", str(key), "-out", str(certificate),
+        )
+        environment |= {"PARLOR_SERVER_TLS_CERTIFICATE_FILE": str(certificate), "PARLOR_SERVER_TLS_KEY_FILE": str(key)}
+        peer.certificate, peer.load_options = certificate, (*tokens, "--ca", certificate)
+        return arguments, environment
+
+    peer.scheme, peer._command = "wss", command
     return peer
 
 
@@ -70,6 +111,7 @@ def all_peers(here):
         own("bare-joined", "raw", channel[0], "bare-loop", "joined", publish_path=channel[1]),
         parlor(here),
         parlor(here, "parlor-msgpack", "msgpack"),
+        parlor_tls(here),
         Peer("centrifuge", "centrifuge", "/connection/websocket", lambda: go_version(centrifuge), lambda port, _: ([centrifuge, "-listen", f"127.0.0.1:{port}"], {})),
         Peer("nats-server", "nats", "/", lambda: told("nats-server", "--version").split()[-1], lambda port, directory: nats(here, port, directory)),
         Peer("nchan", "raw", channel[0], nchan_version, lambda port, directory: nchan(here, port, directory), channel[1]),

@@ -1,8 +1,12 @@
 """The works: what is measured of each server, and how a figure comes about."""
 
-import time
-
+from compare.after_burst import after_burst
+from compare.crowd import Crowd
+from compare.cut_and_back import cut_and_back
+from compare.idle_cpu import idle_cpu
 from compare.machine import Failed, Load
+from compare.mass_close import mass_close
+from compare.stuck_reader import stuck_reader
 
 
 class Work:
@@ -70,7 +74,7 @@ def idle(peer, options):
     """Memory by the difference of two crowds on fresh servers, each connection in a room of ten and in a channel of its own."""
     high = options.connections // 10 * 10
     low = high - 10_000 if high > 15_000 else high // 2
-    few, many = crowd(peer, low), crowd(peer, high)
+    few, many = opened(peer, low), opened(peer, high)
     return {
         "kib_per_connection": (many["resident_kib"] - few["resident_kib"]) / (high - low),
         "cpu_us_per_connection": many["cpu_us"] / high,
@@ -79,20 +83,9 @@ def idle(peer, options):
     }
 
 
-def crowd(peer, connections):
-    with peer.start() as server:
-        files, cpu = server.files(), server.cpu_seconds()
-        load = Load(server, peer, "--shape", f"idle={connections // 10}x10", "--own-channel", "--connect-rate", "3000", "--duration", "3s").start()
-        end = time.monotonic() + 120
-        while server.files() - files < connections:
-            if time.monotonic() > end or load.process.poll() is not None:
-                load.stop()
-                raise Failed(f"only {server.files() - files} of {connections} connected")
-            time.sleep(0.05)
-        time.sleep(1.5)
-        found = {"resident_kib": server.resident_kib(), "cpu_us": (server.cpu_seconds() - cpu) * 1e6}
-        load.stop()
-        return found
+def opened(peer, connections):
+    with peer.start() as server, Crowd(server, peer, connections) as crowd:
+        return {"resident_kib": server.resident_kib(), "cpu_us": crowd.cpu_us()}
 
 
 WORKS = [
@@ -101,5 +94,10 @@ WORKS = [
     Work("fanout-10k", "10,000 subscribers of one channel, p99 < 500 ms", "deliveries_per_s", "deliveries/s at most", "high", most("channel=1x10000", 10_000, 4, 500)),
     Work("rooms", "1,000 rooms of 10, p99 < 100 ms", "deliveries_per_s", "deliveries/s at most", "high", most("rooms=1000x10", 10, 2_000, 100)),
     Work("idle", "idle connections, two channels each", "kib_per_connection", "KiB of user memory per connection", "low", idle),
+    Work("cut-and-back", "10,000 clients cut and back, 100 rooms, 2 messages/s in each", "back_99_ms", "ms until 99 % have everything again", "low", cut_and_back),
+    Work("mass-close", "15,000 sockets end at once", "worst_ms", "ms for a bystander's connection at most", "low", mass_close),
+    Work("stuck-reader", "1,000 readers that stop reading beside 1,000 that read", "kib_per_stuck", "KiB for each stuck reader, the kernel's included", "low", stuck_reader),
+    Work("idle-cpu", "idle connections, a ping each 25 s", "cores_per_million", "cores per 1,000,000 connections", "low", idle_cpu),
+    Work("after-burst", "5,000 connections after a burst", "after_per_idle", "resident memory after, × before", "low", after_burst),
 ]
 ALL = {work.name: work for work in WORKS}

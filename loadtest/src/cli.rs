@@ -57,14 +57,23 @@ pub(crate) struct Arguments {
 #[derive(Clone, Debug, Default, Args, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default, rename_all = "kebab-case")]
 pub(crate) struct Options {
-    /// The server's socket (default ws://127.0.0.1:8000/v1/socket).
+    /// The server's socket, `wss://` with --ca (default ws://127.0.0.1:8000/v1/socket); with commas between, those of several
+    /// nodes, over which connections are spread.
     #[arg(long)]
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) url: Option<String>,
-    /// The socket of another node, for the publishers (default the same).
+    /// The sockets of other nodes, for the publishers (default the same).
     #[arg(long)]
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) publish_url: Option<String>,
+    /// A PEM file with the authority that signed the server's certificate, for `wss://`.
+    #[arg(long, value_name = "FILE")]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) ca: Option<PathBuf>,
+    /// Let connections take up each other's TLS sessions, as if all clients came back.
+    #[arg(long)]
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub(crate) tls_resume: bool,
     /// Allow a server on another machine. Load only what is yours.
     #[arg(long)]
     #[serde(skip_serializing_if = "std::ops::Not::not")]
@@ -97,6 +106,10 @@ pub(crate) struct Options {
     #[arg(long)]
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) slow_readers: Option<f64>,
+    /// So many subscribers of each group stop reading for good once they have joined.
+    #[arg(long)]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) stuck_readers: Option<u32>,
     /// How long each measured stage lasts, such as 500ms, 30s, 2m (default 30s).
     #[arg(long)]
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -105,7 +118,7 @@ pub(crate) struct Options {
     #[arg(long)]
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) warmup: Option<Length>,
-    /// The wire form: json or msgpack (default json); or the language of another server, to compare it by the same client:
+    /// The wire form: json, msgpack, or both with their shares of connections, such as json:0.7,msgpack:0.3 (default json); or the language of another server, to compare it by the same client:
     /// centrifuge, nats, socket.io, pusher, raw.
     #[arg(long)]
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -142,6 +155,15 @@ pub(crate) struct Options {
     #[arg(long, env = "PARLOR_TOKEN", hide_env_values = true)]
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) token: Option<String>,
+    /// Signs each connection a token of its own (HS256) with this secret, in place of one for all. Parlor only.
+    #[arg(
+        long,
+        env = "PARLOR_TOKEN_SECRET",
+        hide_env_values = true,
+        conflicts_with = "token"
+    )]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) token_secret: Option<String>,
     /// The process ids of the server's nodes, with commas between (default the one that listens on the port).
     #[arg(long, value_delimiter = ',')]
     #[serde(skip_serializing_if = "Vec::is_empty")]
@@ -154,6 +176,10 @@ pub(crate) struct Options {
     #[arg(long)]
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) redis: Option<String>,
+    /// What the network carries in one direction, in Mbit/s, where the interface does not tell: loopback, or what a cloud allows.
+    #[arg(long)]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) network_mbit_s: Option<f64>,
     /// Where to write the result as JSON.
     #[arg(long)]
     #[serde(skip_serializing_if = "Option::is_none")]

@@ -8,7 +8,7 @@ use crate::clockwork::{Moment, walk};
 use crate::driver::{Drain, Run};
 use crate::progress::{View, say};
 use crate::report::Report;
-use crate::report::build::Fleet;
+use crate::report::build::{Fleet, urls};
 use crate::scenario::Scenario;
 use crate::watch::{Looks, ServerWatch};
 
@@ -17,12 +17,12 @@ use crate::watch::{Looks, ServerWatch};
 /// # Errors
 /// When the run cannot begin: limits, threads, publishers. What goes wrong later is part of the report.
 pub(crate) fn run(scenario: &Scenario) -> anyhow::Result<Report> {
-    let watch = ServerWatch::new(&scenario.watched, scenario.target.address)?;
+    let watch = ServerWatch::new(&scenario.watched, &scenario.targets)?;
     let mut looks = Looks::begin(&watch);
     say(&format!(
         "Opening {} connections to {}.",
         scenario.begins_with(),
-        scenario.target.url
+        urls(&scenario.targets)
     ));
     let mut run = Run::open(scenario.clone())?;
     let mut view = View::new(&scenario.timeline);

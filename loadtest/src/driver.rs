@@ -34,7 +34,8 @@ mod pacer;
 mod positions;
 pub(crate) mod readers;
 mod series;
-mod subscriber;
+mod stream;
+pub(crate) mod subscriber;
 mod threads;
 mod wire;
 

@@ -1,7 +1,7 @@
 //! `find-limit`: raises the load until a service level breaks, closes in on the border, and says why it is there.
 //!
 //! Each step is a whole run of its own, with fresh channels and connections. [`search`] decides which comes next,
-//! [`reason`] reads the cause out of the step that broke.
+//! [`level`] names what broke, and [`reason`] reads the cause out of the step where it did.
 
 use std::path::PathBuf;
 
@@ -11,6 +11,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::cli::{Arguments, Options, Thresholds};
 use crate::conductor;
+use crate::limit::level::Broken;
 use crate::limit::reason::Reason;
 use crate::limit::search::{Search, Step};
 use crate::progress::say;
@@ -19,6 +20,7 @@ use crate::scenario::Scenario;
 use crate::shape::Shape;
 use crate::verdict::Outcome;
 
+mod level;
 mod reason;
 mod search;
 mod show;
@@ -66,7 +68,10 @@ pub(crate) struct Limit {
     pub(crate) highest_kept: Option<f64>,
     /// The lowest that broke one.
     pub(crate) lowest_broken: Option<f64>,
-    /// Why it broke.
+    /// Which service levels broke there.
+    #[serde(default)]
+    levels: Vec<Broken>,
+    /// Why they broke.
     reasons: Vec<Reason>,
     steps: Vec<Step>,
     /// The whole report of the highest load that kept every level, for `plan`.
@@ -124,6 +129,10 @@ pub(crate) fn find(arguments: LimitArguments) -> anyhow::Result<(String, u8)> {
         raise,
         highest_kept: search.highest_kept(),
         lowest_broken: search.lowest_broken(),
+        levels: broken
+            .as_ref()
+            .map(|broken| level::broken(&broken.verdict))
+            .unwrap_or_default(),
         reasons: broken.as_ref().map(reason::of).unwrap_or_default(),
         steps: search.into_steps(),
         knee,

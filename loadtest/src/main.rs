@@ -23,6 +23,7 @@ mod fleet;
 mod frames;
 mod histogram;
 mod limit;
+mod network;
 mod plan;
 mod proc;
 mod progress;
@@ -33,6 +34,8 @@ mod schedule;
 mod shape;
 mod stamp;
 mod target;
+mod token;
+mod trust;
 mod verdict;
 mod watch;
 

@@ -29,8 +29,6 @@ pub(crate) struct Machine {
     pub(crate) available_bytes: u64,
     /// Time in which some task waited for a disk, in s.
     pub(crate) io_stalled_seconds: Option<f64>,
-    /// Bytes in and out over all interfaces but loopback.
-    pub(crate) network_bytes: u64,
 }
 
 impl Process {
@@ -57,13 +55,11 @@ impl Machine {
         let stat = fs::read_to_string("/proc/stat").ok()?;
         let memory = fs::read_to_string("/proc/meminfo").ok()?;
         let pressure = fs::read_to_string("/proc/pressure/io").ok();
-        let network = fs::read_to_string("/proc/net/dev").unwrap_or_default();
         Some(Self {
             busy_seconds: busy_ticks(&stat)? as f64 / TICKS_PER_SECOND,
             memory_bytes: status_bytes(&memory, "MemTotal:")?,
             available_bytes: status_bytes(&memory, "MemAvailable:")?,
             io_stalled_seconds: pressure.as_deref().and_then(stalled_seconds),
-            network_bytes: network_bytes(&network),
         })
     }
 }
@@ -174,21 +170,6 @@ fn stalled_seconds(pressure: &str) -> Option<f64> {
     Some(total.parse::<f64>().ok()? / 1e6)
 }
 
-fn network_bytes(table: &str) -> u64 {
-    let bytes_of = |line: &str| {
-        let (name, numbers) = line.split_once(':')?;
-        if name.trim() == "lo" {
-            return None;
-        }
-        let numbers: Vec<u64> = numbers
-            .split_ascii_whitespace()
-            .map_while(|number| number.parse().ok())
-            .collect();
-        Some(numbers.first()? + numbers.get(8)?)
-    };
-    table.lines().filter_map(bytes_of).sum()
-}
-
 /// Linux tells CPU time in hundredths of a second, whatever its own tick is.
 const TICKS_PER_SECOND: f64 = 100.0;
 const STATE_LISTEN: &str = "0A";
@@ -220,10 +201,7 @@ mod tests {
     }
 
     #[test]
-    fn loopback_is_no_network() {
-        let table =
-            "Inter-|\n face |\n    lo: 99 0 0 0 0 0 0 0 99 0\n  eth0: 5 0 0 0 0 0 0 0 7 0\n";
-        assert_eq!(network_bytes(table), 12);
+    fn waiting_for_disks_is_told_in_seconds() {
         assert_eq!(
             stalled_seconds("some avg10=0.00 avg60=0.00 avg300=0.00 total=2500000\nfull avg10=0"),
             Some(2.5)

@@ -5,6 +5,7 @@ use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
 
 pub(crate) use crate::progress::view::View;
 
+mod spark;
 mod view;
 
 /// Counters of the whole run.

@@ -23,7 +23,7 @@ pub(crate) mod page;
 pub(crate) mod plot;
 
 /// One run, told in full.
-#[derive(Clone, Debug, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
 pub(crate) struct Report {
     /// Changes when a field changes its meaning or goes.
     pub(crate) schema: String,
@@ -37,6 +37,9 @@ pub(crate) struct Report {
     /// One entry for each second, warm-ups included.
     pub(crate) seconds: Vec<SecondReport>,
     pub(crate) faults: Faults,
+    /// Subscribers that were cut on purpose and came back at once.
+    #[serde(default)]
+    pub(crate) returns: Option<ReturnsReport>,
     /// Events of channels that their subscriber did not ask for.
     pub(crate) foreign: u64,
     /// Why connections and publishes failed, and how often.
@@ -46,7 +49,7 @@ pub(crate) struct Report {
 }
 
 /// What was run.
-#[derive(Clone, Debug, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
 pub(crate) struct Described {
     pub(crate) url: String,
     pub(crate) shape: String,
@@ -63,7 +66,7 @@ pub(crate) struct Described {
     pub(crate) clock_error_ms: f64,
 }
 
-#[derive(Clone, Debug, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
 pub(crate) struct MachineReport {
     pub(crate) cores: usize,
     pub(crate) memory_bytes: Option<u64>,
@@ -71,7 +74,7 @@ pub(crate) struct MachineReport {
 }
 
 /// The server's processes, where they can be seen.
-#[derive(Clone, Debug, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
 pub(crate) struct Server {
     pub(crate) pids: Vec<u32>,
     pub(crate) nodes: u32,
@@ -85,7 +88,7 @@ pub(crate) struct Server {
     pub(crate) cpu_us_per_new_connection: Option<f64>,
 }
 
-#[derive(Clone, Debug, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
 pub(crate) struct Opening {
     pub(crate) wanted: u32,
     pub(crate) publishers: u32,
@@ -99,8 +102,16 @@ pub(crate) struct Opening {
     pub(crate) latency: Summary,
 }
 
-/// One measured stage.
 #[derive(Clone, Debug, Serialize, Deserialize)]
+pub(crate) struct ReturnsReport {
+    pub(crate) cut: u64,
+    /// From the cut, in a storm from its beginning, until the subscription was there and all that it promised had come;
+    /// of those that got that far before the run ended.
+    pub(crate) latency: Summary,
+}
+
+/// One measured stage.
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
 pub(crate) struct StageReport {
     pub(crate) name: String,
     pub(crate) seconds: f64,
@@ -127,11 +138,12 @@ pub(crate) struct StageReport {
     /// Share of the stage in which some task of this machine waited for a disk.
     pub(crate) machine_io_stalled: Option<f64>,
     pub(crate) machine_available_bytes: Option<u64>,
+    pub(crate) network: Option<NetworkReport>,
     pub(crate) errands: Vec<ErrandReport>,
 }
 
 /// Redis over a stage.
-#[derive(Clone, Copy, Debug, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, Serialize, Deserialize)]
 pub(crate) struct RedisReport {
     pub(crate) cpu_cores: f64,
     pub(crate) memory_bytes: f64,
@@ -139,6 +151,29 @@ pub(crate) struct RedisReport {
     pub(crate) in_bytes_per_s: f64,
     pub(crate) out_bytes_per_s: f64,
     pub(crate) commands_per_s: f64,
+}
+
+/// This machine's network over a stage.
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+pub(crate) struct NetworkReport {
+    /// The one that carried most.
+    pub(crate) interface: String,
+    pub(crate) in_mbit_s: f64,
+    pub(crate) out_mbit_s: f64,
+    /// What it can in one direction: as it was told to this tool, or as the interface says.
+    pub(crate) bound_mbit_s: Option<f64>,
+    pub(crate) segments_per_s: f64,
+    /// Of the segments, in percent.
+    pub(crate) sent_again_percent: f64,
+    /// Connections that found the accept queue full.
+    pub(crate) connections_dropped: u64,
+    /// Times that the kernel had no memory for sockets.
+    pub(crate) memory_pressures: u64,
+    /// The server's sockets at the end of the stage, where they are on this machine.
+    pub(crate) server_sockets: u64,
+    /// Those of them whose other end had not taken a good part of what was sent.
+    pub(crate) server_sockets_full: u64,
+    pub(crate) server_unsent_bytes: u64,
 }
 
 /// Signals, reads and joins of a stage.

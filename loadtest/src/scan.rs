@@ -129,6 +129,7 @@ mod tests {
                 bytes: Bytes::copy_from_slice(data.as_bytes()),
             }),
             own: false,
+            erased: false,
         };
         Push::Event {
             alias: Alias(alias),

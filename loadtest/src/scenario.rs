@@ -11,22 +11,26 @@ use crate::cli::{Options, Thresholds};
 use crate::dialect::Dialect;
 use crate::driver::readers::Part;
 use crate::scenario::activity::{Activity, Errand, LENGTH_MAX};
+use crate::scenario::forms::Forms;
 use crate::scenario::sizes::PayloadSizes;
 use crate::schedule::{Rate, Stage, Timeline};
 use crate::shape::{Group, Shape};
 use crate::stamp::NUMBER_MAX;
-use crate::target::{Sources, Target};
+use crate::target::{Reach, Sources, Target};
+use crate::token::Tokens;
 use crate::watch::Watched;
 
 pub(crate) mod activity;
+pub(crate) mod forms;
 pub(crate) mod sizes;
 
 /// What to do.
 #[derive(Clone, Debug)]
 pub(crate) struct Scenario {
-    pub(crate) target: Target,
-    /// Where the publishers connect: another node of the same server, or the same one.
-    pub(crate) publish_target: Target,
+    /// The server's nodes; connections are spread over them. Never empty.
+    pub(crate) targets: Vec<Target>,
+    /// Where the publishers connect: other nodes of the same server, or the same ones. Never empty.
+    pub(crate) publish_targets: Vec<Target>,
     pub(crate) shape: Shape,
     pub(crate) groups: Vec<Group>,
     pub(crate) timeline: Timeline,
@@ -43,10 +47,12 @@ pub(crate) struct Scenario {
 /// How the generator behaves.
 #[derive(Clone, Debug)]
 pub(crate) struct Load {
-    pub(crate) dialect: Dialect,
+    pub(crate) forms: Forms,
     pub(crate) payload_sizes: PayloadSizes,
     /// Share (0 to 1) of subscribers that read only a little now and then.
     pub(crate) slow_readers: f64,
+    /// Subscribers of each group, from the first on, that stop reading for good once they have joined.
+    pub(crate) stuck_readers: u32,
     pub(crate) sources: Option<Sources>,
     /// New connections per second, over all groups.
     pub(crate) connect_rate: f64,
@@ -59,7 +65,7 @@ pub(crate) struct Load {
     pub(crate) own_channel: bool,
     /// The start of all channel names of this run; new in each, so that old logs do not matter.
     pub(crate) prefix: String,
-    pub(crate) token: Option<String>,
+    pub(crate) tokens: Tokens,
 }
 
 /// Where the report goes.
@@ -88,6 +94,13 @@ impl Share {
     }
 }
 
+impl Load {
+    /// Whose server it is; where forms are mixed, the first of them.
+    pub(crate) fn dialect(&self) -> Dialect {
+        self.forms.first()
+    }
+}
+
 impl Scenario {
     /// # Errors
     /// When an option has a value that cannot be run, in words that name it.
@@ -104,9 +117,14 @@ impl Scenario {
             .url
             .as_deref()
             .unwrap_or("ws://127.0.0.1:8000/v1/socket");
-        let target = Target::resolve(url, options.allow_remote)?;
+        let reach = Reach {
+            allow_remote: options.allow_remote,
+            ca: options.ca.as_deref(),
+            tls_resume: options.tls_resume,
+        };
+        let targets = Target::resolve_all(url, reach)?;
         let publish_url = options.publish_url.as_deref().unwrap_or(url);
-        let publish_target = Target::resolve(publish_url, options.allow_remote)?;
+        let publish_targets = Target::resolve_all(publish_url, reach)?;
         let shape = shape(
             options.shape.as_deref().unwrap_or("rooms=100x10"),
             options.connections,
@@ -120,19 +138,25 @@ impl Scenario {
                 "more publishes than a stamp can number; shorten the run"
             );
         }
-        let load = load(&options, &target)?;
+        let load = load(&options, &targets[0])?;
         ensure!(
-            load.dialect.acknowledges()
+            load.dialect().acknowledges()
                 || (share == Share::WHOLE
                     && load.slow_readers == 0.0
-                    && activity.iter().all(|one| *one == Activity::quiet())),
-            "only Parlor's own forms know workers, churn and errands"
+                    && activity.iter().all(Activity::asks_nothing)),
+            "only Parlor's own forms know workers, slow readers and errands"
+        );
+        ensure!(
+            groups
+                .iter()
+                .all(|group| load.stuck_readers <= group.connections),
+            "there are more stuck readers than subscribers"
         );
         check_ports(&load, share.count(shape.connections()))?;
         check_names(&load, &groups)?;
         Ok(Self {
-            target,
-            publish_target,
+            targets,
+            publish_targets,
             shape,
             groups,
             timeline,
@@ -143,6 +167,7 @@ impl Scenario {
                 pids: options.server_pid,
                 metrics_urls: options.metrics_url,
                 redis: options.redis,
+                network_mbit_s: options.network_mbit_s,
             },
             outputs: Outputs {
                 json: options.json,
@@ -157,6 +182,23 @@ impl Scenario {
     /// The name of a group's channel.
     pub(crate) fn channel(&self, group: usize, channel: u32) -> String {
         channel_name(&self.load, &self.groups[group], channel)
+    }
+
+    /// The node of a subscriber. Members of one room are on different nodes.
+    pub(crate) fn target_of(&self, group: usize, connection: u32) -> &Target {
+        let channels = self.groups[group].channels.max(1);
+        let (room, seat) = (connection % channels, connection / channels);
+        of_turn(&self.targets, room + seat)
+    }
+
+    /// The node of a connection that asks for history and the like.
+    pub(crate) fn errand_target_of(&self, number: u32) -> &Target {
+        of_turn(&self.targets, number)
+    }
+
+    /// The node of a publisher.
+    pub(crate) fn publish_target_of(&self, number: u32) -> &Target {
+        of_turn(&self.publish_targets, number)
     }
 
     /// All connections that this process may hold at one time.
@@ -210,7 +252,7 @@ impl Scenario {
 
     /// Whether the acknowledged publishes tell how many deliveries must come to this process.
     pub(crate) fn knows_what_is_owed(&self) -> bool {
-        self.share == Share::WHOLE && !self.subscribers_return()
+        self.share == Share::WHOLE && !self.subscribers_return() && self.load.stuck_readers == 0
     }
 
     /// Publishing connections of all groups, in this process.
@@ -228,6 +270,10 @@ impl Scenario {
     pub(crate) fn publishers_of_group(&self) -> u32 {
         self.load.publishers.div_ceil(self.share.of)
     }
+}
+
+fn of_turn(targets: &[Target], turn: u32) -> &Target {
+    &targets[turn as usize % targets.len()]
 }
 
 fn shape(raw: &str, connections: Option<u32>) -> anyhow::Result<Shape> {
@@ -342,9 +388,10 @@ fn load(options: &Options, target: &Target) -> anyhow::Result<Load> {
         .or_else(|| target.default_sources());
     let prefix = options.prefix.as_deref().unwrap_or("load");
     Ok(Load {
-        dialect: Dialect::parse(options.form.as_deref().unwrap_or("json"))?,
+        forms: options.form.as_deref().unwrap_or("json").parse()?,
         payload_sizes,
         slow_readers,
+        stuck_readers: options.stuck_readers.unwrap_or(0),
         sources,
         connect_rate,
         publishers,
@@ -352,7 +399,11 @@ fn load(options: &Options, target: &Target) -> anyhow::Result<Load> {
         publish_ids: options.publish_ids.unwrap_or(true),
         own_channel: options.own_channel,
         prefix: format!("{prefix}:{:08x}", rand::random::<u32>()),
-        token: options.token.clone(),
+        tokens: match (&options.token_secret, &options.token) {
+            (Some(secret), _) => Tokens::Signed(secret.clone()),
+            (None, Some(token)) => Tokens::Shared(token.clone()),
+            (None, None) => Tokens::None,
+        },
     })
 }
 
@@ -414,82 +465,4 @@ const RATE_OF_ONE_PUBLISHER: f64 = 50.0;
 const PORTS_PER_SOURCE: u32 = 25_000;
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn scenario(change: impl FnOnce(&mut Options)) -> anyhow::Result<Scenario> {
-        let mut options = Options::default();
-        change(&mut options);
-        Scenario::from_options(options)
-    }
-
-    #[test]
-    fn faults_break_the_run_unless_allowed() {
-        let thresholds = scenario(|options| options.thresholds.max_gaps = Some(5))
-            .unwrap()
-            .thresholds;
-        assert_eq!(
-            (
-                thresholds.max_gaps,
-                thresholds.max_duplicates,
-                thresholds.max_p99_ms
-            ),
-            (Some(5), Some(0), None)
-        );
-    }
-
-    #[test]
-    fn bystanders_are_measured_alone_and_beside_the_crowd() {
-        let scenario =
-            scenario(|options| options.shape = Some("bystander=10+1000".into())).unwrap();
-        let stages: Vec<_> = scenario
-            .timeline
-            .stages()
-            .iter()
-            .map(|stage| (stage.name.as_str(), stage.measured, stage.rates.clone()))
-            .collect();
-        let steady = |rates: [f64; 2]| rates.map(Rate::steady).to_vec();
-        assert_eq!(stages[1], ("alone", true, steady([20.0, 0.0])));
-        assert_eq!(stages[3], ("beside", true, steady([20.0, 100.0])));
-        assert_eq!(scenario.connections(), 1010 + 8);
-    }
-
-    #[test]
-    fn workers_share_everything_out() {
-        for all in [0, 1, 7, 100] {
-            let shares = (0..3).map(|first| Share { first, of: 3 }.count(all));
-            assert_eq!(shares.sum::<u32>(), all);
-        }
-    }
-
-    #[test]
-    fn idle_takes_its_number_from_connections() {
-        let idle = |connections| {
-            scenario(|options| {
-                (options.shape, options.connections) = (Some("idle".into()), connections)
-            })
-        };
-        assert_eq!(idle(Some(500)).unwrap().connections(), 500);
-        assert!(idle(None).is_err());
-    }
-
-    #[test]
-    fn what_cannot_run_is_refused() {
-        let refused: [fn(&mut Options); 8] = [
-            |options| options.rate = Some(0.0),
-            |options| options.payload_bytes = Some(10),
-            |options| options.payload_bytes = Some(40_000),
-            |options| options.form = Some("xml".into()),
-            |options| options.duration = Some("0s".parse().unwrap()),
-            |options| options.connections = Some(5),
-            |options| options.url = Some("ws://192.0.2.1/".into()),
-            |options| {
-                (options.shape, options.sources) =
-                    (Some("idle=30000".into()), Some("127.0.0.1".into()))
-            },
-        ];
-        for (index, change) in refused.into_iter().enumerate() {
-            assert!(scenario(change).is_err(), "case {index} was accepted");
-        }
-    }
-}
+mod tests;

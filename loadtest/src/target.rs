@@ -1,16 +1,36 @@
 //! Where the server is, and from which addresses the generator comes.
 
 use std::net::{IpAddr, Ipv4Addr, SocketAddr, ToSocketAddrs as _};
+use std::path::Path;
 use std::str::FromStr;
+use std::sync::Arc;
 
 use anyhow::{Context as _, bail, ensure};
+use rustls::client::Resumption;
+use rustls::pki_types::pem::PemObject as _;
+use rustls::pki_types::{CertificateDer, ServerName};
+use rustls::{ClientConfig, RootCertStore};
 use tokio_tungstenite::tungstenite::http::Uri;
+
+use crate::trust::Trust;
 
 /// The server's socket.
 #[derive(Clone, Debug)]
 pub(crate) struct Target {
     pub(crate) url: String,
     pub(crate) address: SocketAddr,
+    /// None: without TLS.
+    pub(crate) trust: Option<Trust>,
+}
+
+/// What an operator says about reaching servers.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Reach<'a> {
+    pub(crate) allow_remote: bool,
+    /// A PEM file with the authorities to believe.
+    pub(crate) ca: Option<&'a Path>,
+    /// Whether connections take up each other's TLS sessions.
+    pub(crate) tls_resume: bool,
 }
 
 /// A range of IPv4 addresses to connect from: one address has no more than some 28,000 ports.
@@ -24,24 +44,26 @@ impl Target {
     /// Looks the host up once, so that the run itself never waits for names.
     ///
     /// # Errors
-    /// When the URL is not `ws://`, does not resolve, or leaves this machine without permission.
-    pub(crate) fn resolve(url: &str, allow_remote: bool) -> anyhow::Result<Self> {
+    /// When the URL is not `ws://` or `wss://`, does not resolve, or leaves this machine without permission.
+    pub(crate) fn resolve(url: &str, reach: Reach<'_>) -> anyhow::Result<Self> {
         let uri: Uri = url
             .parse()
             .with_context(|| format!("`{url}` is not a URL"))?;
-        ensure!(
-            uri.scheme_str() == Some("ws"),
-            "`{url}` does not begin with ws://"
-        );
+        let port = match uri.scheme_str() {
+            Some("ws") => 80,
+            Some("wss") => 443,
+            _ => bail!("`{url}` does not begin with ws:// or wss://"),
+        };
         let host = uri.host().with_context(|| format!("`{url}` has no host"))?;
-        let port = uri.port_u16().unwrap_or(80);
-        let mut addresses = (host.trim_matches(['[', ']']), port)
+        let port = uri.port_u16().unwrap_or(port);
+        let host = host.trim_matches(['[', ']']);
+        let mut addresses = (host, port)
             .to_socket_addrs()
             .with_context(|| format!("unable to look up `{host}`"))?;
         let address = addresses
             .next()
             .with_context(|| format!("`{host}` has no address"))?;
-        if !address.ip().is_loopback() && !allow_remote {
+        if !address.ip().is_loopback() && !reach.allow_remote {
             bail!(
                 "{} is not this machine; load other machines only if they are yours, with --allow-remote",
                 address.ip()
@@ -50,7 +72,19 @@ impl Target {
         Ok(Self {
             url: url.to_owned(),
             address,
+            trust: (uri.scheme_str() == Some("wss"))
+                .then(|| trust(host, reach))
+                .transpose()?,
         })
+    }
+
+    /// One URL for each node, with commas between.
+    ///
+    /// # Errors
+    /// As [`Self::resolve`].
+    pub(crate) fn resolve_all(urls: &str, reach: Reach<'_>) -> anyhow::Result<Vec<Self>> {
+        let urls = urls.split(',');
+        urls.map(|url| Self::resolve(url.trim(), reach)).collect()
     }
 
     /// The addresses to come from unless told otherwise: several on loopback, the system's choice elsewhere.
@@ -63,6 +97,38 @@ impl Target {
             IpAddr::V4(_) | IpAddr::V6(_) => None,
         }
     }
+}
+
+/// Believes the authorities of the file, and nobody else.
+fn trust(host: &str, reach: Reach<'_>) -> anyhow::Result<Trust> {
+    let file = reach
+        .ca
+        .context("wss:// needs --ca FILE: the authority that signed the server's certificate")?;
+    let mut roots = RootCertStore::empty();
+    let unusable = || format!("unable to use {}", file.display());
+    for certificate in CertificateDer::pem_file_iter(file).with_context(unusable)? {
+        roots
+            .add(certificate.with_context(unusable)?)
+            .with_context(unusable)?;
+    }
+    ensure!(
+        !roots.is_empty(),
+        "there is no certificate in {}",
+        file.display()
+    );
+    let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
+    let mut config = ClientConfig::builder_with_provider(provider)
+        .with_protocol_versions(rustls::ALL_VERSIONS)?
+        .with_root_certificates(roots)
+        .with_no_client_auth();
+    // Every connection stands for somebody else, who has no session of another's.
+    if !reach.tls_resume {
+        config.resumption = Resumption::disabled();
+    }
+    Ok(Trust {
+        config: Arc::new(config),
+        name: ServerName::try_from(host.to_owned())?,
+    })
 }
 
 impl Sources {
@@ -128,10 +194,30 @@ mod tests {
 
     #[test]
     fn only_this_machine_is_loaded_unless_told() {
-        assert!(Target::resolve("ws://127.0.0.1:8000/v1/socket", false).is_ok());
-        assert!(Target::resolve("ws://[::1]:8000/v1/socket", false).is_ok());
-        assert!(Target::resolve("ws://192.0.2.1:8000/v1/socket", false).is_err());
-        assert!(Target::resolve("ws://192.0.2.1:8000/v1/socket", true).is_ok());
-        assert!(Target::resolve("wss://127.0.0.1/", false).is_err());
+        let here = Reach::default();
+        let anywhere = Reach {
+            allow_remote: true,
+            ..here
+        };
+        assert!(Target::resolve("ws://127.0.0.1:8000/v1/socket", here).is_ok());
+        assert!(Target::resolve("ws://[::1]:8000/v1/socket", here).is_ok());
+        assert!(Target::resolve("ws://192.0.2.1:8000/v1/socket", here).is_err());
+        assert!(Target::resolve("ws://192.0.2.1:8000/v1/socket", anywhere).is_ok());
+        assert!(Target::resolve("http://127.0.0.1/", here).is_err());
+        let nodes = "ws://127.0.0.1:1/, ws://127.0.0.1:2/";
+        assert_eq!(Target::resolve_all(nodes, here).unwrap().len(), 2);
+        assert!(Target::resolve_all("ws://127.0.0.1:1/,", here).is_err());
+    }
+
+    #[test]
+    fn tls_believes_nobody_unasked() {
+        let error = Target::resolve("wss://127.0.0.1/", Reach::default()).unwrap_err();
+        assert!(error.to_string().contains("--ca FILE"), "{error}");
+        let key = Reach {
+            ca: Some(Path::new("Cargo.toml")),
+            ..Reach::default()
+        };
+        let error = Target::resolve("wss://127.0.0.1/", key).unwrap_err();
+        assert!(error.to_string().contains("no certificate in"), "{error}");
     }
 }

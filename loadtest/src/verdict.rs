@@ -51,7 +51,7 @@ pub(crate) struct ThreadUse {
 }
 
 /// The judgement.
-#[derive(Clone, Debug, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
 pub(crate) struct Verdict {
     pub(crate) outcome: Outcome,
     /// Why the run is invalid, each beginning with what was the bottleneck.
@@ -59,9 +59,10 @@ pub(crate) struct Verdict {
     pub(crate) thresholds: Vec<Checked>,
 }
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub(crate) enum Outcome {
+    #[default]
     Passed,
     Broken,
     Invalid,
@@ -128,11 +129,16 @@ impl Verdict {
 fn bottlenecks(generator: &Generator) -> Vec<String> {
     let mut signs = Vec::new();
     for thread in &generator.threads {
+        let busy = thread.cpu * 100.0;
         if thread.cpu > CPU_SHARE_MAX {
             signs.push(format!(
-                "thread {} was busy for {:.0} % of the time",
-                thread.name,
-                thread.cpu * 100.0
+                "thread {} was busy for {busy:.0} % of the time",
+                thread.name
+            ));
+        } else if thread.cpu + thread.waiting > NEVER_IDLE {
+            signs.push(format!(
+                "thread {} was never idle: busy for {busy:.0} % of the time, and waiting for a core for the rest",
+                thread.name
             ));
         }
     }
@@ -235,6 +241,8 @@ fn at_least(name: &str, limit: Option<f64>, value: Option<f64>) -> Option<Checke
 
 /// Of one thread: above it, events wait in the generator's own queue.
 const CPU_SHARE_MAX: f64 = 0.9;
+/// Of one thread, running or ready to run: it never waits for anything but a core, so it is behind.
+const NEVER_IDLE: f64 = 0.97;
 /// A burst of 10,000 reads takes some 20 ms; a thread that is always behind is far above.
 const LOOP_LAG_P99_MS_MAX: f64 = 50.0;
 /// Latency counts from the due time, so lateness here is added to every figure.
@@ -318,6 +326,22 @@ mod tests {
         );
         check(
             |figures| figures.generator.threads = vec![busy(0.91)],
+            Thresholds::default(),
+            Outcome::Invalid,
+            98,
+        );
+        let crowded_out = |waiting| ThreadUse {
+            waiting,
+            ..busy(0.5)
+        };
+        check(
+            |figures| figures.generator.threads = vec![crowded_out(0.4)],
+            Thresholds::default(),
+            Outcome::Passed,
+            0,
+        );
+        check(
+            |figures| figures.generator.threads = vec![crowded_out(0.49)],
             Thresholds::default(),
             Outcome::Invalid,
             98,

@@ -1,14 +1,15 @@
-//! The server seen from outside: its processes in /proc, counters from its metrics pages, its Redis, the machine.
+//! The server seen from outside: its processes in /proc, counters from its metrics pages, its Redis, the machine and its network.
 //!
 //! Only looks. What the figures mean is the report's matter.
 
-use std::net::SocketAddr;
 use std::time::Instant;
 
 use anyhow::{Context as _, ensure};
 
 use crate::clockwork::Moment;
+use crate::network::{Network, SendQueues};
 use crate::proc::{Machine, Process, Thread, listener_of, open_files, threads};
+use crate::target::Target;
 use crate::watch::metrics::{Counters, MetricsPage};
 use crate::watch::redis::{RedisFigures, RedisPage};
 
@@ -18,17 +19,21 @@ pub(crate) mod redis;
 /// Where to look. Everything is optional: a server on another machine has no /proc here.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Watched {
-    /// Process ids of all nodes; none: the process that listens on the server's port.
+    /// Process ids of all nodes; none: the processes that listen on the targets' ports.
     pub(crate) pids: Vec<u32>,
     pub(crate) metrics_urls: Vec<String>,
     /// `host:port` of the nodes' Redis.
     pub(crate) redis: Option<String>,
+    /// What the network carries in one direction, where the interface does not tell.
+    pub(crate) network_mbit_s: Option<f64>,
 }
 
 /// Looks at all nodes of a server.
 #[derive(Debug)]
 pub(crate) struct ServerWatch {
     pids: Vec<u32>,
+    /// Of the nodes on this machine.
+    ports: Vec<u16>,
     metrics: Vec<MetricsPage>,
     redis: Option<RedisPage>,
 }
@@ -41,6 +46,16 @@ pub(crate) struct Sample {
     pub(crate) counters: Option<Counters>,
     pub(crate) redis: Option<RedisFigures>,
     pub(crate) machine: Option<Machine>,
+    pub(crate) network: Option<Network>,
+}
+
+/// A closer look, where a stage begins or ends.
+#[derive(Debug)]
+pub(crate) struct Boundary {
+    pub(crate) sample: Sample,
+    /// Of the server.
+    pub(crate) threads: Vec<Thread>,
+    pub(crate) send_queues: SendQueues,
 }
 
 /// A run's looks at its server.
@@ -50,8 +65,8 @@ pub(crate) struct Looks {
     pub(crate) before: Sample,
     pub(crate) connected: Sample,
     pub(crate) open_files_connected: Option<u64>,
-    /// At the start, and at the end of each stage, with the server's threads.
-    pub(crate) boundaries: Vec<(Sample, Vec<Thread>)>,
+    /// At the start, and at the end of each stage.
+    pub(crate) boundaries: Vec<Boundary>,
     /// At the end of each second.
     pub(crate) seconds: Vec<Sample>,
 }
@@ -59,13 +74,13 @@ pub(crate) struct Looks {
 impl ServerWatch {
     /// # Errors
     /// When a named process does not exist, or a page does not answer.
-    pub(crate) fn new(watched: &Watched, address: SocketAddr) -> anyhow::Result<Self> {
-        let found = || {
-            let local = address.ip().is_loopback();
-            local.then(|| listener_of(address.port())).flatten()
+    pub(crate) fn new(watched: &Watched, targets: &[Target]) -> anyhow::Result<Self> {
+        let listener = |target: &Target| {
+            let local = target.address.ip().is_loopback();
+            local.then(|| listener_of(target.address.port())).flatten()
         };
         let pids = match watched.pids.as_slice() {
-            [] => found().into_iter().collect(),
+            [] => targets.iter().filter_map(listener).collect(),
             named => named.to_vec(),
         };
         for pid in &watched.pids {
@@ -87,6 +102,7 @@ impl ServerWatch {
         }
         Ok(Self {
             pids,
+            ports: ports(targets),
             metrics,
             redis,
         })
@@ -102,6 +118,7 @@ impl ServerWatch {
             counters: counters.reduce(Counters::plus),
             redis: self.redis.as_ref().and_then(|page| page.read().ok()),
             machine: Machine::read(),
+            network: Network::read(),
         }
     }
 
@@ -113,9 +130,22 @@ impl ServerWatch {
             .reduce(|one, two| one + two)
     }
 
-    fn threads(&self) -> Vec<Thread> {
-        self.pids.iter().flat_map(|pid| threads(*pid)).collect()
+    fn boundary(&self) -> Boundary {
+        // First what is gone in a moment.
+        let send_queues = SendQueues::read(&self.ports);
+        Boundary {
+            sample: self.sample(),
+            threads: self.pids.iter().flat_map(|pid| threads(*pid)).collect(),
+            send_queues,
+        }
     }
+}
+
+fn ports(targets: &[Target]) -> Vec<u16> {
+    let local = targets
+        .iter()
+        .filter(|target| target.address.ip().is_loopback());
+    local.map(|target| target.address.port()).collect()
 }
 
 impl Looks {
@@ -140,7 +170,7 @@ impl Looks {
     /// To be called at each moment of the timeline.
     pub(crate) fn take(&mut self, watch: &ServerWatch, moment: Moment) {
         match moment {
-            Moment::Boundary(_) => self.boundaries.push((watch.sample(), watch.threads())),
+            Moment::Boundary(_) => self.boundaries.push(watch.boundary()),
             Moment::Second(_) => self.seconds.push(watch.sample()),
         }
     }

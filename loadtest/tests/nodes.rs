@@ -9,7 +9,7 @@ mod nodes;
 
 use nodes::{
     cost, crowd, frames, histogram, history, hosted, latency, light, line, million, peer, presence,
-    proc, rolling, stage, wire,
+    proc, rolling, stage, stream, trust, wire,
 };
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

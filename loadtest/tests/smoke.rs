@@ -151,10 +151,24 @@ fn a_crowd_that_is_cut_comes_back_and_misses_nothing() {
         "{said}"
     );
     assert!(said.contains("| history reads |"), "{said}");
+    assert!(said.contains("Cut and back with everything: "), "{said}");
     assert!(
         !said.contains("given all") || !said.contains("Came back: 0 given"),
         "{said}"
     );
+}
+
+#[test]
+fn readers_that_are_stuck_are_nobodys_fault() {
+    let server = Server::start(1);
+    let url = format!("ws://{}/v1/socket", server.addresses.http);
+    let load = "run --shape channel=1x20 --stuck-readers 5 --rate 40 --duration 1s --warmup 0s";
+    let words: Vec<_> = load.split(' ').chain(["--url", &url]).collect();
+    let (said, code) = tool(&words);
+    assert!(matches!(code, Some(0 | 98)), "{said}");
+    assert!(said.contains("20 of 20 connections"), "{said}");
+    assert!(said.contains("| load | rooms | 40 | 600 |"), "{said}");
+    assert!(said.contains("0 gaps, 0 duplicates, 0 reordered"), "{said}");
 }
 
 #[test]

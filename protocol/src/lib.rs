@@ -24,7 +24,7 @@ pub use close::CloseCode;
 pub use codec::Form;
 pub use command::{Command, Envelope};
 pub use error::{ErrorCode, WireError};
-pub use event::{Event, EventKind, Tags};
+pub use event::{Erasure, Event, EventKind, Tags};
 pub use payload::{Format, Payload};
 pub use position::{Epoch, Position, Tag};
 pub use push::Push;

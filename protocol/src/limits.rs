@@ -38,6 +38,8 @@ limits! {
     PRESENCE_STATE_BYTES_MAX: usize = 1_024;
     /// Events of one history page.
     HISTORY_PAGE_MAX: usize = 1_000;
+    /// Events that one call erases at most.
+    ERASE_OFFSETS_MAX: usize = 100;
     /// Members of one presence page.
     PRESENCE_PAGE_MAX: usize = 500;
     /// Events that one resume replays at most.

@@ -168,6 +168,7 @@ fn entry(offset: u64) -> LogEntry {
         user: Some("ann".into()),
         tags: Tags::new(),
         payload: payload(),
+        erased: false,
         no_echo_to: None,
         frames: Frames::default(),
     }

@@ -25,6 +25,7 @@ use crate::metrics::{Metrics, NodeMetric};
 use crate::node::{Lifecycle, Node, Roll};
 use crate::presence::{Presence, PresenceConfig};
 use crate::session::SessionKeys;
+use crate::transport::tls::{self, Certificate, CertificateError};
 use crate::transport::websocket::Origins;
 use crate::transport::{self, BindError, Listeners, ShardSetup, TransportConfig};
 
@@ -52,6 +53,8 @@ pub enum Error {
     Storage(#[from] OpenError),
     #[error(transparent)]
     Redis(#[from] crate::broker::redis::OpenError),
+    #[error(transparent)]
+    Certificate(#[from] CertificateError),
     #[error(transparent)]
     Bind(#[from] BindError),
     #[error("unable to start; {0}")]
@@ -83,6 +86,7 @@ pub async fn run_over(
     ready: impl FnOnce(Addresses),
 ) -> Result<(), Error> {
     let drain_window = config.transport.drain_window;
+    let certificate = certificate(&config)?;
     let Built {
         node,
         keys,
@@ -103,9 +107,18 @@ pub async fn run_over(
         http: address,
         metrics: metrics_listener.as_ref().map(|listener| listener.address),
     };
-    let mut ended = start_shards(&config, &node, &keys, sockets)?;
-    let house = tokio::spawn(house::keep(Arc::clone(&node), metrics_listener));
-    info!(address = %addresses.http, shards = config.shards, "Listening.");
+    let transport = TransportConfig {
+        tls: certificate.clone().map(tls::server_config).transpose()?,
+        ..transport_config(&config)
+    };
+    let is_secure = certificate.is_some();
+    let mut ended = start_shards(&config, &node, &keys, &transport, sockets)?;
+    let house = tokio::spawn(house::keep(
+        Arc::clone(&node),
+        metrics_listener,
+        certificate,
+    ));
+    info!(address = %addresses.http, shards = config.shards, tls = is_secure, "Listening.");
     ready(addresses);
     tokio::select! {
         () = &mut stop => {}
@@ -207,9 +220,17 @@ fn connection_limits(config: &Config) -> ConnectionLimits {
     }
 }
 
+fn certificate(config: &Config) -> Result<Option<Arc<Certificate>>, CertificateError> {
+    let files = config.transport.certificate.clone();
+    files
+        .map(|files| Certificate::load(files).map(Arc::new))
+        .transpose()
+}
+
 fn transport_config(config: &Config) -> TransportConfig {
     let settings = &config.transport;
     TransportConfig {
+        tls: None,
         connections_max: settings.connections_max,
         pending_max: settings.pending_max,
         header_timeout: settings.header_timeout,
@@ -237,6 +258,7 @@ fn start_shards(
     config: &Config,
     node: &Arc<Node>,
     keys: &SessionKeys,
+    transport: &TransportConfig,
     sockets: Vec<TcpListener>,
 ) -> Result<mpsc::Receiver<ShardId>, Error> {
     let (tell, ended) = mpsc::channel(config.shards);
@@ -248,7 +270,7 @@ fn start_shards(
             node: Arc::clone(node),
             listener: sockets.next(),
             router: router.clone(),
-            transport: transport_config(config),
+            transport: transport.clone(),
             session: config.session.clone(),
             keys: keys.clone(),
         };

@@ -7,7 +7,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use futures_util::future::BoxFuture;
-use parlor_protocol::{ChannelName, EventKind, Payload, Position, Tags, Time};
+use parlor_protocol::{ChannelName, Epoch, Erasure, EventKind, Payload, Position, Tags, Time};
+use sha2::{Digest as _, Sha256};
 
 use crate::hub::{ConnectionId, EphemeralBody, LogEntry};
 use crate::kind::{ChannelKind, Durability};
@@ -51,6 +52,13 @@ pub trait Broker: Debug + Send + Sync + 'static {
     /// Reads a page of the log, in one consistent view with its top.
     fn read(&self, read: Read) -> BoxFuture<'static, Result<LogPage, Error>>;
 
+    /// Ends for good what some events said: payload, user, tags and id are gone from the log and from every node's memory.
+    /// Their places stay, as tombstones: offsets, tags and times are what they were. An event of kind `erase` tells it to
+    /// everybody, in the log's order; its place is the answer. What is not in the log (any more) is only told.
+    ///
+    /// Doing it again is harmless, and how an unknown outcome becomes known. Erasures themselves are passed over.
+    fn erase(&self, erase: Erase) -> BoxFuture<'static, Result<Appended, Error>>;
+
     /// Gives it what is to be awaited after a time without the store, before anything is delivered on: this node learns
     /// what others decided meanwhile. A broker that is never away needs nothing.
     fn reload_with(&self, _reload: Reload) {}
@@ -78,6 +86,49 @@ pub struct Append {
     pub payload: Payload,
     /// The connection that asked to receive its own event without data.
     pub no_echo_to: Option<ConnectionId>,
+}
+
+/// Which events to end.
+#[derive(Clone, Debug)]
+pub struct Erase {
+    pub channel: ChannelName,
+    pub kind: Arc<ChannelKind>,
+    /// The life of the log that the offsets belong to.
+    pub epoch: Epoch,
+    /// Not above the log's top; ascending, at most
+    /// [`ERASE_OFFSETS_MAX`](parlor_protocol::limits::ERASE_OFFSETS_MAX).
+    pub offsets: Vec<u64>,
+}
+
+impl Erase {
+    /// The event that tells it. The same erasure has the same id, so that a retry is told once.
+    fn announcement(self) -> Append {
+        let mut hasher = Sha256::new();
+        hasher.update(self.epoch.0.to_be_bytes());
+        for offset in &self.offsets {
+            hasher.update(offset.to_be_bytes());
+        }
+        let mut id = [0; 8];
+        id.copy_from_slice(&hasher.finalize()[..8]);
+        let id = format!("{:016x}", u64::from_be_bytes(id));
+        let erasure = Erasure {
+            offsets: self.offsets,
+        };
+        Append {
+            channel: self.channel,
+            kind: self.kind,
+            event: EventKind::Erase,
+            dedup: Some(Dedup {
+                // No user's and no key's.
+                sender: "e:".into(),
+                id: id.into(),
+            }),
+            user: None,
+            tags: Tags::new(),
+            payload: erasure.to_payload(),
+            no_echo_to: None,
+        }
+    }
 }
 
 /// Names one publish: unique per (channel, sender, id).

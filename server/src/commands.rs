@@ -13,6 +13,7 @@ use crate::hub::ConnectionId;
 use crate::kind::{ChannelKind, Verb};
 use crate::node::Node;
 
+pub mod erase;
 pub mod history;
 pub mod info;
 pub mod manage;

@@ -70,9 +70,11 @@ pub enum LogFormat {
 pub struct TransportSettings {
     /// WebSocket connections of the process.
     pub connections_max: u64,
+    /// What TLS shows; none: sockets are plain.
+    pub certificate: Option<CertificateFiles>,
     /// Sockets per shard that still speak HTTP: when there is one more, the longest idle makes room.
     pub pending_max: usize,
-    /// How long a socket may take to send a request's head, and then its body.
+    /// How long a socket may take for the TLS handshake, then to send a request's head, and then its body.
     pub header_timeout: Duration,
     /// Bytes of one incoming WebSocket message.
     pub frame_bytes_max: usize,
@@ -84,6 +86,15 @@ pub struct TransportSettings {
     pub origins: Vec<String>,
     /// Any origin may.
     pub any_origin: bool,
+}
+
+/// Where the server's certificate is; PEM.
+#[derive(Clone, Debug)]
+pub struct CertificateFiles {
+    /// The certificate, and behind it those that lead to an authority.
+    pub certificate: PathBuf,
+    /// Its private key.
+    pub key: PathBuf,
 }
 
 /// The message log.

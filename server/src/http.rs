@@ -17,6 +17,7 @@ mod caller;
 mod channel;
 mod cors;
 mod demo;
+mod erase;
 mod guard;
 mod health;
 mod history;

@@ -10,6 +10,7 @@ use std::sync::atomic::{AtomicU32, AtomicUsize, Ordering};
 
 use dashmap::DashMap;
 use parlor_protocol::{Alias, ChannelName, Position};
+use tokio::sync::SemaphorePermit;
 
 mod channel;
 mod entry;
@@ -17,12 +18,14 @@ mod ids;
 mod inbox;
 mod joined;
 mod table;
+mod turns;
 
-pub use channel::{Channel, Pull, Tap};
+pub use channel::{Channel, Pull, TAIL_LEN_MAX, Tap};
 pub use entry::{Ephemeral, EphemeralBody, Frames, LogEntry};
 pub use ids::{ConnectionId, ShardId};
 pub use inbox::{Control, Inbox, InboxFull, Letters};
 pub use table::{Advanced, Subscriber, SubscriberKey, Table, Tally};
+use turns::Turns;
 
 /// The process-wide directory of channels that have at least one subscriber, joining or joined.
 #[derive(Debug)]
@@ -31,6 +34,7 @@ pub struct Hub {
     channels: DashMap<ChannelName, Arc<Channel>>,
     inboxes: Box<[Arc<Inbox>]>,
     next_alias: AtomicU32,
+    turns: Turns,
     /// How many of the channels the process follows by itself.
     followed: AtomicUsize,
 }
@@ -45,6 +49,7 @@ impl Hub {
                 .map(|index| Arc::new(Inbox::new(ShardId(index))))
                 .collect(),
             next_alias: AtomicU32::new(1),
+            turns: Turns::new(),
             followed: AtomicUsize::new(0),
         }
     }
@@ -108,6 +113,12 @@ impl Hub {
             let shards = channel.push_ephemeral(body);
             self.wake(&channel, shards);
         }
+    }
+
+    /// Waits until nobody else reads this channel's log on behalf of who joins it. Look into the tail again then, and
+    /// [refill](Channel::refill) it with what you read, before the turn is dropped.
+    pub async fn turn_to_read(&self, channel: &Channel) -> Option<SemaphorePermit<'_>> {
+        self.turns.take(channel.alias()).await
     }
 
     /// Has a shard look at a channel again, although nothing came since: it could not take the news before.

@@ -37,17 +37,20 @@ pub enum Verb {
     Signal,
     History,
     Presence,
+    /// End for good what others said, through the HTTP API.
+    Erase,
     /// Disconnect and (un)subscribe others, through the HTTP API.
     Manage,
 }
 
 impl Verb {
-    pub const ALL: [Self; 6] = [
+    pub const ALL: [Self; 7] = [
         Self::Subscribe,
         Self::Publish,
         Self::Signal,
         Self::History,
         Self::Presence,
+        Self::Erase,
         Self::Manage,
     ];
 
@@ -58,6 +61,7 @@ impl Verb {
             Self::Signal => "signal",
             Self::History => "history",
             Self::Presence => "presence",
+            Self::Erase => "erase",
             Self::Manage => "manage",
         }
     }
@@ -126,6 +130,11 @@ impl ChannelKinds {
             }
         }
         Ok(Self(kinds.into_iter().map(Arc::new).collect()))
+    }
+
+    /// Whether anybody can be present anywhere.
+    pub fn have_presence(&self) -> bool {
+        self.0.iter().any(|kind| kind.presence)
     }
 
     pub fn of(&self, channel: &ChannelName) -> Option<&Arc<ChannelKind>> {

@@ -91,6 +91,10 @@ shard_counters! {
     connections_left: AtomicU64 = Counter, "connections_left", "";
     /// Sockets turned away before or during the handshake.
     handshakes_refused: AtomicU64 = Counter, "handshakes_refused", "";
+    /// TLS handshakes that were finished.
+    tls_handshakes: AtomicU64 = Counter, "tls_handshakes", "";
+    /// TLS handshakes that took up an earlier session, which costs less.
+    tls_resumed: AtomicU64 = Counter, "tls_handshakes_resumed", "";
     /// Commands received over WebSockets, by command.
     commands: By<CommandName> = Counter, "commands", "command";
     /// Commands answered with an error, by error.

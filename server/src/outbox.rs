@@ -5,7 +5,6 @@
 //! channel's policy decides.
 
 use std::cell::RefCell;
-use std::collections::VecDeque;
 use std::fmt;
 use std::io::IoSlice;
 use std::rc::Rc;
@@ -16,20 +15,15 @@ use parlor_protocol::{Alias, CloseCode, Form};
 
 use crate::planted::{self, Bug};
 
+mod backlog;
 mod dirty;
 mod frame;
 
+pub use backlog::SLICES_MAX;
 pub use dirty::{Dirty, Lane};
 pub use frame::Frame;
 
-/// Slices given to one write. More do not pay: the kernel copies them all in the same call.
-pub const SLICES_MAX: usize = 64;
-
-/// What a waiting frame costs beside its bytes, about.
-const ENTRY_OVERHEAD: usize = 32;
-
-/// Places for frames that an outbox keeps when it is empty: the first step in which its queue grows.
-const KEPT_ENTRIES: usize = 4;
+use backlog::{Backlog, Entry};
 
 /// One connection's queue of frames.
 pub struct Outbox {
@@ -43,11 +37,7 @@ pub struct Outbox {
 
 #[derive(Default)]
 struct Queue {
-    entries: VecDeque<Entry>,
-    /// Bytes of the first entry that are sent already.
-    head_sent: usize,
-    /// Bytes that wait, each entry's overhead included.
-    bytes: usize,
+    backlog: Backlog,
     /// The connection's own task waits for the socket: the drain must leave it alone.
     blocked: bool,
     in_near: bool,
@@ -55,12 +45,6 @@ struct Queue {
     closing: Option<CloseCode>,
     /// Tasks that wait for room.
     waiters: Vec<Waker>,
-}
-
-struct Entry {
-    frame: Frame,
-    /// The channel of a live event, so that the policy "skip to latest" can take it back.
-    alias: Option<Alias>,
 }
 
 /// What became of a push.
@@ -94,7 +78,7 @@ impl Outbox {
 
     /// Bytes that wait.
     pub fn bytes(&self) -> usize {
-        self.queue.borrow().bytes
+        self.queue.borrow().backlog.bytes()
     }
 
     /// Whether it is more than half full: what is dropped first is dropped now.
@@ -117,13 +101,13 @@ impl Outbox {
         if queue.closing.is_some() {
             return Pushed::Closed;
         }
-        let is_full = queue.bytes + frame.len() + ENTRY_OVERHEAD > self.bytes_max;
+        let is_full = queue.backlog.bytes_with(frame) > self.bytes_max;
         if is_full && !planted::has(Bug::IgnoreSlowCap) {
             return Pushed::Overflow;
         }
         queue.add(frame.clone(), Some(alias));
         if planted::has(Bug::SwapNeighbours) {
-            queue.swap_newest();
+            queue.backlog.swap_newest();
         }
         self.list(&mut queue, lane);
         Pushed::Queued
@@ -147,7 +131,7 @@ impl Outbox {
             return;
         }
         if matches!(code, CloseCode::Slow) {
-            queue.drop_unsent();
+            queue.backlog.retain(|_| false);
         }
         let notice = Push::Disconnect(Disconnect {
             code: code.number(),
@@ -173,11 +157,10 @@ impl Outbox {
         }
     }
 
-    /// The socket is gone: whoever waits for room need not.
+    /// The socket is gone: whoever waits for room need not. It stays empty from now on.
     pub fn abandon(&self) {
         let mut queue = self.queue.borrow_mut();
-        queue.entries.clear();
-        queue.bytes = 0;
+        queue.backlog.clear();
         queue.closing.get_or_insert(CloseCode::Internal);
         queue.wake_all();
     }
@@ -185,14 +168,7 @@ impl Outbox {
     /// Takes back the waiting live events of a channel. A half-sent frame stays.
     pub fn take_back(&self, alias: Alias) {
         let mut queue = self.queue.borrow_mut();
-        let head_is_half_sent = queue.head_sent > 0;
-        let mut index = 0;
-        queue.entries.retain(|entry| {
-            let stays = entry.alias != Some(alias) || (index == 0 && head_is_half_sent);
-            index += 1;
-            stays
-        });
-        queue.recount();
+        queue.backlog.retain(|entry| entry.alias != Some(alias));
     }
 
     /// Gives at most [`SLICES_MAX`] slices of what waits to `write`, and takes note of how many bytes it sent.
@@ -202,22 +178,10 @@ impl Outbox {
         write: impl FnOnce(&[IoSlice<'_>]) -> Result<usize, E>,
     ) -> Option<Result<usize, E>> {
         let mut queue = self.queue.borrow_mut();
-        if queue.entries.is_empty() {
-            return None;
-        }
-        let answer = {
-            let mut slices = [IoSlice::new(&[]); SLICES_MAX];
-            let mut used = 0;
-            for (slice, entry) in slices.iter_mut().zip(&queue.entries) {
-                let skip = if used == 0 { queue.head_sent } else { 0 };
-                *slice = IoSlice::new(&entry.frame.as_bytes()[skip..]);
-                used += 1;
-            }
-            write(&slices[..used])
-        };
+        let answer = queue.backlog.with_slices(write)?;
         if let Ok(sent) = &answer {
-            queue.sent(*sent);
-            if queue.bytes <= self.bytes_max / 2 {
+            queue.backlog.sent(*sent);
+            if queue.backlog.bytes() <= self.bytes_max / 2 {
                 queue.wake_all();
             }
         }
@@ -225,22 +189,19 @@ impl Outbox {
     }
 
     pub fn is_empty(&self) -> bool {
-        self.queue.borrow().entries.is_empty()
+        self.queue.borrow().backlog.is_empty()
     }
 
     /// Gives back what a burst had taken, once it is sent.
     pub fn shrink(&self) {
-        let mut queue = self.queue.borrow_mut();
-        if queue.entries.is_empty() && queue.entries.capacity() > KEPT_ENTRIES {
-            queue.entries = VecDeque::new();
-        }
+        self.queue.borrow_mut().backlog.shrink();
     }
 
     /// The connection's task waits for the socket from now on (true), or gives the outbox back to the drain (false).
     pub fn set_blocked(self: &Rc<Self>, blocked: bool) {
         let mut queue = self.queue.borrow_mut();
         queue.blocked = blocked;
-        if !blocked && !queue.entries.is_empty() {
+        if !blocked && !queue.backlog.is_empty() {
             self.list(&mut queue, Lane::Bulk);
         }
     }
@@ -267,7 +228,7 @@ impl Outbox {
     /// Ready once at most half of the bound waits, or the connection closes.
     pub fn poll_room(&self, context: &Context<'_>) -> Poll<()> {
         let mut queue = self.queue.borrow_mut();
-        if queue.bytes <= self.bytes_max / 2 || queue.closing.is_some() {
+        if queue.backlog.bytes() <= self.bytes_max / 2 || queue.closing.is_some() {
             return Poll::Ready(());
         }
         if !queue
@@ -305,45 +266,8 @@ impl fmt::Debug for Outbox {
 }
 
 impl Queue {
-    /// A planted fault: the newest two, if both are whole and of one channel.
-    fn swap_newest(&mut self) {
-        let count = self.entries.len();
-        let is_whole = count > 2 || (count == 2 && self.head_sent == 0);
-        if is_whole && self.entries[count - 1].alias == self.entries[count - 2].alias {
-            self.entries.swap(count - 1, count - 2);
-        }
-    }
-
     fn add(&mut self, frame: Frame, alias: Option<Alias>) {
-        self.bytes += frame.len() + ENTRY_OVERHEAD;
-        self.entries.push_back(Entry { frame, alias });
-    }
-
-    fn sent(&mut self, bytes: usize) {
-        let mut left = bytes + self.head_sent;
-        while let Some(head) = self.entries.front() {
-            let len = head.frame.len();
-            if left < len {
-                break;
-            }
-            left -= len;
-            self.bytes -= len + ENTRY_OVERHEAD;
-            self.entries.pop_front();
-        }
-        self.head_sent = left;
-    }
-
-    fn drop_unsent(&mut self) {
-        self.entries.truncate(usize::from(self.head_sent > 0));
-        self.recount();
-    }
-
-    fn recount(&mut self) {
-        self.bytes = self
-            .entries
-            .iter()
-            .map(|entry| entry.frame.len() + ENTRY_OVERHEAD)
-            .sum();
+        self.backlog.add(Entry { frame, alias });
     }
 
     fn wake_all(&mut self) {

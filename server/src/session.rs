@@ -4,7 +4,6 @@
 //! channels, in `subscriptions`; the replay of what was missed, in `catch_up`.
 
 use std::cell::{Cell, RefCell};
-use std::collections::HashMap;
 use std::fmt;
 use std::rc::Rc;
 use std::sync::Arc;
@@ -24,6 +23,7 @@ use crate::hub::ConnectionId;
 use crate::outbox::{Frame, Outbox};
 
 mod catch_up;
+mod channels;
 mod connect;
 mod key;
 mod rate;
@@ -33,9 +33,9 @@ mod subscriptions;
 pub use key::SessionKeys;
 pub use shard_state::{SessionConfig, ShardState};
 
+use channels::Channels;
 use key::SessionId;
 use rate::{Bucket, Publishes};
-use subscriptions::Subscription;
 
 /// One connection's state above the socket.
 pub struct Session {
@@ -50,7 +50,7 @@ pub struct Session {
 struct State {
     /// None until `connect` succeeded.
     connected: Option<Connected>,
-    subscriptions: HashMap<ChannelName, Rc<Subscription>>,
+    subscriptions: Channels,
     commands: Bucket,
     publishes: Publishes,
     ping_interval: Duration,
@@ -78,7 +78,7 @@ impl Session {
     ) -> Rc<Self> {
         let state = State {
             connected: None,
-            subscriptions: HashMap::new(),
+            subscriptions: Channels::default(),
             commands: Bucket::new(shard.config.commands_per_second_max, now),
             publishes: Publishes::default(),
             ping_interval: shard.config.ping_interval,

@@ -7,25 +7,34 @@ mod accept;
 pub mod client;
 mod http1;
 mod listen;
+mod newcomer;
 mod pending;
 mod rounds;
 mod shard;
+#[cfg(test)]
+mod sizes;
+mod socket;
+pub mod tls;
 pub mod websocket;
 mod wheel;
 
 pub use listen::{BindError, Listeners, bind};
 pub use shard::{Shard, ShardSetup, run};
 
+use std::sync::Arc;
 use std::time::Duration;
 
 /// Limits and times of sockets. Plain values: `config` fills them in.
 #[derive(Clone, Debug)]
 pub struct TransportConfig {
+    /// How TLS is spoken; none: sockets are plain.
+    pub tls: Option<Arc<rustls::ServerConfig>>,
     /// WebSocket connections of the process.
     pub connections_max: u64,
     /// Sockets per shard that still speak HTTP. When there is one more, the longest idle of them leaves.
     pub pending_max: usize,
-    /// How long a socket may take to send a request's head.
+    /// How long a socket may take for the TLS handshake, or a plain one for its first word, and how long from there to send
+    /// a request's head.
     pub header_timeout: Duration,
     /// Bytes of one incoming WebSocket message.
     pub frame_bytes_max: usize,

@@ -308,3 +308,50 @@ async fn a_full_disk_refuses_without_a_hole_and_works_again_when_there_is_room()
     let page = subject.read("room", Range::BeforeOffset(u64::MAX), 1).await;
     assert_eq!(page.entries[0].prev, last.tag);
 }
+
+/// Whether any file of the store holds this text.
+fn holds(directory: &Path, text: &str) -> bool {
+    fs::read_dir(directory).unwrap().any(|file| {
+        let bytes = fs::read(file.unwrap().path()).unwrap();
+        bytes
+            .windows(text.len())
+            .any(|window| window == text.as_bytes())
+    })
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_files_hold_nothing_of_what_was_erased() {
+    let temp = tempfile::tempdir().unwrap();
+    let subject = open(temp.path());
+    // Small ones and large ones, of many channels, so that rows move from page to page and lie on pages of their own.
+    let secret = |index: usize| format!("the-secret-of-the-day-{index}-");
+    for index in 0..40 {
+        let long = secret(index).repeat(if index % 2 == 0 { 1 } else { 500 });
+        for filler in 0..20 {
+            subject
+                .append(subject.message(&format!("room:{}", filler % 7), "filler"))
+                .await
+                .unwrap();
+        }
+        let publish = Append {
+            user: Some(secret(index).into()),
+            tags: [("tag".to_owned(), secret(index))].into(),
+            ..subject.message(&format!("room:{}", index % 5), &long)
+        };
+        subject.append(publish).await.unwrap();
+    }
+    assert!(holds(temp.path(), &secret(3)));
+    for room in 0..5 {
+        let room = format!("room:{room}");
+        let log = subject.log(&room).await;
+        let secret = log.iter().filter(|entry| entry.user.is_some());
+        let offsets: Vec<u64> = secret.map(|entry| entry.offset).collect();
+        subject.erase(&room, &offsets).await.unwrap();
+    }
+    // While it runs: nobody has to stop it.
+    for index in 0..40 {
+        assert!(!holds(temp.path(), &secret(index)), "{}", secret(index));
+    }
+    shut_down(subject).await;
+    assert!(!holds(temp.path(), "the-secret-of-the-day"));
+}

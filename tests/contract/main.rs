@@ -15,6 +15,7 @@ mod subject;
 
 mod dedup;
 mod epochs;
+mod erasing;
 mod joining;
 mod order;
 mod pages;
@@ -25,6 +26,7 @@ mod disk;
 mod redis_access;
 mod redis_answers;
 mod redis_deposed;
+mod redis_erasing;
 mod redis_leases;
 mod redis_losses;
 mod throughput;
@@ -79,4 +81,13 @@ every_broker! {
     retention::a_longer_log_is_not_read_beyond_a_smaller_bound,
     epochs::an_unwritten_channel_stands_before_its_first_event,
     epochs::a_channel_keeps_its_epoch,
+    erasing::an_erased_event_is_gone_from_history_and_keeps_its_place,
+    erasing::an_erasure_is_told_to_whoever_listens,
+    erasing::a_chain_of_tags_runs_through_what_was_erased,
+    erasing::an_erasure_beside_appends_loses_nothing,
+    erasing::erasures_of_one_channel_at_the_same_time_are_all_done,
+    erasing::a_retry_of_an_erased_publish_gets_the_first_place,
+    erasing::an_erasure_done_again_is_told_once,
+    erasing::an_erasure_is_not_erased_itself,
+    erasing::what_retention_took_is_only_told,
 }

@@ -1,13 +1,12 @@
 //! How a Redis is reached: users, passwords, TLS, prefixes; and which one is refused at the start.
 
 use std::path::Path;
-use std::process::Command;
 use std::sync::Arc;
 
 use parlor::broker::Redis as Broker;
 use parlor::broker::redis::{OpenError, RedisConfig};
 use parlor::hub::Hub;
-use parlor_tests::{Redis, RedisOptions, eventually};
+use parlor_tests::{Authority, Redis, RedisOptions};
 
 use crate::redis::{config_of, over};
 use crate::subject::Subject;
@@ -102,20 +101,20 @@ fn a_replica_is_no_primary() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn tls_with_an_authority_of_ones_own() {
-    let directory = tempfile::tempdir().unwrap();
-    make_certificates(directory.path());
-    let file = |name: &str| directory.path().join(name).display().to_string();
+    let authority = Authority::new();
+    let files = authority.issue("redis");
+    let shown = |path: &Path| path.display().to_string();
     let port = parlor_tests::Port::free();
     let options = RedisOptions::default()
         .setting("tls-port", port.number().to_string())
-        .setting("tls-cert-file", file("server.pem"))
-        .setting("tls-key-file", file("server.key"))
-        .setting("tls-ca-cert-file", file("ca.pem"))
+        .setting("tls-cert-file", shown(&files.certificate))
+        .setting("tls-key-file", shown(&files.key))
+        .setting("tls-ca-cert-file", shown(&authority.certificate()))
         .setting("tls-auth-clients", "no");
     let _server = Redis::start_with(options);
     let url = format!("rediss://127.0.0.1:{}", port.number());
     let config = RedisConfig {
-        tls_ca: Some(std::fs::read(directory.path().join("ca.pem")).unwrap()),
+        tls_ca: Some(std::fs::read(authority.certificate()).unwrap()),
         ..config_of(&url, "parlor")
     };
     works(&over(config)).await;
@@ -124,25 +123,4 @@ async fn tls_with_an_authority_of_ones_own() {
         stranger.contains("unable to start"),
         "nobody trusts this authority unasked: {stranger}"
     );
-}
-
-/// An authority, and a certificate for 127.0.0.1 by it.
-fn make_certificates(directory: &Path) {
-    let script = "openssl req -x509 -newkey rsa:2048 -nodes -days 2 -subj /CN=ca -keyout ca.key -out ca.pem \
-        && openssl req -newkey rsa:2048 -nodes -subj /CN=redis -keyout server.key -out server.csr \
-        && printf 'subjectAltName=IP:127.0.0.1\\nextendedKeyUsage=serverAuth\\n' > ext \
-        && openssl x509 -req -in server.csr -CA ca.pem -CAkey ca.key -CAcreateserial -days 2 -extfile ext -out server.pem";
-    let made = Command::new("sh")
-        .args(["-c", script])
-        .current_dir(directory)
-        .output()
-        .unwrap();
-    assert!(
-        made.status.success(),
-        "{}",
-        String::from_utf8_lossy(&made.stderr)
-    );
-    eventually("the certificate", || {
-        directory.join("server.pem").exists().then_some(())
-    });
 }

@@ -10,6 +10,7 @@ use hyper_util::rt::TokioIo;
 use serde_json::Value;
 use tokio::net::TcpStream;
 
+use crate::authority::{AnyStream, Trust};
 use crate::patience::{PATIENCE, in_time};
 
 /// Speaks to one server.
@@ -17,17 +18,29 @@ use crate::patience::{PATIENCE, in_time};
 pub struct Backend {
     address: SocketAddr,
     key: Option<String>,
+    trust: Option<Trust>,
 }
 
 impl Backend {
     pub fn new(address: SocketAddr) -> Self {
-        Self { address, key: None }
+        Self {
+            address,
+            key: None,
+            trust: None,
+        }
     }
 
     /// The same, with an API key or a token.
     #[must_use]
     pub fn with_key(mut self, key: &str) -> Self {
         self.key = Some(key.to_owned());
+        self
+    }
+
+    /// The same, over TLS.
+    #[must_use]
+    pub fn trusting(mut self, trust: &Trust) -> Self {
+        self.trust = Some(trust.clone());
         self
     }
 
@@ -85,6 +98,10 @@ impl Backend {
         headers: &[(&str, &str)],
     ) -> Result<(u16, Value), Box<dyn std::error::Error + Send + Sync>> {
         let stream = TcpStream::connect(self.address).await?;
+        let stream: AnyStream = match &self.trust {
+            None => Box::new(stream),
+            Some(trust) => Box::new(trust.connect(stream).await?),
+        };
         let (mut sender, connection) =
             hyper::client::conn::http1::handshake(TokioIo::new(stream)).await?;
         let mut request = Request::builder()

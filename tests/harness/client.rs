@@ -11,6 +11,7 @@ use parlor_protocol::command::{Command, Connect, Pong};
 use parlor_protocol::reply::{Connected, Reply};
 use parlor_protocol::{Alias, CloseCode, Envelope, Event, Form, Push, WireError, codec};
 
+use crate::authority::Trust;
 use crate::goodbye::Goodbye;
 use crate::patience::in_time;
 
@@ -18,6 +19,9 @@ mod ask;
 mod wire;
 
 pub(crate) use wire::{Frame, Wire, WireReader, WireWriter};
+
+/// Bytes that the kernel takes in for a narrow client.
+const NARROW_BYTES: u32 = 4_096;
 
 /// Messages kept for the text of a failure.
 const TOLD_MAX: usize = 12;
@@ -43,12 +47,22 @@ pub struct Client {
 impl Client {
     /// A socket that has not said `connect`.
     pub async fn open(address: SocketAddr, form: Form) -> Self {
-        Self::over(Wire::open(address, form, None).await)
+        Self::over(Wire::open(address, form, None, None).await)
     }
 
     /// The same, whose kernel takes in as little as it can: a reader that is easily slow.
     pub async fn open_narrow(address: SocketAddr, form: Form) -> Self {
-        Self::over(Wire::open(address, form, Some(4_096)).await)
+        Self::over(Wire::open(address, form, Some(NARROW_BYTES), None).await)
+    }
+
+    /// Like [`Self::open`], over TLS.
+    pub async fn open_secure(address: SocketAddr, form: Form, trust: &Trust) -> Self {
+        Self::over(Wire::open(address, form, None, Some(trust)).await)
+    }
+
+    /// Like [`Self::open_narrow`], over TLS.
+    pub async fn open_secure_narrow(address: SocketAddr, form: Form, trust: &Trust) -> Self {
+        Self::over(Wire::open(address, form, Some(NARROW_BYTES), Some(trust)).await)
     }
 
     fn over(wire: Wire) -> Self {

@@ -8,7 +8,7 @@ use futures_util::FutureExt as _;
 use futures_util::future::{BoxFuture, ready};
 use parlor::app::Opened;
 use parlor::broker::embedded::EmbeddedConfig;
-use parlor::broker::{Append, Appended, Broker, Embedded, Error, LogPage, Read};
+use parlor::broker::{Append, Appended, Broker, Embedded, Erase, Error, LogPage, Read};
 use parlor::config::Config;
 use parlor::hub::{EphemeralBody, Hub};
 use parlor::kind::ChannelKind;
@@ -166,6 +166,13 @@ impl Broker for Frail {
             page.await
         }
         .boxed()
+    }
+
+    fn erase(&self, erase: Erase) -> BoxFuture<'static, Result<Appended, Error>> {
+        match self.frailty.check() {
+            Ok(()) => self.broker.erase(erase),
+            Err(error) => ready(Err(error)).boxed(),
+        }
     }
 
     fn health(&self) -> Result<(), String> {

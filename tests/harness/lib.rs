@@ -10,11 +10,13 @@
     reason = "a failing test says in which case and from which seed it failed"
 )]
 
+mod authority;
 mod backend;
 mod client;
 mod copy;
 mod driver;
 mod everywhere;
+mod figures;
 mod frail;
 mod goodbye;
 mod kinds;
@@ -28,11 +30,13 @@ mod seed;
 mod server;
 mod token;
 
+pub use authority::{Authority, Trust};
 pub use backend::Backend;
 pub use client::Client;
 pub use copy::Copy;
 pub use driver::Driver;
 pub use everywhere::{At, everywhere, in_both_forms};
+pub use figures::Figures;
 pub use frail::Frailty;
 pub use goodbye::Goodbye;
 pub use kinds::kinds;

@@ -5,10 +5,11 @@
 //!
 //! All of it blocks its thread, like the rest of a test's set-up.
 
-use std::fs;
+use std::ffi::OsString;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::process::{Child, Command, Stdio};
-use std::sync::{Mutex, MutexGuard};
+use std::sync::{LazyLock, Mutex, MutexGuard};
+use std::{env, fs};
 
 use ::redis::{RedisResult, Value};
 use tempfile::TempDir;
@@ -255,7 +256,7 @@ impl Redis {
     }
 
     fn spawn(&self) {
-        let mut command = Command::new("redis-server");
+        let mut command = Command::new(program());
         command.arg(self.directory().join(CONFIG));
         if self.options.is_sentinel() {
             command.arg("--sentinel");
@@ -276,6 +277,21 @@ impl Drop for Redis {
             end(&mut child);
         }
     }
+}
+
+/// Which server all tests start: Debian's, unless `REDIS_SERVER` names another one's file.
+fn program() -> OsString {
+    env::var_os("REDIS_SERVER").unwrap_or_else(|| "redis-server".into())
+}
+
+/// Version 7 refuses `DEBUG` unless told otherwise; an older one does not know the word.
+fn knows_debug_setting() -> bool {
+    static KNOWS: LazyLock<bool> = LazyLock::new(|| {
+        let told = Command::new(program()).arg("--version").output();
+        let told = told.expect("redis-server runs: scripts/setup installs it");
+        !String::from_utf8_lossy(&told.stdout).contains("v=6.")
+    });
+    *KNOWS
 }
 
 /// SIGKILL reaches a frozen process, too.

@@ -9,7 +9,7 @@ use std::time::Duration;
 use parlor::app::{self, Addresses};
 use parlor::auth::{Algorithm, ApiKey, KeyMaterial, Secret, TokenKey, all_grants};
 use parlor::broker::redis::RedisConfig;
-use parlor::config::{Config, api_key_hash};
+use parlor::config::{CertificateFiles, Config, api_key_hash};
 use parlor::hub::Hub;
 use parlor_protocol::command::Connect;
 use parlor_protocol::limits::DEDUP_WINDOW_MS;
@@ -18,8 +18,10 @@ use parlor_protocol::{Form, WireError};
 use tempfile::TempDir;
 use tokio::sync::oneshot;
 
+use crate::authority::Trust;
 use crate::backend::Backend;
 use crate::client::Client;
+use crate::figures::Figures;
 use crate::frail::Frailty;
 use crate::kinds::kinds;
 use crate::patience::{PATIENCE, in_time};
@@ -32,6 +34,8 @@ pub struct Setup {
     form: Form,
     directory: Arc<TempDir>,
     over: Over,
+    /// What its own clients believe, when it speaks TLS.
+    trust: Option<Trust>,
 }
 
 /// The broker under a server.
@@ -51,7 +55,7 @@ impl Setup {
         let directory = Arc::new(TempDir::new().expect("a directory for the server"));
         let mut config = Config::defaults().expect("the defaults are usable");
         config.listen = SocketAddr::from(([127, 0, 0, 1], 0));
-        config.metrics_listen = None;
+        config.metrics_listen = Some(config.listen);
         config.shards = shards;
         config.auth.dev = true;
         config.auth.leeway = Duration::ZERO;
@@ -64,7 +68,15 @@ impl Setup {
             form,
             directory,
             over: Over::Embedded,
+            trust: None,
         }
+    }
+
+    /// The same over TLS, with these files; its clients believe this.
+    #[must_use]
+    pub fn secured(mut self, files: CertificateFiles, trust: &Trust) -> Self {
+        self.trust = Some(trust.clone());
+        self.with(|config| config.transport.certificate = Some(files))
     }
 
     /// The same over a broker that fails when the test says so.
@@ -151,12 +163,13 @@ impl Setup {
             // Nobody listens after a failed test.
             let _over = tell_end.send(());
         });
-        let address = in_time("the server to start", ready)
+        let addresses = in_time("the server to start", ready)
             .await
             .expect("the server starts");
         Server {
             setup: self,
-            address,
+            address: addresses.http,
+            figures: Figures::new(addresses.metrics.expect("tests always ask for metrics")),
             stop: Some(stop),
             thread: Some(thread),
             ended: Some(ended),
@@ -174,7 +187,7 @@ fn serve(
     config: Config,
     over: &Over,
     stopped: oneshot::Receiver<()>,
-    ready: oneshot::Sender<SocketAddr>,
+    ready: oneshot::Sender<Addresses>,
 ) {
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
@@ -186,7 +199,7 @@ fn serve(
     };
     let ready = |addresses: Addresses| {
         // The test may have given up.
-        let _gone = ready.send(addresses.http);
+        let _gone = ready.send(addresses);
     };
     let ended = runtime.block_on(async {
         match over {
@@ -205,6 +218,7 @@ fn serve(
 pub struct Server {
     setup: Setup,
     address: SocketAddr,
+    figures: Figures,
     stop: Option<oneshot::Sender<()>>,
     thread: Option<JoinHandle<()>>,
     ended: Option<mpsc::Receiver<()>>,
@@ -229,12 +243,24 @@ impl Server {
 
     /// What a backend does over HTTP.
     pub fn backend(&self) -> Backend {
-        Backend::new(self.address)
+        let backend = Backend::new(self.address);
+        match &self.setup.trust {
+            None => backend,
+            Some(trust) => backend.trusting(trust),
+        }
+    }
+
+    /// What the server counts.
+    pub fn figures(&self) -> &Figures {
+        &self.figures
     }
 
     /// A socket that has not said `connect`.
     pub async fn open(&self) -> Client {
-        Client::open(self.address, self.setup.form).await
+        match &self.setup.trust {
+            None => Client::open(self.address, self.setup.form).await,
+            Some(trust) => Client::open_secure(self.address, self.setup.form, trust).await,
+        }
     }
 
     /// A connected user, in development mode.

@@ -8,7 +8,7 @@ use parlor_tests::{Server, everywhere, in_both_forms};
 
 use crate::bystanders::Bystanders;
 use crate::case::Case;
-use crate::raw::{Answer, Fate, Raw, exchange, handshake};
+use crate::raw::{Answer, FIN, Fate, Heard, PING, Raw, exchange, frame, handshake};
 
 /// The honest handshake with one line replaced: by nothing, or by others.
 fn replaced(form: Form, name: &str, by: &str) -> String {
@@ -212,6 +212,31 @@ fn an_unusual_handshake_is_a_handshake() {
 }
 
 #[test]
+fn a_handshake_is_one_however_it_is_cut_and_nothing_behind_it_is_lost() {
+    everywhere(async |at| {
+        let server = at.start().await;
+        // Few header lines and many: two parts of the server read them.
+        for more in [String::new(), "a: b\r\n".repeat(50)] {
+            let request = handshake(at.form, &more);
+            for cut in [1, 60, request.len() - 2, request.len()] {
+                let _case = Case((cut, request.len()));
+                let mut raw = Raw::dial(server.address(), at.form).await;
+                raw.send(&request.as_bytes()[..cut]).await;
+                if cut < request.len() {
+                    // Whoever came later is answered first: most likely the piece has been looked at.
+                    answer(&server, &handshake(at.form, "")).await;
+                }
+                let ping = frame(FIN | PING, b"still here");
+                raw.send(&[&request.as_bytes()[cut..], &ping].concat())
+                    .await;
+                assert_eq!(raw.answer().await.map(|answer| answer.status), Some(101));
+                assert_eq!(raw.hear().await, Heard::Pong(b"still here".to_vec()));
+            }
+        }
+    });
+}
+
+#[test]
 fn a_head_has_a_size() {
     in_both_forms(async |at| {
         let server = at.start().await;
@@ -304,12 +329,7 @@ fn a_socket_that_never_says_connect_is_closed_as_that() {
         let server = at.setup().with(hasty).start().await;
         let mut silent = server.open().await;
         let mut pinging = Raw::upgraded(server.address(), at.form).await;
-        pinging
-            .send(&crate::raw::frame(
-                crate::raw::FIN | crate::raw::PING,
-                b"still here",
-            ))
-            .await;
+        pinging.send(&frame(FIN | PING, b"still here")).await;
         let mut half = Raw::upgraded(server.address(), at.form).await;
         half.send(&[0x81]).await;
         silent

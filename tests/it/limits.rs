@@ -36,6 +36,7 @@ async fn check(at: At, server: &Server, name: &str) {
         "PRESENCE_STATE_BYTES_MAX" => presence_state(&mut ann).await,
         "HISTORY_PAGE_MAX" => history_page(&mut ann).await,
         "PRESENCE_PAGE_MAX" => presence_page(server, &mut ann).await,
+        "ERASE_OFFSETS_MAX" => erase_offsets(server, &mut ann).await,
         // `recovery::more_than_the_server_replays_is_told` shows both sides of it.
         "RECOVER_EVENTS_MAX" => {}
         // Five minutes are too long for a test of sockets: the contract suite of the brokers shows them with
@@ -320,6 +321,21 @@ async fn history_page(ann: &mut Client) {
             (limits::HISTORY_PAGE_MAX, true)
         );
     }
+}
+
+async fn erase_offsets(server: &Server, ann: &mut Client) {
+    ann.publish_many("memory:a", 0..limits::ERASE_OFFSETS_MAX + 1)
+        .await;
+    let backend = server.backend();
+    let erase = async |offsets: usize| {
+        let offsets: Vec<usize> = (1..=offsets).collect();
+        let body = serde_json::json!({ "channel": "memory:a", "offsets": offsets });
+        backend.post("/v1/history/erase", body).await
+    };
+    let (status, answer) = erase(limits::ERASE_OFFSETS_MAX + 1).await;
+    assert_eq!((status, &answer["name"]), (400, &"too_many".into()));
+    let (status, answer) = erase(limits::ERASE_OFFSETS_MAX).await;
+    assert_eq!(status, 200, "{answer}");
 }
 
 async fn presence_page(server: &Server, ann: &mut Client) {

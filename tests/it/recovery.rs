@@ -1,5 +1,6 @@
 //! Coming back: all that was missed, or the reason why not. Never a part.
 
+use futures_util::future::join_all;
 use parlor_protocol::command::Recover;
 use parlor_protocol::reply::NotRecovered;
 use parlor_tests::{Client, Token, everywhere, in_both_forms, said};
@@ -366,5 +367,55 @@ fn more_than_the_server_replays_is_told() {
         );
         ann.unsubscribe("memory:a").await;
         assert_not_recovered(&mut ann, "memory:a", &start, NotRecovered::TooMany).await;
+    });
+}
+
+/// 10,000 clients that come back at once read the log at most once per channel: as many per channel as there, of fewer
+/// channels. `bench/run --works cut-and-back` plays it at full size.
+#[test]
+fn clients_that_come_back_at_once_read_the_log_at_most_once_per_channel() {
+    const CHANNELS: usize = 4;
+    const CLIENTS: usize = 10;
+    const PAGES: &str = "parlor_broker_pages_total";
+    everywhere(async |at| {
+        let server = at.start().await;
+        let mut bob = server.join("bob").await;
+        let names = KINDS.map(|kind| (0..CHANNELS).map(move |number| format!("{kind}{number}")));
+        let names: Vec<_> = names.into_iter().flatten().collect();
+        let mut crowd = Vec::new();
+        for name in &names {
+            // Each has heard one more than the one before when it is cut.
+            for _ in 0..CLIENTS {
+                let mut client = server.join("ann").await;
+                client.subscribe(name).await;
+                let position = bob.publish(name, "heard").await.position;
+                client.event().await;
+                crowd.push((name, client, position));
+            }
+        }
+        let mut lost = Vec::new();
+        for (index, (name, client, position)) in crowd.into_iter().enumerate() {
+            client.lose();
+            lost.push((index % CLIENTS, name, position));
+        }
+        server.figures().reach("parlor_channels", 0).await;
+        for name in &names {
+            bob.publish_many(name, 0..3).await;
+        }
+        let before = server.figures().read(PAGES).await;
+        let returning = lost.iter().map(async |(number, name, position)| {
+            let mut client = server.join("ann").await;
+            let subscribed = from(&mut client, name, position).await;
+            assert_eq!(subscribed.recovered, Some(true));
+            let missed = CLIENTS - 1 - number + 3;
+            let offsets = client.events(missed).await;
+            let offsets = offsets.iter().filter_map(|event| event.offset);
+            assert!(offsets.eq(*number as u64 + 2..=CLIENTS as u64 + 3));
+            client
+        });
+        let back = join_all(returning).await;
+        assert_eq!(back.len(), names.len() * CLIENTS);
+        let read = server.figures().read(PAGES).await - before;
+        assert_eq!(read, names.len() as u64, "pages read");
     });
 }

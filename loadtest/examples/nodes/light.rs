@@ -12,6 +12,7 @@ use tokio_tungstenite::tungstenite::http::header::SEC_WEBSOCKET_PROTOCOL;
 use tokio_tungstenite::tungstenite::protocol::WebSocketConfig;
 
 use crate::frames::{self, BadFrame, Frame};
+use crate::stream::Stream;
 use crate::wire::{SCRATCH_BYTES, Wire};
 
 pub(crate) const PING: &str = r#"{"ping":{}}"#;
@@ -53,7 +54,7 @@ impl Light {
         let small = WebSocketConfig::default().read_buffer_size(READ_BUFFER_BYTES);
         let (socket, _) = client_async_with_config(request, stream, Some(small)).await?;
         // The server speaks only after `connect`, so nothing is lost with tungstenite's buffer.
-        let wire = Wire::new(socket.into_inner(), Vec::new());
+        let wire = Wire::new(Stream::Plain(socket.into_inner()), Vec::new());
         let mut light = Self { wire };
         light.say(hello).await.map_err(anyhow::Error::msg)?;
         let mut is_welcome = false;

@@ -36,6 +36,12 @@ pub(crate) mod presence;
 pub(crate) mod proc;
 pub(crate) mod rolling;
 pub(crate) mod stage;
+#[allow(dead_code, reason = "the load tester also speaks TLS")]
+#[path = "../../src/driver/stream.rs"]
+pub(crate) mod stream;
+#[allow(dead_code, reason = "the load tester also speaks TLS")]
+#[path = "../../src/trust.rs"]
+pub(crate) mod trust;
 #[allow(dead_code, reason = "the load tester splits sockets, this only reads")]
 #[path = "../../src/driver/wire.rs"]
 pub(crate) mod wire;

@@ -20,6 +20,7 @@ use crate::dialect::parlor::CONNECT_ID;
 use crate::dialect::{Dialect, Ear, Heard, Hello, Talk};
 use crate::driver::Shared;
 use crate::driver::open::open;
+use crate::driver::stream::Writing;
 use crate::driver::wire::{SCRATCH_BYTES, Wire};
 use crate::frames::{BadFrame, Frame};
 use crate::histogram::Latencies;
@@ -28,7 +29,9 @@ use crate::schedule::Schedule;
 /// The write side of one publishing connection.
 #[derive(Debug)]
 pub(crate) struct PublishLine {
-    pub(crate) stream: std::net::TcpStream,
+    pub(crate) stream: Writing,
+    /// What is spoken on it.
+    pub(crate) dialect: Dialect,
     /// The server has pinged: the pacer owns the writing, so it answers.
     pub(crate) pong_due: Arc<AtomicBool>,
     /// By stage: publishes that were written where the server does not answer them.
@@ -74,6 +77,14 @@ struct AckReader {
     scratch: RefCell<Vec<u8>>,
     /// With the group.
     written: RefCell<Vec<(usize, Arc<[AtomicU64]>)>>,
+}
+
+/// What must be known of a connection to understand what comes on it.
+struct Listening {
+    dialect: Dialect,
+    foreign: Option<Foreign>,
+    group: usize,
+    pong_due: Arc<AtomicBool>,
 }
 
 /// A publisher's connection to a server that is not Parlor.
@@ -153,7 +164,7 @@ impl AckReader {
     /// Connections of a group: one for each channel where the URL names it.
     fn publishers(&self, group: usize) -> u32 {
         let scenario = &self.shared.scenario;
-        if scenario.load.dialect.names_channels_in_url() {
+        if scenario.load.dialect().names_channels_in_url() {
             scenario.groups[group].channels
         } else {
             scenario.publishers_of_group()
@@ -161,13 +172,14 @@ impl AckReader {
     }
 
     fn hello(&self, group: usize, number: u32) -> Hello {
-        let (scenario, dialect) = (&self.shared.scenario, self.shared.scenario.load.dialect);
+        let (scenario, dialect) = (&self.shared.scenario, self.shared.scenario.load.dialect());
         let joins = dialect.publishes_as_member() || dialect.names_channels_in_url();
         let mine =
             (number..scenario.groups[group].channels).step_by(self.publishers(group) as usize);
+        let user = format!("load-publisher-{group}-{number}");
         Hello {
-            user: format!("load-publisher-{group}-{number}"),
-            token: scenario.load.token.clone(),
+            token: scenario.load.tokens.of(&user),
+            user,
             channels: mine
                 .filter(|_| joins)
                 .map(|channel| scenario.channel(group, channel))
@@ -189,20 +201,29 @@ impl AckReader {
     async fn open(self: Rc<Self>, group: usize, number: u32) -> anyhow::Result<PublishLine> {
         let scenario = &self.shared.scenario;
         let hello = self.hello(group, number);
-        let wire = open(scenario, &scenario.publish_target, number, &hello.channels)
+        let (target, dialect) = (
+            scenario.publish_target_of(number),
+            scenario.load.forms.of(number),
+        );
+        let wire = open(scenario, target, number, &hello.channels)
             .await
             .map_err(|error| anyhow::anyhow!("unable to open a publisher; {}", error.what))?;
         let (mut wire, writing) = wire.split()?;
-        let greeting = scenario.load.dialect.greeting(&hello);
+        let greeting = dialect.greeting(&hello);
         wire.send(&greeting).await.map_err(anyhow::Error::msg)?;
-        let mut foreign = (!scenario.load.dialect.acknowledges()).then(|| Foreign {
-            ear: Ear::new(scenario.load.dialect),
+        let mut foreign = (!dialect.acknowledges()).then(|| Foreign {
+            ear: Ear::new(dialect),
             talk: Talk::new(hello),
         });
-        let answered = timeout(CONNECT_TIMEOUT, self.connected(&mut wire, &mut foreign)).await;
+        let answered = timeout(
+            CONNECT_TIMEOUT,
+            self.connected(&mut wire, dialect, &mut foreign),
+        )
+        .await;
         answered.context("a publisher's connect was not answered")??;
         let line = PublishLine {
             stream: writing,
+            dialect,
             pong_due: Arc::default(),
             written: scenario
                 .timeline
@@ -214,22 +235,23 @@ impl AckReader {
         self.written
             .borrow_mut()
             .push((group, Arc::clone(&line.written)));
-        spawn_local(Rc::clone(&self).listen(wire, foreign, group, Arc::clone(&line.pong_due)));
+        let listening = Listening {
+            dialect,
+            foreign,
+            group,
+            pong_due: Arc::clone(&line.pong_due),
+        };
+        spawn_local(Rc::clone(&self).listen(wire, listening));
         Ok(line)
     }
 
     async fn connected(
         &self,
         wire: &mut Wire,
+        dialect: Dialect,
         foreign: &mut Option<Foreign>,
     ) -> anyhow::Result<()> {
-        let mut answer = self
-            .shared
-            .scenario
-            .load
-            .dialect
-            .names_channels_in_url()
-            .then_some(Ok(()));
+        let mut answer = dialect.names_channels_in_url().then_some(Ok(()));
         while answer.is_none() {
             let mut outgoing = Vec::new();
             let read = poll_fn(|cx| {
@@ -239,7 +261,7 @@ impl AckReader {
                     };
                     match foreign {
                         Some(foreign) => foreign.hear(payload, &mut answer, &mut outgoing),
-                        None => self.hear(payload, &mut answer)?,
+                        None => hear(dialect, payload, &mut answer)?,
                     }
                     Ok(())
                 })
@@ -253,36 +275,12 @@ impl AckReader {
         }
     }
 
-    /// Looks for Parlor's answer to `connect`.
-    fn hear(
-        &self,
-        payload: &[u8],
-        answer: &mut Option<Result<(), String>>,
-    ) -> Result<(), BadFrame> {
-        for message in self.decode(payload)? {
-            if let ServerMessage::Reply {
-                id: CONNECT_ID,
-                result,
-            } = message
-            {
-                *answer = Some(result.map(drop).map_err(|error| error.text));
-            }
-        }
-        Ok(())
-    }
-
-    async fn listen(
-        self: Rc<Self>,
-        mut wire: Wire,
-        mut foreign: Option<Foreign>,
-        group: usize,
-        pong_due: Arc<AtomicBool>,
-    ) {
+    async fn listen(self: Rc<Self>, mut wire: Wire, mut listening: Listening) {
         let mut result = Ok(());
         while result.is_ok() {
             let read = poll_fn(|cx| {
                 wire.poll_frames(cx, &mut self.scratch.borrow_mut(), |frame| {
-                    self.take(group, &mut foreign, &frame, &pong_due)
+                    self.take(&mut listening, &frame)
                 })
             });
             result = read.await;
@@ -292,13 +290,8 @@ impl AckReader {
         }
     }
 
-    fn take(
-        &self,
-        group: usize,
-        foreign: &mut Option<Foreign>,
-        frame: &Frame<'_>,
-        pong_due: &AtomicBool,
-    ) -> Result<(), BadFrame> {
+    fn take(&self, listening: &mut Listening, frame: &Frame<'_>) -> Result<(), BadFrame> {
+        let pong_due = &listening.pong_due;
         let payload = match frame {
             Frame::Data(payload) => payload,
             // Any frame in time will do, so the pacer's `pong` command answers this one too.
@@ -312,7 +305,7 @@ impl AckReader {
                 return Ok(());
             }
         };
-        if let Some(foreign) = foreign {
+        if let Some(foreign) = &mut listening.foreign {
             let (mut answer, mut outgoing) = (None, Vec::new());
             foreign.hear(payload, &mut answer, &mut outgoing);
             // Nothing but pings is answered by now.
@@ -322,9 +315,9 @@ impl AckReader {
             }
             return Ok(());
         }
-        for message in self.decode(payload)? {
+        for message in decode(listening.dialect, payload)? {
             match message {
-                ServerMessage::Reply { id, result } => self.answered(group, id, result),
+                ServerMessage::Reply { id, result } => self.answered(listening.group, id, result),
                 ServerMessage::Push(Push::Ping) => pong_due.store(true, Ordering::Relaxed),
                 ServerMessage::Push(Push::Disconnect(push)) => {
                     self.trouble(format!("a publisher was disconnected: {}", push.name))
@@ -372,16 +365,34 @@ impl AckReader {
         }
     }
 
-    fn decode(&self, payload: &[u8]) -> Result<Vec<ServerMessage>, BadFrame> {
-        let Dialect::Parlor(form) = self.shared.scenario.load.dialect else {
-            return Ok(Vec::new());
-        };
-        decode_server(form, payload).map_err(|_| BadFrame("a frame that the codec does not read"))
-    }
-
     fn trouble(&self, what: String) {
         *self.acks.borrow_mut().troubles.entry(what).or_default() += 1;
     }
+}
+
+/// Looks for Parlor's answer to `connect`.
+fn hear(
+    dialect: Dialect,
+    payload: &[u8],
+    answer: &mut Option<Result<(), String>>,
+) -> Result<(), BadFrame> {
+    for message in decode(dialect, payload)? {
+        if let ServerMessage::Reply {
+            id: CONNECT_ID,
+            result,
+        } = message
+        {
+            *answer = Some(result.map(drop).map_err(|error| error.text));
+        }
+    }
+    Ok(())
+}
+
+fn decode(dialect: Dialect, payload: &[u8]) -> Result<Vec<ServerMessage>, BadFrame> {
+    let Dialect::Parlor(form) = dialect else {
+        return Ok(Vec::new());
+    };
+    decode_server(form, payload).map_err(|_| BadFrame("a frame that the codec does not read"))
 }
 
 impl Foreign {

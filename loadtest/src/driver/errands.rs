@@ -42,7 +42,11 @@ pub(crate) struct Ran {
 pub(crate) type Errands = Vec<Vec<Ran>>;
 
 /// The way to one connection.
-type Line = mpsc::Sender<Vec<u8>>;
+#[derive(Clone)]
+struct Line {
+    form: Form,
+    frames: mpsc::Sender<Vec<u8>>,
+}
 
 struct Runner {
     shared: Arc<Shared>,
@@ -116,18 +120,28 @@ impl Runner {
     async fn open(self: Rc<Self>, number: u32) -> anyhow::Result<Line> {
         let scenario = &self.shared.scenario;
         let number = number * scenario.share.of + scenario.share.first;
-        let mut wire = open(scenario, &scenario.target, number, &[])
+        let mut wire = open(scenario, scenario.errand_target_of(number), number, &[])
             .await
             .map_err(|error| anyhow::anyhow!("unable to open a connection; {}", error.what))?;
+        let user = format!("load-errands-{number}");
         let hello = Hello {
-            user: format!("load-errands-{number}"),
-            token: scenario.load.token.clone(),
+            token: scenario.load.tokens.of(&user),
+            user,
             channels: Vec::new(),
             recover: None,
         };
-        let greeting = scenario.load.dialect.greeting(&hello);
+        let dialect = scenario.load.forms.of(number);
+        let greeting = dialect.greeting(&hello);
         wire.send(&greeting).await.map_err(anyhow::Error::msg)?;
-        let (line, frames) = mpsc::channel(FRAMES_WAITING_MAX);
+        let (sender, frames) = mpsc::channel(FRAMES_WAITING_MAX);
+        let line = Line {
+            // The scenario made sure that the server is Parlor.
+            form: match dialect {
+                Dialect::Parlor(form) => form,
+                _ => Form::Json,
+            },
+            frames: sender,
+        };
         spawn_local(self.serve(wire, frames, line.clone()));
         Ok(line)
     }
@@ -169,12 +183,11 @@ impl Runner {
             sleep_until((start + Duration::from_nanos(due_ns)).into()).await;
             let line = &lines[(number / u64::from(share.of)) as usize % lines.len()];
             self.of(errand, due_ns).failed += 1;
-            // A line that is full or gone leaves the errand counted as failed.
-            drop(line.try_send(self.frame(errand, number as u32)));
+            line.send(self.frame(line.form, errand, number as u32));
         }
     }
 
-    fn frame(&self, errand: Errand, number: u32) -> Vec<u8> {
+    fn frame(&self, form: Form, errand: Errand, number: u32) -> Vec<u8> {
         let scenario = &self.shared.scenario;
         let of = scenario.groups[0].channel_of_publish(number.wrapping_mul(CHANNEL_STRIDE));
         let channel = scenario.channel(0, of);
@@ -202,28 +215,27 @@ impl Runner {
         };
         // The rest of a division tells the errand again when its answer comes.
         let id = number * Errand::ALL.len() as u32 + errand as u32;
-        self.encode(Some(id), command)
+        encode(form, Some(id), command)
     }
 
     fn take(&self, frame: &Frame<'_>, line: &Line) -> Result<(), BadFrame> {
-        let form = self.form();
         let payload = match frame {
             Frame::Data(payload) => payload,
             Frame::Ping(payload) => {
-                drop(line.try_send(frames::pong(payload)));
+                line.send(frames::pong(payload));
                 return Ok(());
             }
             Frame::Pong => return Ok(()),
             Frame::Close(_) => return Err(BadFrame("closed")),
         };
-        for message in decode_server(form, payload)
+        for message in decode_server(line.form, payload)
             .map_err(|_| BadFrame("a frame that the codec does not read"))?
         {
             match message {
                 ServerMessage::Reply { id, result } if id != CONNECT_ID => {
                     self.answered(id, result.is_ok(), line);
                 }
-                ServerMessage::Push(Push::Ping) => drop(line.try_send(parlor::pong(form))),
+                ServerMessage::Push(Push::Ping) => line.send(parlor::pong(line.form)),
                 ServerMessage::Reply { .. } | ServerMessage::Push(_) => {}
             }
         }
@@ -250,7 +262,7 @@ impl Runner {
             let of = scenario.groups[0].channel_of_publish(number.wrapping_mul(CHANNEL_STRIDE));
             let channel = scenario.channel(0, of);
             let leave = Command::Unsubscribe(Unsubscribe { channel });
-            drop(line.try_send(self.encode(None, leave)));
+            line.send(encode(line.form, None, leave));
         }
     }
 
@@ -262,22 +274,20 @@ impl Runner {
         })
     }
 
-    fn encode(&self, id: Option<u32>, command: Command) -> Vec<u8> {
-        let form = self.form();
-        frames::command(form, &encode_command(form, &Envelope { id, command }))
-    }
-
-    /// The scenario made sure that the server is Parlor.
-    fn form(&self) -> Form {
-        match self.shared.scenario.load.dialect {
-            Dialect::Parlor(form) => form,
-            _ => Form::Json,
-        }
-    }
-
     fn finish(&self) -> Errands {
         self.errands.take()
     }
+}
+
+impl Line {
+    /// What a line that is full or gone does not take is lost: the errand stays counted as failed.
+    fn send(&self, frame: Vec<u8>) {
+        drop(self.frames.try_send(frame));
+    }
+}
+
+fn encode(form: Form, id: Option<u32>, command: Command) -> Vec<u8> {
+    frames::command(form, &encode_command(form, &Envelope { id, command }))
 }
 
 /// Frames that wait for one connection; more are lost, and so failed.

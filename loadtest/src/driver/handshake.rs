@@ -1,19 +1,19 @@
-//! The client's side of the WebSocket handshake, on a plain stream.
+//! The client's side of the WebSocket handshake.
 //!
 //! tungstenite's own would keep what the server says first in a buffer of its own, and several servers speak first.
 
-use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
-use tokio::net::TcpStream;
 use tokio_tungstenite::tungstenite::handshake::client::generate_key;
 use tokio_tungstenite::tungstenite::handshake::derive_accept_key;
 use tokio_tungstenite::tungstenite::http::Uri;
+
+use crate::driver::stream::Stream;
 
 /// Makes the handshake; returns what the server sent behind its answer.
 ///
 /// # Errors
 /// In a few words, when the stream fails or the server does not switch to WebSocket.
 pub(crate) async fn shake_hands(
-    stream: &mut TcpStream,
+    stream: &mut Stream,
     uri: &Uri,
     subprotocol: Option<&str>,
 ) -> Result<Vec<u8>, String> {
@@ -25,7 +25,7 @@ pub(crate) async fn shake_hands(
         .map_err(failed)?;
     let mut answer = Vec::with_capacity(ANSWER_BYTES);
     let end = loop {
-        if stream.read_buf(&mut answer).await.map_err(failed)? == 0 {
+        if stream.read_to(&mut answer).await.map_err(failed)? == 0 {
             return Err("handshake failed: closed".to_owned());
         }
         if let Some(at) = memchr::memmem::find(&answer, b"\r\n\r\n") {

@@ -1,4 +1,4 @@
-//! One connection, from nothing to a plain TCP stream that speaks WebSocket.
+//! One connection, from nothing to a stream that speaks WebSocket.
 //!
 //! No WebSocket library stays on it: its buffers would cost more than the server's.
 
@@ -12,6 +12,7 @@ use tokio::time::timeout;
 use tokio_tungstenite::tungstenite::http::Uri;
 
 use crate::driver::handshake::shake_hands;
+use crate::driver::stream::Stream;
 use crate::driver::wire::Wire;
 use crate::scenario::Scenario;
 use crate::target::Target;
@@ -36,14 +37,24 @@ pub(crate) async fn open(
 ) -> Result<Wire, OpenError> {
     let opening = async {
         let socket = socket(scenario, target, connection)?;
-        let mut stream = TcpSocket::from_std_stream(socket.into())
+        let stream = TcpSocket::from_std_stream(socket.into())
             .connect(target.address)
             .await?;
         stream.set_nodelay(true)?;
+        let mut stream = match &target.trust {
+            None => Stream::Plain(stream),
+            Some(trust) => Stream::secure(stream, trust)
+                .await
+                .map_err(|error| foreign(format!("TLS handshake failed: {error}")))?,
+        };
         let uri = uri(target, channels).map_err(foreign)?;
-        let early = shake_hands(&mut stream, &uri, scenario.load.dialect.subprotocol())
-            .await
-            .map_err(foreign)?;
+        let early = shake_hands(
+            &mut stream,
+            &uri,
+            scenario.load.forms.of(connection).subprotocol(),
+        )
+        .await
+        .map_err(foreign)?;
         Ok(Wire::new(stream, early))
     };
     match timeout(OPEN_TIMEOUT, opening).await {

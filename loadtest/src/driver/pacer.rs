@@ -14,6 +14,7 @@ use serde::{Deserialize, Serialize};
 use crate::dialect::{Dialect, parlor};
 use crate::driver::Shared;
 use crate::driver::acks::PublishLine;
+use crate::driver::stream::Writing;
 use crate::histogram::Latencies;
 use crate::schedule::Schedule;
 use crate::stamp::{self, Stamp};
@@ -126,8 +127,7 @@ impl Pacer {
             sent_ns,
             number: self.counts[channel] + 1,
         };
-        let frame = self.frame(number, channel, stamp);
-        let acknowledges = self.shared.scenario.load.dialect.acknowledges();
+        let acknowledges = self.shared.scenario.load.dialect().acknowledges();
         // Without offsets the order of a channel is that of its only publisher.
         let turn = if acknowledges {
             (number / u64::from(self.shared.scenario.share.of)) as usize
@@ -135,6 +135,7 @@ impl Pacer {
             channel
         };
         let line = turn % self.lines.len();
+        let frame = self.frame(self.lines[line].dialect, number, channel, stamp);
         write_whole(&mut self.lines[line].stream, &frame, end)?;
         self.counts[channel] += 1;
         self.shared.progress.published.add(1);
@@ -159,11 +160,11 @@ impl Pacer {
         progress.acknowledged.add(1);
     }
 
-    fn frame(&self, number: u64, channel: usize, stamp: Stamp) -> Vec<u8> {
+    fn frame(&self, dialect: Dialect, number: u64, channel: usize, stamp: Stamp) -> Vec<u8> {
         let load = &self.shared.scenario.load;
         let channel = &self.channels[channel];
         let data = stamp::payload(stamp, load.payload_sizes.of(number));
-        match load.dialect {
+        match dialect {
             Dialect::Parlor(form) => {
                 let id = load
                     .publish_ids
@@ -175,13 +176,12 @@ impl Pacer {
     }
 
     fn answer_pings(&mut self) {
-        let pong = self.shared.scenario.load.dialect.pong();
         for line in &mut self.lines {
             if line.pong_due.swap(false, Ordering::Relaxed) {
                 // A lost connection shows at its next publish.
                 drop(write_whole(
                     &mut line.stream,
-                    &pong,
+                    &line.dialect.pong(),
                     Instant::now() + NAP_MAX,
                 ));
             }
@@ -190,20 +190,21 @@ impl Pacer {
 }
 
 /// Writes all of a frame to a non-blocking socket, waiting where the server does not read.
-fn write_whole(
-    stream: &mut std::net::TcpStream,
-    mut frame: &[u8],
-    end: Instant,
-) -> Result<(), Stop> {
-    while !frame.is_empty() {
-        match stream.write(frame) {
+fn write_whole(stream: &mut Writing, mut frame: &[u8], end: Instant) -> Result<(), Stop> {
+    loop {
+        // What TLS has encrypted may still wait.
+        let done = match frame {
+            [] => stream.flush().map(|()| 0),
+            frame => stream.write(frame),
+        };
+        match done {
+            Ok(_) if frame.is_empty() => return Ok(()),
             Ok(written) => frame = &frame[written..],
             Err(error) if error.kind() == ErrorKind::WouldBlock => retry_until(end)?,
             Err(error) if error.kind() == ErrorKind::Interrupted => {}
             Err(_) => return Err(Stop::Lost),
         }
     }
-    Ok(())
 }
 
 fn retry_until(end: Instant) -> Result<(), Stop> {

@@ -2,7 +2,7 @@
 
 use std::cell::RefCell;
 use std::collections::BTreeMap;
-use std::future::poll_fn;
+use std::future::{pending, poll_fn};
 use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
@@ -18,7 +18,7 @@ use crate::dialect::Hello;
 use crate::driver::Shared;
 use crate::driver::crowd::Crowd;
 use crate::driver::open::open;
-use crate::driver::subscriber::{Received, Subscribers};
+use crate::driver::subscriber::{Pace, Received, Returns, Subscribers};
 use crate::driver::wire::{SCRATCH_BYTES, Wire};
 use crate::histogram::Latencies;
 use crate::scenario::Scenario;
@@ -39,6 +39,7 @@ pub(crate) struct Reading {
     pub(crate) group: usize,
     pub(crate) stages: Vec<Received>,
     pub(crate) opening: Latencies,
+    pub(crate) returns: Returns,
     pub(crate) faults: Faults,
     pub(crate) foreign: u64,
     pub(crate) misread: u64,
@@ -178,8 +179,11 @@ impl Reader {
         let mut cursor = 0;
         while start.elapsed() < scenario.timeline.length() {
             let change = crowd.change(&scenario.timeline, &scenario.activity, start.elapsed());
+            // All cuts of a storm count from its beginning.
+            let now = std::time::Instant::now();
             for _ in 0..change.cuts {
                 if let Some(index) = self.cut_next(&mut cursor) {
+                    self.subscribers.borrow_mut().expect_back(index, now);
                     spawn_local(Rc::clone(&self).open_when_free(index));
                 }
             }
@@ -213,9 +217,11 @@ impl Reader {
         let connection = self.part.first + index as u32 * self.part.step;
         let now = std::time::Instant::now();
         let channel = self.shared.scenario.groups[self.part.group].channel_of(connection);
+        let pace = Pace::of(&self.shared.scenario.load, connection, index);
         let mut hello = self.hello(connection);
         let mut subscribers = self.subscribers.borrow_mut();
-        let opening = subscribers.begin_opening(index, channel, &hello, now);
+        let dialect = self.shared.scenario.load.forms.of(connection);
+        let opening = subscribers.begin_opening(index, channel, pace, (dialect, &hello), now);
         drop(subscribers);
         async move {
             let Some(position) = opening else { return };
@@ -237,9 +243,10 @@ impl Reader {
         slot: OwnedSemaphorePermit,
     ) {
         let scenario = &self.shared.scenario;
-        match open(scenario, &scenario.target, connection, &hello.channels).await {
+        let target = scenario.target_of(self.part.group, connection);
+        match open(scenario, target, connection, &hello.channels).await {
             Ok(wire) => {
-                let greeting = scenario.load.dialect.greeting(&hello);
+                let greeting = scenario.load.forms.of(connection).greeting(&hello);
                 let listening = Rc::clone(&self).listen(wire, greeting, index, slot);
                 let task = spawn_local(listening);
                 if scenario.subscribers_return() {
@@ -262,7 +269,8 @@ impl Reader {
         slot: OwnedSemaphorePermit,
     ) {
         let (mut outgoing, mut slot) = (Vec::new(), Some(slot));
-        let slow = self.subscribers.borrow().is_slow(index);
+        let pace = self.subscribers.borrow().pace(index);
+        let slow = pace == Pace::Slow;
         let take = if slow { SLOW_READ_BYTES } else { SCRATCH_BYTES };
         let mut result = wire.send(&greeting).await;
         drop(greeting);
@@ -272,6 +280,10 @@ impl Reader {
         // Where the handshake was all, nobody waits for a first frame.
         drop(slot.take_if(|_| !self.subscribers.borrow().is_opening(index)));
         while result.is_ok() {
+            if pace == Pace::Stuck && slot.is_none() {
+                // Holds the socket until the run ends, whatever the server does to it.
+                pending::<()>().await;
+            }
             result = poll_fn(|cx| {
                 let (mut scratch, mut subscribers) =
                     (self.scratch.borrow_mut(), self.subscribers.borrow_mut());
@@ -321,9 +333,10 @@ impl Reader {
         let channel = channel.map(|channel| scenario.channel(group, channel));
         let own = scenario.load.own_channel;
         let own = own.then(|| format!("{}:own:{name}:{connection}", scenario.load.prefix));
+        let user = format!("load-{name}-{connection}");
         Hello {
-            user: format!("load-{name}-{connection}"),
-            token: scenario.load.token.clone(),
+            token: scenario.load.tokens.of(&user),
+            user,
             channels: channel.into_iter().chain(own).collect(),
             recover: None,
         }
@@ -336,6 +349,7 @@ impl Subscribers {
             group,
             stages: std::mem::take(&mut self.stages),
             opening: self.opening.clone(),
+            returns: std::mem::take(&mut self.returns),
             faults: self.faults,
             foreign: self.foreign,
             misread: self.misread,

@@ -19,13 +19,22 @@ use crate::histogram::Latencies;
 use crate::scan::{Scanner, Sighting};
 
 mod coming;
+mod pace;
+mod returns;
+
+pub(crate) use pace::Pace;
+use returns::Lack;
+pub(crate) use returns::Returns;
 
 /// All subscribers of one thread, and what was measured on them.
 #[derive(Debug)]
 pub(crate) struct Subscribers {
     shared: Arc<Shared>,
     group: usize,
-    tongue: Tongue,
+    /// By [`Form`].
+    scanners: [Scanner; Form::ALL.len()],
+    /// Where the server is not Parlor; stands aside while it is listened with.
+    ear: Option<Ear>,
     subscribers: Vec<Subscriber>,
     sampled: u64,
     second: Second,
@@ -33,6 +42,7 @@ pub(crate) struct Subscribers {
     batch: Batch,
     pub(crate) stages: Vec<Received>,
     pub(crate) opening: Latencies,
+    pub(crate) returns: Returns,
     pub(crate) faults: Faults,
     /// Events of a channel that the subscriber did not ask for.
     pub(crate) foreign: u64,
@@ -59,23 +69,24 @@ struct Batch {
     faults: u64,
 }
 
-/// How frames are understood.
+/// What a subscriber speaks.
 #[derive(Debug)]
-enum Tongue {
-    Parlor(Form, Scanner),
-    Peer(Ear),
+enum Speech {
+    Parlor(Form),
+    /// Absent while it is being listened to.
+    Peer(Option<Box<Talk>>),
 }
 
 #[derive(Debug)]
 struct Subscriber {
     channel: Option<u32>,
     opened_at: Instant,
-    /// Reads only a little now and then.
-    slow: bool,
+    pace: Pace,
     was_ready: bool,
+    /// It was cut, and does not have everything again.
+    lacks: Option<Lack>,
     state: State,
-    /// With a server that is not Parlor.
-    talk: Option<Box<Talk>>,
+    speech: Speech,
 }
 
 #[derive(Debug)]
@@ -107,20 +118,19 @@ impl Subscribers {
             .iter()
             .map(|_| stage())
             .collect();
-        let tongue = match shared.scenario.load.dialect {
-            Dialect::Parlor(form) => Tongue::Parlor(form, Scanner::new(form)),
-            peer => Tongue::Peer(Ear::new(peer)),
-        };
+        let dialect = shared.scenario.load.dialect();
         Self {
             shared,
             group,
-            tongue,
+            scanners: Form::ALL.map(Scanner::new),
+            ear: (!dialect.acknowledges()).then(|| Ear::new(dialect)),
             subscribers: Vec::new(),
             sampled: 0,
             second: Second::new(group),
             batch: Batch::default(),
             stages,
             opening: Latencies::new(),
+            returns: Returns::default(),
             faults: Faults::default(),
             foreign: 0,
             misread: 0,
@@ -130,7 +140,7 @@ impl Subscribers {
 
     /// The handshake is over. Where there is nothing else to say, the subscription has begun.
     pub(crate) fn opened(&mut self, index: usize, now: Instant) {
-        if self.shared.scenario.load.dialect.names_channels_in_url() {
+        if self.shared.scenario.load.dialect().names_channels_in_url() {
             self.begin_with_peer(index, now);
         }
     }
@@ -152,7 +162,7 @@ impl Subscribers {
 
     /// The connection is over. The first reason counts.
     pub(crate) fn end(&mut self, index: usize, why: &str) {
-        let slow = self.subscribers[index].slow;
+        let slow = self.subscribers[index].pace == Pace::Slow;
         let state = &mut self.subscribers[index].state;
         match state {
             State::Ended(_) | State::Away(_) => return,
@@ -204,7 +214,9 @@ impl Subscribers {
     /// At the end: compares what every live subscriber has with what was acknowledged.
     pub(crate) fn finish(&mut self) {
         self.second.hand_over(&self.shared.series);
-        for subscriber in &self.subscribers {
+        // What waits unread for those that are stuck is nobody's fault.
+        let reading = self.subscribers.iter();
+        for subscriber in reading.filter(|one| one.pace != Pace::Stuck) {
             match (&subscriber.state, subscriber.channel) {
                 (State::Live { checker, .. }, Some(channel)) => {
                     checker.finish(self.shared.top(self.group, channel), &mut self.faults)
@@ -228,12 +240,11 @@ impl Subscribers {
         now: Instant,
         outgoing: &mut Vec<u8>,
     ) -> Result<(), BadFrame> {
-        let Tongue::Parlor(form, scanner) = &mut self.tongue else {
+        let Speech::Parlor(form) = self.subscribers[index].speech else {
             self.take_from_peer(index, payload, now, outgoing);
             return Ok(());
         };
-        let form = *form;
-        let Some(sighting) = scanner.scan(payload) else {
+        let Some(sighting) = self.scanners[form as usize].scan(payload) else {
             return self.take_slowly(form, index, payload, now, outgoing);
         };
         self.sampled += 1;
@@ -251,27 +262,26 @@ impl Subscribers {
         now: Instant,
         outgoing: &mut Vec<u8>,
     ) {
-        let Some(mut talk) = self.subscribers[index].talk.take() else {
+        let Speech::Peer(talk) = &mut self.subscribers[index].speech else {
             return;
         };
-        // The ear stands aside while it speaks, since what it says is for the rest of this.
-        let parlor = Tongue::Parlor(Form::Json, Scanner::new(Form::Json));
-        if let Tongue::Peer(mut ear) = std::mem::replace(&mut self.tongue, parlor) {
-            ear.listen(&mut talk, payload, |heard| match heard {
-                Heard::Delivery(sighting) => self.take_event(index, sighting, now),
-                Heard::Ready => self.begin_with_peer(index, now),
-                Heard::Answer(frame) => outgoing.extend(frame),
-                Heard::Refused(why) => self.end(index, &format!("refused: {why}")),
-            });
-            self.tongue = Tongue::Peer(ear);
-        }
-        self.subscribers[index].talk = Some(talk);
+        let Some((mut talk, mut ear)) = talk.take().zip(self.ear.take()) else {
+            return;
+        };
+        ear.listen(&mut talk, payload, |heard| match heard {
+            Heard::Delivery(sighting) => self.take_event(index, sighting, now),
+            Heard::Ready => self.begin_with_peer(index, now),
+            Heard::Answer(frame) => outgoing.extend(frame),
+            Heard::Refused(why) => self.end(index, &format!("refused: {why}")),
+        });
+        self.ear = Some(ear);
+        self.subscribers[index].speech = Speech::Peer(Some(talk));
     }
 
     fn take_event(&mut self, index: usize, sighting: Sighting, now: Instant) {
         let subscriber = &mut self.subscribers[index];
-        // It is late on purpose: checked, but not timed.
-        let slow = subscriber.slow;
+        // Who is late on purpose is checked, but not timed.
+        let prompt = subscriber.pace == Pace::Prompt;
         let State::Live { alias, checker } = &mut subscriber.state else {
             self.foreign += 1;
             return;
@@ -282,7 +292,13 @@ impl Subscribers {
         }
         self.batch.faults += u64::from(!checker.see(sighting.offset, &mut self.faults));
         self.batch.deliveries += 1;
-        let Some(stamp) = sighting.stamp.filter(|_| !slow) else {
+        if let Some(lack) = subscriber
+            .lacks
+            .take_if(|lack| lack.ends_with(sighting.offset))
+        {
+            self.returns.has_all(&lack, now);
+        }
+        let Some(stamp) = sighting.stamp.filter(|_| prompt) else {
             return;
         };
         let stage = &mut self.stages[self.shared.scenario.timeline.stage_of(stamp.due_ns)];
@@ -380,11 +396,13 @@ impl Subscribers {
         if !self.is_opening(index) {
             return;
         }
-        let state = match self.subscribers[index].channel {
+        let subscriber = &mut self.subscribers[index];
+        let state = match subscriber.channel {
             None => State::Idle,
             Some(_) => State::Live {
                 alias: 0,
-                checker: Checker::behind(0),
+                // What is published while it is away is missed, since nobody here asks such a server for it.
+                checker: subscriber.resumed().unwrap_or_else(|| Checker::behind(0)),
             },
         };
         self.start(index, state, now);
@@ -393,6 +411,9 @@ impl Subscribers {
     fn start(&mut self, index: usize, state: State, now: Instant) {
         let subscriber = &mut self.subscribers[index];
         subscriber.state = state;
+        if let Some(lack) = subscriber.lacks.take_if(|lack| lack.is_nothing()) {
+            self.returns.has_all(&lack, now);
+        }
         let again = std::mem::replace(&mut subscriber.was_ready, true);
         self.opening
             .record_ns(u64::try_from((now - subscriber.opened_at).as_nanos()).unwrap_or(u64::MAX));

@@ -1,24 +1,21 @@
 //! One open connection in the hands of a reading thread.
 
-use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 
-use tokio::io::{AsyncRead as _, AsyncWriteExt as _, ReadBuf};
-use tokio::net::TcpStream;
-
+use super::stream::{Stream, Writing};
 use crate::frames::{BadFrame, Frame, Frames};
 
 /// A socket with the little that must be kept between two reads.
 #[derive(Debug)]
 pub(crate) struct Wire {
-    stream: TcpStream,
+    stream: Stream,
     frames: Frames,
     /// What the server sent right behind its handshake, until it is read.
     early: Vec<u8>,
 }
 
 impl Wire {
-    pub(crate) fn new(stream: TcpStream, early: Vec<u8>) -> Self {
+    pub(crate) fn new(stream: Stream, early: Vec<u8>) -> Self {
         Self {
             stream,
             frames: Frames::default(),
@@ -27,10 +24,8 @@ impl Wire {
     }
 
     /// A second handle to the socket, for a plain thread that writes.
-    pub(crate) fn split(self) -> std::io::Result<(Self, std::net::TcpStream)> {
-        let stream = self.stream.into_std()?;
-        let writing = stream.try_clone()?;
-        let stream = TcpStream::from_std(stream)?;
+    pub(crate) fn split(self) -> std::io::Result<(Self, Writing)> {
+        let (stream, writing) = self.stream.split()?;
         Ok((Self { stream, ..self }, writing))
     }
 
@@ -46,16 +41,12 @@ impl Wire {
             let early = std::mem::take(&mut self.early);
             return Poll::Ready(self.feed(&early, take));
         }
-        let mut buffer = ReadBuf::new(scratch);
-        // Not `try_read`: tokio's `poll_read` knows after a short read that the socket is empty, and saves the
-        // second call that would only say so.
-        if let Err(error) = ready!(Pin::new(&mut self.stream).poll_read(cx, &mut buffer)) {
-            return Poll::Ready(Err(format!("read failed: {}", error.kind())));
-        }
-        if buffer.filled().is_empty() {
-            return Poll::Ready(Err("closed without a close frame".to_owned()));
-        }
-        Poll::Ready(self.feed(buffer.filled(), take))
+        let came = match ready!(self.stream.poll_read(cx, scratch)) {
+            Ok(came) if came.is_empty() => Err("closed without a close frame".to_owned()),
+            Ok(came) => self.feed(&scratch[came], take),
+            Err(error) => Err(format!("read failed: {}", error.kind())),
+        };
+        Poll::Ready(came)
     }
 
     fn feed(

@@ -55,7 +55,7 @@ pub(crate) fn coordinate(arguments: CoordinateArguments) -> anyhow::Result<u8> {
         sources: None,
         ..options.clone()
     })?;
-    let watch = ServerWatch::new(&scenario.watched, scenario.target.address)?;
+    let watch = ServerWatch::new(&scenario.watched, &scenario.targets)?;
     let mut looks = Looks::begin(&watch);
     let mut workers = connect(&arguments.workers, options.allow_remote)?;
     open_all(&mut workers, &options, &scenario.load.prefix)?;
@@ -260,3 +260,42 @@ const CONNECT_RATE: f64 = 2_000.0;
 const SETTLE: Duration = Duration::from_secs(2);
 /// Long enough for the word to reach every worker.
 const START_DELAY: Duration = Duration::from_millis(500);
+
+#[cfg(test)]
+mod tests {
+    use std::net::TcpListener;
+
+    use super::*;
+
+    /// A worker whose clock runs `ahead`; tells its clock's true zero on ours.
+    fn worker(ahead: Duration) -> (TcpStream, thread::JoinHandle<anyhow::Result<Instant>>) {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let line = TcpStream::connect(listener.local_addr().unwrap()).unwrap();
+        let thread = thread::spawn(move || {
+            let mut line = Line::new(listener.accept()?.0)?;
+            let zero = Instant::now();
+            while let Some(Order::Clock) = line.hear()? {
+                let ns = u64::try_from((zero.elapsed() + ahead).as_nanos())?;
+                line.say(&Answer::Clock { ns })?;
+            }
+            zero.checked_sub(ahead).context("a clock beyond ours")
+        });
+        (line, thread)
+    }
+
+    #[test]
+    fn a_clock_that_is_hours_off_is_corrected() {
+        for ahead in [Duration::ZERO, Duration::from_secs(3 * 3_600)] {
+            let (line, worker) = worker(ahead);
+            let mut line = Line::new(line).unwrap();
+            let (epoch, error) = look_at_clock(&mut line).unwrap();
+            drop(line);
+            let truth = worker.join().unwrap().unwrap();
+            let off = epoch.max(truth) - epoch.min(truth);
+            assert!(
+                off <= error && error < Duration::from_secs(1),
+                "{off:?} {error:?}"
+            );
+        }
+    }
+}

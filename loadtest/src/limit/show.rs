@@ -3,6 +3,7 @@
 use std::fmt::Write as _;
 
 use super::Limit;
+use super::level::Broken;
 use crate::report::page::{document, escape, table};
 use crate::report::plot::{Line, Plot};
 use crate::verdict::Outcome;
@@ -10,8 +11,8 @@ use crate::verdict::Outcome;
 pub(super) fn markdown(limit: &Limit) -> String {
     let mut text = format!("## {}\n\n", headline(limit));
     let mut write = |line: String| writeln!(text, "{line}").expect("a string takes all text");
-    for reason in &limit.reasons {
-        write(format!("- {}", reason.sign));
+    for sign in signs(limit) {
+        write(format!("- {sign}"));
     }
     write(String::new());
     write(format!("| {} |", HEAD.join(" | ")));
@@ -40,6 +41,12 @@ fn headline(limit: &Limit) -> String {
             limit.steps.first().map_or(0.0, |step| step.value)
         ),
     }
+}
+
+/// What broke, then why.
+fn signs(limit: &Limit) -> impl Iterator<Item = String> {
+    let levels = limit.levels.iter().map(Broken::line);
+    levels.chain(limit.reasons.iter().map(|reason| reason.sign.clone()))
 }
 
 fn rows(limit: &Limit) -> Vec<Vec<String>> {
@@ -94,10 +101,7 @@ pub(super) fn html(limit: &Limit) -> String {
             vec![line("cores", |step| step.server_cores)],
         ),
     ];
-    let reasons = limit
-        .reasons
-        .iter()
-        .map(|reason| format!("<li>{}</li>\n", escape(&reason.sign)));
+    let reasons = signs(limit).map(|sign| format!("<li>{}</li>\n", escape(&sign)));
     let body = format!(
         "<p class=\"verdict\">{}</p>\n<ul>{}</ul>\n{}{}",
         escape(&headline(limit)),

@@ -17,7 +17,7 @@ pub(super) struct Model {
     pub(super) cpu_per_connect: Option<f64>,
     /// Resident bytes of a node that serves nobody.
     pub(super) memory_base: f64,
-    /// Resident bytes per connection, channel and event published.
+    /// Resident bytes per connection, channel on a node, and event published.
     pub(super) memory: [f64; 3],
     /// Bytes on the wire of a delivery, beside its payload.
     pub(super) delivery_overhead_bytes: Option<f64>,
@@ -107,6 +107,13 @@ impl Model {
     pub(super) fn compare(&self, report: &Report) -> Vec<Compared> {
         let mut all = Vec::new();
         if let Some(stage) = report.stages.last() {
+            if let Some((measured, predicted)) = self.network(report, stage) {
+                all.push(Compared {
+                    what: "network of all nodes, Mbit/s",
+                    measured,
+                    predicted,
+                });
+            }
             if let Some(measured) = stage.server_cpu_cores {
                 let predicted = self.cores(&cpu_row(report, stage));
                 all.push(Compared {
@@ -124,6 +131,11 @@ impl Model {
                     measured: measured.cpu_cores,
                     predicted,
                 });
+                all.push(Compared {
+                    what: "Redis out, Mbit/s",
+                    measured: measured.out_bytes_per_s * BIT,
+                    predicted: predict(&[rate, rate * nodes], &redis.out_bytes) * BIT,
+                });
             }
         }
         if let Some(end) = report.server.resident_bytes_end {
@@ -136,6 +148,23 @@ impl Model {
             });
         }
         all
+    }
+}
+
+impl Model {
+    /// Bytes per second to and from the clients of all nodes.
+    pub(super) fn client_bytes(&self, publishes: f64, deliveries: f64, payload: f64) -> f64 {
+        let delivery = payload + self.delivery_overhead_bytes.unwrap_or(0.0);
+        deliveries * delivery + publishes * self.publish_bytes.unwrap_or(payload)
+    }
+
+    /// Measured and predicted, in Mbit/s; where there were deliveries, and a metrics page that counted their bytes.
+    fn network(&self, report: &Report, stage: &StageReport) -> Option<(f64, f64)> {
+        let bytes = stage.server_delivery_bytes? + stage.server_received_bytes?;
+        let payload = report.scenario.payload_bytes;
+        let (publishes, deliveries) = (stage.publishes_per_s, stage.deliveries_per_s);
+        let predicted = self.client_bytes(publishes, deliveries, payload);
+        (deliveries > 0.0).then_some((bytes / stage.seconds * BIT, predicted * BIT))
     }
 }
 
@@ -163,9 +192,16 @@ fn memory_row(report: &Report) -> [f64; 3] {
     let events: u64 = report.seconds.iter().map(|second| second.publishes).sum();
     [
         report.connections(),
-        f64::from(report.opening.channels),
+        channels_on_nodes(report),
         events as f64,
     ]
+}
+
+/// A channel lives on each node that has one of its members.
+fn channels_on_nodes(report: &Report) -> f64 {
+    let channels = f64::from(report.opening.channels);
+    let members = report.opening.ready as f64 / channels.max(1.0);
+    channels * f64::from(report.server.nodes).min(members.max(1.0))
 }
 
 fn delivery_overhead((report, stage): (&Report, &StageReport)) -> Option<f64> {
@@ -213,3 +249,5 @@ fn mean(values: impl Iterator<Item = f64>) -> Option<f64> {
 }
 
 const MIB: f64 = 1_048_576.0;
+/// Mbit of a byte.
+const BIT: f64 = 8.0 / 1e6;

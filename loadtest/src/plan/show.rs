@@ -63,6 +63,18 @@ fn answer(out: &mut String, plan: &Plan, future: &Future) -> std::fmt::Result {
         )?;
     }
     writeln!(out)?;
+    if plan.spare > 0 {
+        let loss = &plan.loss;
+        let time = loss.reconnect_s.map_or_else(
+            || "in a time that no run tells".to_owned(),
+            |seconds| format!("in {seconds:.1} s at the least, on all their cores"),
+        );
+        writeln!(
+            out,
+            "When {} node(s) are lost, {:.0} connections come back at the others, {time}.\n",
+            plan.spare, loss.connections
+        )?;
+    }
     match &plan.redis {
         Some(redis) => writeln!(
             out,
@@ -110,8 +122,9 @@ fn formulas(out: &mut String, plan: &Plan, model: &Model) -> std::fmt::Result {
     if let Some(overhead) = model.delivery_overhead_bytes {
         writeln!(
             out,
-            "network of a node      = (deliveries/s × (payload + {overhead:.0} B) + publishes/s × {:.0} B) / nodes",
-            model.publish_bytes.unwrap_or(0.0)
+            "network of a node      = (deliveries/s × (payload + {overhead:.0} B) + publishes/s × {:.0} B{}) / nodes",
+            model.publish_bytes.unwrap_or(0.0),
+            model.redis.map_or("", |_| " + Redis in + Redis out")
         )?;
     }
     if let Some(redis) = &model.redis {
@@ -123,8 +136,9 @@ fn formulas(out: &mut String, plan: &Plan, model: &Model) -> std::fmt::Result {
         )?;
         writeln!(
             out,
-            "Redis memory           = {:.0} B × events kept × factor",
-            redis.bytes_per_event
+            "Redis memory           = {:.0} B × (events kept + publishes/s × 600 s, whose ids are remembered) × factor\n\
+             Redis in               = {:.0} B × publishes/s",
+            redis.bytes_per_event, redis.in_bytes
         )?;
         writeln!(
             out,

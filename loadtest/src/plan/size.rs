@@ -20,7 +20,17 @@ pub(super) struct Plan {
     pub(super) memory_per_node_bytes: f64,
     pub(super) network_per_node_mbit_s: f64,
     pub(super) connections_per_node: f64,
+    pub(super) loss: Loss,
     pub(super) redis: Option<RedisPlan>,
+}
+
+/// What happens when the spare nodes are lost at once.
+#[derive(Clone, Copy, Debug, Serialize)]
+pub(super) struct Loss {
+    /// Connections that come back at the other nodes.
+    pub(super) connections: f64,
+    /// The least time in which all cores of the others can take them. `None`: no run tells what one costs.
+    pub(super) reconnect_s: Option<f64>,
 }
 
 /// One reason for nodes.
@@ -80,6 +90,7 @@ impl Plan {
             network_per_node_mbit_s: part(2),
             connections_per_node: part(3),
             needs,
+            loss: loss(model, future, nodes),
             redis: redis(model, future, f64::from(nodes)),
         })
     }
@@ -105,9 +116,12 @@ fn parts<'a>(model: &'a Model, future: &'a Future) -> [Part<'a>; 4] {
         let channels = future.channels() * spread;
         model.memory_base + model.bytes(&[connections, channels, 0.0]) / nodes
     };
-    let delivery = model.delivery_overhead_bytes.unwrap_or(0.0) + future.load.payload_bytes;
-    let publish = model.publish_bytes.unwrap_or(future.load.payload_bytes);
-    let network = move |nodes: f64| (deliveries * delivery + publishes * publish) * BIT / nodes;
+    let clients = model.client_bytes(publishes, deliveries, future.load.payload_bytes);
+    let network = move |nodes: f64| {
+        let redis = redis(model, future, nodes);
+        let redis = redis.map_or(0.0, |redis| redis.in_mbit_s + redis.out_mbit_s);
+        (clients * BIT + redis) / nodes
+    };
     [
         ("CPU, cores", Box::new(cores), node.cores * node.cpu_target),
         (
@@ -136,13 +150,34 @@ fn redis(model: &Model, future: &Future, nodes: f64) -> Option<RedisPlan> {
     Some(RedisPlan {
         cores,
         primaries: (cores / future.redis.cpu_target).ceil().max(1.0) as u32,
-        memory_bytes: future.events_kept() * redis.bytes_per_event * future.redis.memory_factor,
+        memory_bytes: events_in_redis(future) * redis.bytes_per_event * future.redis.memory_factor,
         in_mbit_s: rate * redis.in_bytes * BIT,
         out_mbit_s: predict(&row, &redis.out_bytes) * BIT,
     })
 }
 
+/// Those that are kept, and those whose ids are remembered, so that a retry stays one.
+fn events_in_redis(future: &Future) -> f64 {
+    future.events_kept() + future.publishes_per_s() * REMEMBERED_S
+}
+
+/// What others must take over when the spare nodes are lost.
+fn loss(model: &Model, future: &Future, nodes: u32) -> Loss {
+    let (spare, left) = (future.node.spare, nodes - future.node.spare);
+    let connections = future.connections() / f64::from(nodes) * f64::from(spare);
+    let cpu = model.cpu_per_connect.map(|each| {
+        let cores = future.node.cores * f64::from(left);
+        connections * each / cores
+    });
+    Loss {
+        connections,
+        reconnect_s: cpu,
+    }
+}
+
 const NODES_MAX: u32 = 1_000;
+/// Two windows of five minutes: an id is forgotten when both have passed.
+const REMEMBERED_S: f64 = 600.0;
 const GIB: f64 = 1_073_741_824.0;
 /// Mbit of a byte.
 const BIT: f64 = 8.0 / 1e6;
@@ -152,6 +187,7 @@ const NETWORK_TARGET: f64 = 0.6;
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::plan::model::RedisModel;
 
     fn future(text: &str) -> Future {
         let text = format!(
@@ -181,6 +217,81 @@ mod tests {
         assert_eq!((plan.nodes, plan.spare), (4, 1));
         assert!((plan.connections_per_node - 50_000.0 / 3.0).abs() < 1.0);
         assert_eq!(plan.needs[0].nodes, 1);
+    }
+
+    fn near(found: f64, by_hand: f64) {
+        assert!(
+            (found - by_hand).abs() < by_hand * 1e-9,
+            "{found}, by hand {by_hand}"
+        );
+    }
+
+    /// A future and a model with round numbers, so that a person can follow.
+    fn round() -> (Model, Future) {
+        let redis = RedisModel {
+            cpu: [1e-4, 5e-5],
+            in_bytes: 1_000.0,
+            out_bytes: [100.0, 500.0],
+            bytes_per_event: 400.0,
+        };
+        let model = Model {
+            cpu: [2e-6, 1e-4, 1e-5, 5e-5],
+            cpu_per_connect: Some(1e-4),
+            memory: [10_000.0, 1_000.0, 0.0],
+            memory_base: 20e6,
+            delivery_overhead_bytes: Some(72.0),
+            publish_bytes: Some(300.0),
+            redis: Some(redis),
+            ..Model::default()
+        };
+        let node = "connects-per-s = 100\nhistory-per-room = 100\n[node]\ncores = 0.5\ncpu-target = 0.5\nmemory-gib = 16\n";
+        (model, future(node))
+    }
+
+    #[test]
+    fn every_formula_is_as_by_hand() {
+        let (model, future) = round();
+        let plan = Plan::of(&model, &future).unwrap();
+        // 50,000 connections × 2 µs + 1,000 publishes × 100 µs + 10,000 deliveries × 10 µs + 100 new ones × 100 µs = 0.31 cores,
+        // and 1,000 × 50 µs for each node but one; a node may use 0.25. One: 0.31. Two: 0.36 / 2.
+        assert_eq!((plan.needs[0].nodes, plan.nodes, plan.spare), (2, 3, 1));
+        near(plan.cores_per_node, 0.18);
+        // Each of the two left holds 25,000 connections, and of each room some members.
+        near(
+            plan.memory_per_node_bytes,
+            20e6 + 25_000.0 * 10_000.0 + 5_000.0 * 1_000.0,
+        );
+        near(plan.connections_per_node, 25_000.0);
+        // Clients: 10,000 × (128 + 72) + 1,000 × 300 = 2.3 MB/s; Redis: 1,000 × 1,000 in, 1,000 × (100 + 500 × 2) out.
+        near(plan.network_per_node_mbit_s, (2.3 + 1.0 + 1.1) * 8.0 / 2.0);
+    }
+
+    #[test]
+    fn a_lost_node_throws_its_connections_on_the_others() {
+        let (model, future) = round();
+        let plan = Plan::of(&model, &future).unwrap();
+        // A third of 50,000, at 100 µs each, on the half core of each of the two that are left.
+        near(plan.loss.connections, 50_000.0 / 3.0);
+        near(plan.loss.reconnect_s.unwrap(), 50_000.0 / 3.0 * 1e-4 / 1.0);
+        // That is what the spare one is for: with it lost, no node is above its targets.
+        assert!(
+            plan.needs
+                .iter()
+                .all(|need| need.nodes <= plan.nodes - plan.spare)
+        );
+    }
+
+    #[test]
+    fn the_size_of_redis_is_as_by_hand() {
+        let (model, future) = round();
+        let redis = Plan::of(&model, &future).unwrap().redis.unwrap();
+        // Three nodes read along.
+        near(redis.cores, 1_000.0 * (1e-4 + 3.0 * 5e-5));
+        assert_eq!(redis.primaries, 1);
+        // 5,000 rooms × 100 events, and the ids of ten minutes, at 400 bytes, twice.
+        near(redis.memory_bytes, (500_000.0 + 600_000.0) * 400.0 * 2.0);
+        near(redis.in_mbit_s, 8.0);
+        near(redis.out_mbit_s, (100.0 + 500.0 * 3.0) * 8.0 / 1e3);
     }
 
     #[test]

@@ -5,19 +5,22 @@ use std::fs;
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use super::{
-    Described, ErrandReport, GroupReport, MachineReport, Opening, RedisReport, Report, SCHEMA,
-    SecondReport, Server, StageReport,
+    Described, ErrandReport, GroupReport, MachineReport, Opening, RedisReport, Report,
+    ReturnsReport, SCHEMA, SecondReport, Server, StageReport,
 };
 use crate::checker::Faults;
 use crate::driver::outcome::{Outcome, Tick};
+use crate::driver::subscriber::Returns;
 use crate::histogram::{Latencies, Summary};
 use crate::proc::{Machine, Thread};
 use crate::scenario::Scenario;
 use crate::scenario::activity::Errand;
-use crate::target::Sources;
+use crate::target::{Sources, Target};
 use crate::verdict::{Figures, Generator, ThreadUse, Verdict};
 use crate::watch::metrics::Counters;
 use crate::watch::{Looks, Sample};
+
+mod network;
 
 /// Who made the load.
 #[derive(Clone, Copy, Debug)]
@@ -49,6 +52,7 @@ impl Report {
             scenario: described(scenario, fleet),
             machine: machine(),
             opening: opening(scenario, outcome),
+            returns: returns(outcome),
             stages,
             seconds: seconds(scenario, outcome, looks),
             faults,
@@ -68,9 +72,9 @@ pub(crate) fn unix_ms() -> u64 {
 
 fn described(scenario: &Scenario, fleet: Fleet) -> Described {
     Described {
-        url: scenario.target.url.clone(),
+        url: urls(&scenario.targets),
         shape: scenario.shape.to_string(),
-        form: scenario.load.dialect.name().to_owned(),
+        form: scenario.load.forms.to_string(),
         payload_bytes: scenario.load.payload_sizes.mean(),
         publish_ids: scenario.load.publish_ids,
         publishers: scenario.publishers(),
@@ -79,6 +83,18 @@ fn described(scenario: &Scenario, fleet: Fleet) -> Described {
         workers: fleet.workers,
         clock_error_ms: fleet.clock_error_ms,
     }
+}
+
+/// All of them, with commas between.
+pub(crate) fn urls(targets: &[Target]) -> String {
+    let urls: Vec<_> = targets.iter().map(|target| target.url.as_str()).collect();
+    urls.join(",")
+}
+
+/// As many as are seen in one way or another.
+fn nodes(scenario: &Scenario, looks: &Looks) -> u32 {
+    let seen = looks.pids.len().max(scenario.watched.metrics_urls.len());
+    u32::try_from(seen.max(scenario.targets.len())).unwrap_or(u32::MAX)
 }
 
 fn machine() -> MachineReport {
@@ -104,10 +120,13 @@ fn server(scenario: &Scenario, outcome: &Outcome, looks: &Looks) -> Server {
     let cpu = looks.before.process.zip(looks.connected.process);
     Server {
         pids: looks.pids.clone(),
-        nodes: u32::try_from(looks.pids.len()).unwrap_or(u32::MAX).max(1),
+        nodes: nodes(scenario, looks),
         resident_bytes_before: before,
         resident_bytes_connected: connected,
-        resident_bytes_end: looks.boundaries.last().and_then(|(last, _)| resident(last)),
+        resident_bytes_end: looks
+            .boundaries
+            .last()
+            .and_then(|last| resident(&last.sample)),
         open_files_connected: looks.open_files_connected,
         // Where a crowd comes later, nobody knows what each of them added.
         bytes_per_connection: grown
@@ -133,6 +152,17 @@ fn opening(scenario: &Scenario, outcome: &Outcome) -> Opening {
     }
 }
 
+fn returns(outcome: &Outcome) -> Option<ReturnsReport> {
+    let mut all = Returns::default();
+    for reading in &outcome.readings {
+        all.add(&reading.returns);
+    }
+    (all.cut > 0).then(|| ReturnsReport {
+        cut: all.cut,
+        latency: all.latency.summary(),
+    })
+}
+
 fn stages(scenario: &Scenario, outcome: &Outcome, looks: &Looks) -> Vec<StageReport> {
     let all = scenario.timeline.stages().iter().enumerate();
     all.filter(|(_, stage)| stage.measured)
@@ -153,8 +183,8 @@ fn stage_report(
         .collect();
     let deliveries: u64 = groups.iter().map(|group| group.deliveries).sum();
     let published: u64 = groups.iter().map(|group| group.published).sum();
-    let ((from, threads_before), (to, threads)) =
-        (&looks.boundaries[index], &looks.boundaries[index + 1]);
+    let (begin, end) = (&looks.boundaries[index], &looks.boundaries[index + 1]);
+    let (from, to) = (&begin.sample, &end.sample);
     let looked = (to.at - from.at).as_secs_f64().max(1e-3);
     let cpu = from.process.zip(to.process);
     let cpu = cpu.map(|(from, to)| to.cpu_seconds - from.cpu_seconds);
@@ -175,7 +205,7 @@ fn stage_report(
         server_cpu_us_per_delivery: cpu
             .filter(|_| deliveries > 0)
             .map(|cpu| cpu * 1e6 / deliveries as f64),
-        server_threads: server_threads(threads_before, threads, looked),
+        server_threads: server_threads(&begin.threads, &end.threads, looked),
         server_deliveries,
         server_delivery_bytes: count(|counters| counters.delivery_bytes),
         server_received_bytes: count(|counters| counters.received_bytes),
@@ -192,6 +222,7 @@ fn stage_report(
             .and_then(|(from, to)| Some(to.io_stalled_seconds? - from.io_stalled_seconds?))
             .map(|stalled| stalled / looked),
         machine_available_bytes: to.machine.map(|machine| machine.available_bytes),
+        network: network::report(begin, end, scenario.watched.network_mbit_s),
         errands: errands(scenario, outcome, index, seconds),
     }
 }
@@ -303,7 +334,7 @@ fn stage_at(scenario: &Scenario, second: usize) -> usize {
 }
 
 fn seconds(scenario: &Scenario, outcome: &Outcome, looks: &Looks) -> Vec<SecondReport> {
-    let first = looks.boundaries.first().map(|(sample, _)| sample);
+    let first = looks.boundaries.first().map(|first| &first.sample);
     let mut before = (Tick::default(), first);
     let mut all = Vec::with_capacity(outcome.ticks.len());
     for (second, tick) in outcome.ticks.iter().enumerate() {

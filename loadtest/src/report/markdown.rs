@@ -45,6 +45,14 @@ fn write_all(out: &mut String, report: &Report) -> std::fmt::Result {
             faults.resumes, faults.lost_after_resume, faults.not_recovered,
         )?;
     }
+    if let Some(returns) = &report.returns {
+        let latency = &returns.latency;
+        writeln!(
+            out,
+            "Cut and back with everything: {} of {}, after {:.0} ms at p50, {:.0} ms at p99, {:.0} ms at most.\n",
+            latency.count, returns.cut, latency.p50_ms, latency.p99_ms, latency.max_ms,
+        )?;
+    }
     errand_table(out, &report.stages)?;
     generator_line(out, report)?;
     for (trouble, count) in &report.troubles {

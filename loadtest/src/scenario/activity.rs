@@ -54,6 +54,11 @@ impl Activity {
         }
     }
 
+    /// Whether there are no errands.
+    pub(crate) fn asks_nothing(&self) -> bool {
+        self.errands.iter().all(|rate| *rate == Rate::default())
+    }
+
     /// Whether members of channels come and go.
     pub(crate) fn moves(&self) -> bool {
         self.online != Rate::steady(1.0) || self.churn.mean() > 0.0 || self.storm > 0.0

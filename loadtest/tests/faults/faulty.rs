@@ -7,20 +7,23 @@ use std::net::SocketAddr;
 use std::sync::{Arc, Mutex};
 use std::thread;
 
+use bytes::Bytes;
 use futures_util::{SinkExt as _, StreamExt as _};
 use parlor_protocol::codec::{decode_commands, encode_push, encode_reply};
-use parlor_protocol::command::{Connect, Publish, SessionKey};
+use parlor_protocol::command::{Connect, Publish, Recover, SessionKey};
 use parlor_protocol::reply::{
     Connected, ConnectionLimits, Published, SubscribeOutcome, Subscribed,
 };
-use parlor_protocol::{Alias, Command, ErrorCode, Event, EventKind, Form, Push, Reply, Tags, Time};
+use parlor_protocol::{
+    Alias, Command, ErrorCode, Event, EventKind, Form, Format, Payload, Push, Reply, Tags, Time,
+};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::mpsc;
 use tokio_tungstenite::accept_hdr_async;
 use tokio_tungstenite::tungstenite::Message;
 use tokio_tungstenite::tungstenite::handshake::server::{ErrorResponse, Request, Response};
 
-/// The promise that is broken, once, on the first subscriber of the first channel.
+/// The promise that is broken, once, on the first subscriber of the first channel that speaks a form.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Fault {
     None,
@@ -29,6 +32,8 @@ pub(crate) enum Fault {
     Swap,
     Close,
     Refuse,
+    /// What the first subscriber that came back had missed, whatever it speaks.
+    Forget,
 }
 
 /// The event at which it happens.
@@ -36,7 +41,7 @@ const FAULT_AT: u64 = 20;
 const OUTBOX_FRAMES: usize = 10_000;
 
 /// Serves until the process ends; returns where.
-pub(crate) fn serve(fault: Fault) -> SocketAddr {
+pub(crate) fn serve(fault: Fault, form: Form) -> SocketAddr {
     let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
     listener.set_nonblocking(true).unwrap();
     let address = listener.local_addr().unwrap();
@@ -49,6 +54,7 @@ pub(crate) fn serve(fault: Fault) -> SocketAddr {
             let listener = TcpListener::from_std(listener).unwrap();
             let server = Arc::new(Server {
                 fault,
+                form,
                 channels: Mutex::default(),
             });
             while let Ok((stream, _)) = listener.accept().await {
@@ -61,17 +67,27 @@ pub(crate) fn serve(fault: Fault) -> SocketAddr {
 
 struct Server {
     fault: Fault,
+    /// What the one speaks on whom the promise is broken.
+    form: Form,
     channels: Mutex<HashMap<String, Channel>>,
 }
 
 #[derive(Default)]
 struct Channel {
     alias: u32,
-    top: u64,
-    refused: bool,
+    log: Vec<Push>,
+    /// Whether the promise was broken already, where that does not show.
+    broken: bool,
     /// The event that waits to be sent in the wrong order.
-    held: Option<Message>,
-    subscribers: Vec<mpsc::Sender<Message>>,
+    held: Option<Push>,
+    subscribers: Vec<Outbox>,
+}
+
+/// What waits for one connection.
+#[derive(Clone)]
+struct Outbox {
+    form: Form,
+    frames: mpsc::Sender<Message>,
 }
 
 impl Server {
@@ -94,7 +110,11 @@ impl Server {
             return;
         };
         let (mut sink, mut source) = socket.split();
-        let (outbox, mut frames) = mpsc::channel(OUTBOX_FRAMES);
+        let (sender, mut frames) = mpsc::channel(OUTBOX_FRAMES);
+        let outbox = Outbox {
+            form,
+            frames: sender,
+        };
         tokio::spawn(async move {
             while let Some(frame) = frames.recv().await {
                 if sink.send(frame).await.is_err() {
@@ -103,25 +123,29 @@ impl Server {
             }
         });
         while let Some(Ok(frame)) = source.next().await {
-            for command in decode_commands(form, &frame.into_data()).unwrap() {
+            // A subscriber that is cut may leave a half-made close behind.
+            let Ok(commands) = decode_commands(form, &frame.into_data()) else {
+                return;
+            };
+            for command in commands {
                 let command = command.unwrap();
-                let result = match command.command {
-                    Command::Connect(connect) => Ok(self.connect(&connect, &outbox)),
-                    Command::Publish(publish) => self.publish(form, publish),
+                let id = command.id.unwrap();
+                match command.command {
+                    Command::Connect(connect) => self.connect(id, &connect, &outbox),
+                    Command::Publish(publish) => {
+                        let result = self.publish(publish);
+                        outbox.reply(id, &result);
+                    }
                     other => panic!("the load tester said {other:?}"),
-                };
-                if let Some(id) = command.id {
-                    outbox
-                        .try_send(message(form, encode_reply(form, id, &result)))
-                        .unwrap();
                 }
             }
         }
     }
 
-    fn connect(&self, connect: &Connect, outbox: &mpsc::Sender<Message>) -> Reply {
+    fn connect(&self, id: u32, connect: &Connect, outbox: &Outbox) {
         let mut channels = self.channels.lock().unwrap();
-        let outcomes = connect.subscriptions.iter().map(|subscribe| {
+        let (mut outcomes, mut missed) = (Vec::new(), Vec::new());
+        for subscribe in &connect.subscriptions {
             let alias = u32::try_from(channels.len()).unwrap();
             let channel = channels
                 .entry(subscribe.channel.clone())
@@ -129,63 +153,112 @@ impl Server {
                     alias,
                     ..Channel::default()
                 });
+            if let Some(Recover::From(position)) = &subscribe.recover {
+                missed = channel.missed_behind(position.parse().unwrap(), self.fault);
+            }
+            let mut subscribed = subscribed(&subscribe.channel, channel);
+            subscribed.recovered = subscribe.recover.is_some().then_some(true);
+            outcomes.push(SubscribeOutcome::Subscribed(subscribed));
             channel.subscribers.push(outbox.clone());
-            SubscribeOutcome::Subscribed(subscribed(&subscribe.channel, channel))
-        });
-        Reply::Connect(Box::new(connected(outcomes.collect())))
+        }
+        // The missed events follow the reply, and what is published now follows them: the channels are still locked.
+        outbox.reply(id, &Ok(Reply::Connect(Box::new(connected(outcomes)))));
+        missed.iter().for_each(|push| outbox.push(push));
     }
 
-    fn publish(&self, form: Form, publish: Publish) -> Result<Reply, parlor_protocol::WireError> {
+    fn publish(&self, publish: Publish) -> Result<Reply, parlor_protocol::WireError> {
         let mut channels = self.channels.lock().unwrap();
         let channel = channels.entry(publish.channel.clone()).or_default();
-        let first = channel.alias == 0 && channel.top + 1 == FAULT_AT;
-        if first && self.fault == Fault::Refuse && !channel.refused {
-            channel.refused = true;
+        let first = channel.alias == 0 && channel.top() + 1 == FAULT_AT;
+        if first && self.fault == Fault::Refuse && !channel.broken {
+            channel.broken = true;
             return Err(ErrorCode::Busy.with("busy on purpose"));
         }
-        channel.top += 1;
-        let published = Published {
-            offset: channel.top,
-            position: "p".to_owned(),
-            time: Time(channel.top),
-            durability: "memory".to_owned(),
-            duplicate: false,
-        };
-        let frame = message(form, encode_push(form, &event(channel, publish)));
+        let speaks = |outbox: &Outbox| outbox.form == self.form;
+        let victim = channel.subscribers.iter().position(speaks);
+        let push = channel.append(publish);
         for index in 0..channel.subscribers.len() {
-            let fault = if first && index == 0 {
+            let here = Some(index) == victim;
+            let fault = if first && here {
                 self.fault
             } else {
                 Fault::None
             };
-            channel.deliver(index, &frame, fault);
+            channel.deliver(index, &push, fault);
+            if here && let Some(held) = channel.held.take_if(|held| *held != push) {
+                channel.subscribers[index].push(&held);
+            }
         }
-        Ok(Reply::Publish(published))
+        Ok(Reply::Publish(Published {
+            offset: channel.top(),
+            position: channel.top().to_string(),
+            time: Time(channel.top()),
+            durability: "memory".to_owned(),
+            duplicate: false,
+        }))
     }
 }
 
 impl Channel {
-    fn deliver(&mut self, index: usize, frame: &Message, fault: Fault) {
+    fn top(&self) -> u64 {
+        self.log.len() as u64
+    }
+
+    fn append(&mut self, publish: Publish) -> Push {
+        let push = event(self.alias, self.top() + 1, publish);
+        self.log.push(push.clone());
+        push
+    }
+
+    /// What follows a position, and one event more, of the server's own, so that there always is something.
+    fn missed_behind(&mut self, offset: usize, fault: Fault) -> Vec<Push> {
+        let push = self.append(Publish {
+            channel: String::new(),
+            id: None,
+            echo: true,
+            tags: Tags::new(),
+            payload: Payload {
+                format: Format::Json,
+                bytes: Bytes::from_static(b"{}"),
+            },
+        });
+        self.subscribers
+            .iter()
+            .for_each(|outbox| outbox.push(&push));
+        if fault == Fault::Forget && self.alias == 0 && !self.broken {
+            self.broken = true;
+            return Vec::new();
+        }
+        self.log[offset..].to_vec()
+    }
+
+    fn deliver(&mut self, index: usize, push: &Push, fault: Fault) {
         let outbox = &self.subscribers[index];
-        // A subscriber that has gone is nothing to this server.
-        let send = |frame: &Message| drop(outbox.try_send(frame.clone()));
         match fault {
             Fault::Lose => {}
-            Fault::Swap => self.held = Some(frame.clone()),
-            Fault::Close => send(&Message::Close(None)),
+            Fault::Swap => self.held = Some(push.clone()),
+            Fault::Close => outbox.send(Message::Close(None)),
             Fault::Repeat => {
-                send(frame);
-                send(frame);
+                outbox.push(push);
+                outbox.push(push);
             }
-            Fault::None | Fault::Refuse => {
-                send(frame);
-                if index == 0
-                    && let Some(held) = self.held.take()
-                {
-                    send(&held);
-                }
-            }
+            Fault::None | Fault::Refuse | Fault::Forget => outbox.push(push),
         }
+    }
+}
+
+impl Outbox {
+    fn push(&self, push: &Push) {
+        self.send(message(self.form, encode_push(self.form, push)));
+    }
+
+    fn reply(&self, id: u32, result: &Result<Reply, parlor_protocol::WireError>) {
+        self.send(message(self.form, encode_reply(self.form, id, result)));
+    }
+
+    /// A subscriber that has gone is nothing to this server.
+    fn send(&self, frame: Message) {
+        drop(self.frames.try_send(frame));
     }
 }
 
@@ -196,21 +269,22 @@ fn message(form: Form, payload: Vec<u8>) -> Message {
     }
 }
 
-fn event(channel: &Channel, publish: Publish) -> Push {
+fn event(alias: u32, offset: u64, publish: Publish) -> Push {
     let event = Event {
         kind: EventKind::Message,
-        offset: Some(channel.top),
-        seq: Some(channel.top),
-        position: Some("p".to_owned()),
-        time: Time(channel.top),
+        offset: Some(offset),
+        seq: Some(offset),
+        position: Some(offset.to_string()),
+        time: Time(offset),
         id: publish.id,
         user: None,
         tags: Tags::new(),
         payload: Some(publish.payload),
         own: false,
+        erased: false,
     };
     Push::Event {
-        alias: Alias(channel.alias),
+        alias: Alias(alias),
         event,
     }
 }
@@ -219,8 +293,8 @@ fn subscribed(name: &str, channel: &Channel) -> Subscribed {
     Subscribed {
         channel: name.to_owned(),
         alias: Alias(channel.alias),
-        position: "p".to_owned(),
-        offset: channel.top,
+        position: channel.top().to_string(),
+        offset: channel.top(),
         recovered: None,
         from: None,
         to: None,

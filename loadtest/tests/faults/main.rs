@@ -6,134 +6,232 @@
 )]
 
 use std::net::SocketAddr;
+use std::path::PathBuf;
 use std::process::{Command, Output};
+
+use parlor_protocol::Form;
 
 use crate::faulty::{Fault, serve};
 
+mod deaf;
 mod faulty;
 
 const PASSED: i32 = 0;
 const BROKEN: i32 = 99;
 /// On a machine that is busy with other tests the generator may come too late, and rightly says so.
 const INVALID: i32 = 98;
+const MIXED: &str = "json:0.5,msgpack:0.5";
 
-fn load(server: SocketAddr, form: &str, more: &[&str]) -> Output {
+fn tool(arguments: &[&str]) -> Output {
+    Command::new(env!("CARGO_BIN_EXE_parlor-loadtest"))
+        .args(arguments)
+        .output()
+        .expect("the tool was built with this test")
+}
+
+fn load(server: SocketAddr, action: &str, more: &[&str]) -> Output {
     let url = format!("ws://{server}/v1/socket");
-    let mut command = Command::new(env!("CARGO_BIN_EXE_parlor-loadtest"));
-    command.args([
-        "run",
+    let load = [
+        action,
         "--url",
         &url,
         "--shape",
         "rooms=3x4",
         "--rate",
         "200",
-        "--duration",
-        "1s",
-        "--warmup",
-        "200ms",
-    ]);
-    command.args(["--form", form]).args(more);
-    command.output().expect("the tool was built with this test")
+    ];
+    let time = ["--duration", "1s", "--warmup", "200ms"];
+    tool(&[&load[..], &time, more].concat())
 }
 
-fn check(fault: Fault, form: &str, exit_code: i32, says: &str) {
-    let output = load(serve(fault), form, &[]);
-    let (report, progress) = (
-        String::from_utf8_lossy(&output.stdout),
-        String::from_utf8_lossy(&output.stderr),
-    );
-    let code = output.status.code();
+fn said(output: &Output) -> String {
+    [output.stdout.as_slice(), &output.stderr]
+        .map(String::from_utf8_lossy)
+        .concat()
+}
+
+fn assert_ended(output: &Output, exit_code: i32, says: &str) {
+    let (code, said) = (output.status.code(), said(output));
     assert!(
         code == Some(exit_code) || code == Some(INVALID),
-        "{code:?}\n{report}{progress}"
+        "{code:?}\n{said}"
     );
-    assert!(
-        report.contains(says),
-        "`{says}` is not in\n{report}{progress}"
-    );
+    assert!(said.contains(says), "`{says}` is not in\n{said}");
+}
+
+fn check_form(fault: Fault, form: &str, victim: Form, exit_code: i32, says: &str) {
+    let output = load(serve(fault, victim), "run", &["--form", form]);
+    assert_ended(&output, exit_code, says);
+}
+
+/// In JSON, in MessagePack, and on one who speaks MessagePack where others speak JSON.
+fn check(fault: Fault, exit_code: i32, says: &str) {
+    check_form(fault, "json", Form::Json, exit_code, says);
+    check_form(fault, "msgpack", Form::MsgPack, exit_code, says);
+    check_form(fault, MIXED, Form::MsgPack, exit_code, says);
+}
+
+/// The same fault in a search for the limit: the level is named that broke.
+fn check_limit(fault: Fault, more: &[&str], exit_code: i32, says: &str) {
+    let search = ["--to", "200", "--tries", "1"];
+    let server = serve(fault, Form::Json);
+    let output = load(server, "find-limit", &[&search[..], more].concat());
+    assert_ended(&output, exit_code, says);
 }
 
 #[test]
-fn an_honest_server_passes_in_both_forms() {
-    check(
+fn an_honest_server_passes() {
+    check(Fault::None, PASSED, "0 gaps, 0 duplicates, 0 reordered");
+    check_limit(
         Fault::None,
-        "json",
+        &[],
         PASSED,
-        "0 gaps, 0 duplicates, 0 reordered",
-    );
-    check(
-        Fault::None,
-        "msgpack",
-        PASSED,
-        "0 gaps, 0 duplicates, 0 reordered",
+        "200 publishes/s: 800 deliveries/s",
     );
 }
 
 #[test]
 fn one_lost_event_is_caught() {
-    check(
-        Fault::Lose,
-        "json",
-        BROKEN,
-        "1 gaps, 0 duplicates, 0 reordered",
-    );
+    check(Fault::Lose, BROKEN, "1 gaps, 0 duplicates, 0 reordered");
+    check_limit(Fault::Lose, &[], BROKEN, "loss broke: max-gaps is 1.0");
 }
 
 #[test]
 fn one_event_sent_twice_is_caught() {
-    check(
+    check(Fault::Repeat, BROKEN, "0 gaps, 1 duplicates, 0 reordered");
+    check_limit(
         Fault::Repeat,
-        "msgpack",
+        &[],
         BROKEN,
-        "0 gaps, 1 duplicates, 0 reordered",
+        "loss broke: max-duplicates is 1.0",
     );
 }
 
 #[test]
 fn two_events_in_the_wrong_order_are_caught() {
-    check(
-        Fault::Swap,
-        "json",
-        BROKEN,
-        "0 gaps, 0 duplicates, 1 reordered",
-    );
+    check(Fault::Swap, BROKEN, "0 gaps, 0 duplicates, 1 reordered");
+    check_limit(Fault::Swap, &[], BROKEN, "loss broke: max-reordered is 1.0");
 }
 
 #[test]
 fn a_closed_subscriber_is_caught() {
     check(
         Fault::Close,
-        "json",
         BROKEN,
         "| max-closed | 0 | 1.00 | **broken** |",
     );
+    check_limit(Fault::Close, &[], BROKEN, "errors broke: max-closed is 1.0");
 }
 
 #[test]
 fn a_refused_publish_is_caught() {
     check(
         Fault::Refuse,
-        "json",
         BROKEN,
         "| max-refused | 0 | 1.00 | **broken** |",
+    );
+    check_limit(
+        Fault::Refuse,
+        &[],
+        BROKEN,
+        "errors broke: max-refused is 1.0",
+    );
+}
+
+#[test]
+fn what_comes_late_breaks_the_latency() {
+    let level = ["--max-p99-ms", "0.0001"];
+    check_limit(Fault::None, &level, BROKEN, "latency broke: max-p99-ms");
+}
+
+/// A crowd that is cut as a whole and comes back; what the report says of it, and the exit code.
+fn resumed(fault: Fault, form: &str) -> (serde_json::Value, Option<i32>) {
+    let files = tempfile::tempdir().unwrap();
+    let path = |name: &str| -> PathBuf { files.path().join(name) };
+    let stages = "[[stages]]\nlength = \"1s\"\n[[stages]]\nlength = \"1s\"\nstorm = 1.0\n";
+    std::fs::write(path("storm.toml"), stages).unwrap();
+    let (scenario, json) = (path("storm.toml"), path("result.json"));
+    let files = [
+        "--scenario",
+        scenario.to_str().unwrap(),
+        "--json",
+        json.to_str().unwrap(),
+        "--form",
+        form,
+    ];
+    let output = load(serve(fault, Form::Json), "run", &files);
+    let report = std::fs::read(json).unwrap_or_else(|_| panic!("{}", said(&output)));
+    let report: serde_json::Value = serde_json::from_slice(&report).unwrap();
+    (report["faults"].clone(), output.status.code())
+}
+
+#[test]
+fn what_a_resume_does_not_bring_is_caught() {
+    for form in ["json", "msgpack", MIXED] {
+        let (faults, code) = resumed(Fault::None, form);
+        assert!(matches!(code, Some(PASSED | INVALID)), "{faults}");
+        assert_eq!(
+            (&faults["resumes"], &faults["lost_after_resume"]),
+            (&12.into(), &0.into())
+        );
+        let (faults, code) = resumed(Fault::Forget, form);
+        assert!(matches!(code, Some(BROKEN | INVALID)), "{faults}");
+        let lost = faults["lost_after_resume"].as_u64().unwrap();
+        assert!(
+            lost > 0 && faults["gaps"].as_u64() == Some(lost),
+            "{faults}"
+        );
+    }
+}
+
+#[test]
+fn a_generator_that_cannot_keep_up_says_so() {
+    let server = deaf::serve();
+    let (reading, writing) = (
+        format!("ws://{server}/sub/{{channel}}"),
+        format!("ws://{server}/pub/{{channel}}"),
+    );
+    let urls = [
+        "run",
+        "--form",
+        "raw",
+        "--url",
+        &reading,
+        "--publish-url",
+        &writing,
+    ];
+    let load = [
+        "--shape",
+        "rooms=1x1",
+        "--rate",
+        "1000000",
+        // Gigabytes per second: no machine's thread writes those into a socket.
+        "--payload-bytes",
+        "4096",
+        "--duration",
+        "1s",
+        "--warmup",
+        "10ms",
+    ];
+    let output = tool(&[&urls[..], &load].concat());
+    // Nothing came, which breaks a threshold: that the generator was at its end is the better word for it.
+    assert_eq!(output.status.code(), Some(INVALID), "{}", said(&output));
+    assert_ended(
+        &output,
+        INVALID,
+        "invalid: the generator was the bottleneck (thread publish-rooms",
     );
 }
 
 #[test]
 fn thresholds_and_the_json_result_are_obeyed() {
-    let file = std::env::temp_dir().join(format!("parlor-loadtest-{}.json", std::process::id()));
-    let path = file
-        .to_str()
-        .expect("the temporary directory has a plain name");
-    let output = load(
-        serve(Fault::None),
-        "json",
-        &["--max-p99-ms", "0.0001", "--json", path],
-    );
+    let files = tempfile::tempdir().unwrap();
+    let file = files.path().join("result.json");
+    let path = file.to_str().unwrap();
+    let more = ["--max-p99-ms", "0.0001", "--json", path];
+    let output = load(serve(Fault::None, Form::Json), "run", &more);
     assert!(matches!(output.status.code(), Some(BROKEN | INVALID)));
     let result: serde_json::Value = serde_json::from_slice(&std::fs::read(&file).unwrap()).unwrap();
-    std::fs::remove_file(&file).unwrap();
     assert_eq!(result["schema"], "parlor.loadtest.result/2");
     let checks = result["verdict"]["thresholds"].as_array().unwrap();
     assert!(
@@ -152,5 +250,5 @@ fn no_server_is_an_error_and_not_a_result() {
         .unwrap()
         .local_addr()
         .unwrap();
-    assert_eq!(load(unused, "json", &[]).status.code(), Some(1));
+    assert_eq!(load(unused, "run", &[]).status.code(), Some(1));
 }

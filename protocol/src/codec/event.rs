@@ -40,6 +40,8 @@ pub(super) struct RawEvent {
     data_b64: Option<String>,
     #[serde(default)]
     own: bool,
+    #[serde(default)]
+    erased: bool,
 }
 
 impl TryFrom<RawEvent> for Event {
@@ -57,6 +59,7 @@ impl TryFrom<RawEvent> for Event {
             tags: raw.tags,
             payload: one_of(raw.data, raw.data_b64)?,
             own: raw.own,
+            erased: raw.erased,
         })
     }
 }
@@ -99,6 +102,7 @@ fn field_count(event: &Event) -> usize {
         !event.tags.is_empty(),
         event.payload.is_some(),
         event.own,
+        event.erased,
     ];
     2 + optional.into_iter().filter(|there| *there).count()
 }
@@ -119,7 +123,8 @@ fn put_event<M: SerializeMap>(map: &mut M, event: &Event, human: bool) -> Result
     if let Some(payload) = &event.payload {
         put_payload(map, payload, human)?;
     }
-    put(map, "own", Some(&true).filter(|_| event.own))
+    put(map, "own", Some(&true).filter(|_| event.own))?;
+    put(map, "erased", Some(&true).filter(|_| event.erased))
 }
 
 fn put<M: SerializeMap, T: Serialize>(

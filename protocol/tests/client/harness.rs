@@ -226,6 +226,7 @@ pub(crate) fn message(alias: u32, offset: u64) -> Push {
         tags: Tags::new(),
         payload: None,
         own: false,
+        erased: false,
     };
     Push::Event {
         alias: Alias(alias),

@@ -333,6 +333,7 @@ impl Random {
             kind: self.pick(&[
                 EventKind::Message,
                 EventKind::Signal,
+                EventKind::Erase,
                 EventKind::Other("reaction".to_owned()),
             ]),
             offset: self.maybe(Self::exact),
@@ -344,6 +345,7 @@ impl Random {
             tags: self.tags(),
             payload: self.maybe(Self::payload),
             own: self.coin(),
+            erased: self.coin(),
         }
     }
 

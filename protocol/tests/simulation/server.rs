@@ -128,6 +128,7 @@ impl Server {
             tags: Tags::new(),
             payload: None,
             own: false,
+            erased: false,
         };
         let frame = encode_push(
             self.form,

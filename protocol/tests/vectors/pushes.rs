@@ -126,6 +126,20 @@ fn events() -> Vec<Vector> {
                 ..message()
             },
         ),
+        push("event: an erased message", tombstone()),
+        push(
+            "event: an erasure",
+            Event {
+                kind: EventKind::Erase,
+                offset: Some(45),
+                seq: None,
+                position: Some("AAAAAAAAAAE.45.AAAAAAAAAAQ".to_owned()),
+                id: None,
+                user: None,
+                payload: Some(json("{\"offsets\":[44]}")),
+                ..message()
+            },
+        ),
         vector(
             "event: the largest alias",
             Push::Event {
@@ -188,6 +202,18 @@ pub(crate) fn message() -> Event {
         tags: Tags::new(),
         payload: Some(json("{\"text\": \"hi\"}")),
         own: false,
+        erased: false,
+    }
+}
+
+/// What an erased message left behind.
+pub(crate) fn tombstone() -> Event {
+    Event {
+        id: None,
+        user: None,
+        payload: None,
+        erased: true,
+        ..message()
     }
 }
 

@@ -10,7 +10,7 @@ use parlor_protocol::{Alias, ErrorCode, Form, Reply, Time, WireError};
 
 use crate::commands::json;
 use crate::file::{Vector, hex};
-use crate::pushes::{binary_event, message, signal};
+use crate::pushes::{binary_event, message, signal, tombstone};
 
 pub(crate) fn all() -> Vec<Vector> {
     let mut vectors = connected();
@@ -205,7 +205,14 @@ fn pages() -> Vec<Vector> {
                 ..page.clone()
             })),
         ),
-        vector("history", Ok(Reply::History(page))),
+        vector("history", Ok(Reply::History(page.clone()))),
+        vector(
+            "history, an erased message in it",
+            Ok(Reply::History(Page {
+                events: vec![tombstone()],
+                ..page
+            })),
+        ),
         vector("presence", Ok(Reply::Presence(members))),
         vector("presence, counts alone", Ok(Reply::Presence(counts))),
     ]

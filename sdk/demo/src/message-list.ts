@@ -2,7 +2,7 @@
 // follows, elsewhere it stays put and counts what is new. One Tab stop; arrow keys walk inside.
 
 import { byId } from "./dom.js";
-import type { MessageItem } from "./message.js";
+import { erased, MessageItem } from "./message.js";
 
 /** More than these are dropped at the top while one reads at the end; scrolling up brings them back. */
 const ITEMS_MAX = 400;
@@ -68,6 +68,21 @@ export class MessageList {
     this.#items.splice(index, 1);
     item.element.remove();
     this.#items[index]?.follow(this.#items[index - 1]);
+    this.#rove();
+  }
+
+  /** Shows no more of these messages than that they were there. */
+  erase(offsets: readonly number[]): void {
+    for (const offset of offsets) {
+      const index = this.#items.findIndex(({ message }) => message.offset === offset);
+      const old = this.#items[index];
+      if (old === undefined) continue;
+      const item = new MessageItem(erased(old.message));
+      old.element.replaceWith(item.element);
+      this.#items[index] = item;
+      item.follow(this.#items[index - 1]);
+      this.#items[index + 1]?.follow(item);
+    }
     this.#rove();
   }
 

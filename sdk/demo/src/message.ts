@@ -21,7 +21,7 @@ const NOBODY = "Server";
 export function messageOf(event: WireEvent, me: string): Message {
   const { data } = event;
   const text = typeof data === "string" ? data : textIn(data);
-  return {
+  const message = {
     offset: event.offset ?? Infinity,
     id: event.id,
     user: event.user ?? NOBODY,
@@ -30,6 +30,12 @@ export function messageOf(event: WireEvent, me: string): Message {
     date: timeToDate(event.time),
     isMine: event.user === me,
   };
+  return event.erased === true ? erased(message) : message;
+}
+
+/** What is shown of a message that was erased. */
+export function erased(message: Message): Message {
+  return { ...message, id: undefined, user: "Erased", text: "This message was erased.", isCode: false, isMine: false };
 }
 
 function textIn(data: unknown): string | undefined {

@@ -1,6 +1,6 @@
 // One room: joins what the subscription tells and what the person does.
 
-import type { Client, Subscription, WireEvent } from "../../typescript/src/index.js";
+import type { Client, Erasure, Subscription, WireEvent } from "../../typescript/src/index.js";
 import { roomOf } from "./address.js";
 import { Announcer } from "./announcer.js";
 import { Composer } from "./composer.js";
@@ -64,13 +64,14 @@ export class Room {
   #received(event: WireEvent): void {
     const { kind, user = "" } = event;
     if (kind === "signal" && user !== this.#me()) this.#typing.heard(user);
+    if (kind === "erase") this.#list.erase((event.data as Erasure).offsets);
     if (kind !== "message") return;
     const item = this.#itemOf(event);
     this.#list.add(item);
     this.#typing.stopped(user);
     this.#drawBeginning();
     const { isMine, offset } = item.message;
-    if (!isMine && offset > (this.#joinedAt ?? 0)) this.#announcer.announce(item.message.user, item.message.text);
+    if (!isMine && event.erased !== true && offset > (this.#joinedAt ?? 0)) this.#announcer.announce(item.message.user, item.message.text);
   }
 
   #send(text: string): void {

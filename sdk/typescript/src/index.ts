@@ -10,7 +10,7 @@ export { type TokenProvider } from "./token-source.js";
 export { CLIENT_CODES, ParlorError } from "./error.js";
 export { ERROR_CODES } from "./protocol/error-codes.js";
 export { CLOSE_CODES, verdictOf, type Verdict } from "./protocol/close-codes.js";
-export { timeToDate, type Time, type WireEvent } from "./protocol/event.js";
+export { timeToDate, type Erasure, type Time, type WireEvent } from "./protocol/event.js";
 export { type Direction, type Recover } from "./protocol/command.js";
 export { type Durability, type Member, type Members, type NotRecovered, type Page, type Published } from "./protocol/reply.js";
 export { type Advance } from "./protocol/push.js";

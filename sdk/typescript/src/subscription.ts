@@ -36,7 +36,7 @@ export type SubscriptionState =
 
 export interface SubscriptionEvents {
   state: SubscriptionState;
-  /** Every event of the channel, of whatever kind: logged ones once and in order. */
+  /** Every event of the channel, of whatever kind: logged ones once and in order. Of kind `erase`: what it names is to be removed. */
   event: WireEvent;
   /** Events of kind `message` that carry their data. */
   message: WireEvent;
@@ -188,7 +188,7 @@ export class Subscription extends Emitter<SubscriptionEvents> {
     if (step === "gap") return this.#subscribeAnew(ParlorError.local("gap", `offset ${event.offset} came after ${this.#cursor.offset}`));
     if (step === "next") this.#backoff.reset();
     this.emit("event", event);
-    if (event.kind === "message" && event.own !== true) this.emit("message", event);
+    if (event.kind === "message" && event.data !== undefined) this.emit("message", event);
     if (event.kind === "signal") this.emit("signal", event);
   }
 

@@ -144,6 +144,18 @@ test("signals and one's own echo do not disturb the order", async () => {
   assert.deepEqual(messages, [1, 3]);
 });
 
+test("an erased message is no message any more, and an erasure is told", async () => {
+  const scene = new Room();
+  await scene.join();
+  const messages: unknown[] = [];
+  scene.room.on("message", ({ data }) => messages.push(data));
+  const erasure = { kind: "erase", seq: undefined, data: { offsets: [1, 2] } };
+  await scene.link.say(event(1), event(2, { erased: true, data: undefined }), event(3, erasure), event(4));
+  assert.deepEqual(messages, [1, 4]);
+  assert.deepEqual(scene.got, [1, 2, 3, 4]);
+  assert.deepEqual(scene.told, ["subscribed"]);
+});
+
 test("a refusal ends the subscription, and the channel is free again", async () => {
   const scene = new Room();
   const joined = scene.room.whenSubscribed();

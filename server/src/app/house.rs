@@ -11,6 +11,7 @@ use crate::hub::{Control, Inbox};
 use crate::node::Node;
 use crate::presence;
 use crate::transport::Listeners;
+use crate::transport::tls::Certificate;
 
 /// How often the broker is asked how it is.
 const HEALTH_INTERVAL: Duration = Duration::from_millis(250);
@@ -20,15 +21,29 @@ const FIRST_LOOKS: Duration = Duration::from_millis(20);
 const WELL_WITHIN: Duration = Duration::from_secs(2);
 
 /// Goes on for ever.
-pub(super) async fn keep(node: Arc<Node>, metrics: Option<Listeners>) {
+pub(super) async fn keep(
+    node: Arc<Node>,
+    metrics: Option<Listeners>,
+    certificate: Option<Arc<Certificate>>,
+) {
     let metrics_node = Arc::clone(&node);
-    tokio::join!(tick_presence(&node), watch_health(&node), async move {
-        for socket in metrics.into_iter().flat_map(|listeners| listeners.sockets) {
-            if let Err(error) = http::serve_metrics(socket, Arc::clone(&metrics_node)).await {
-                warn!(%error, "The metrics listener failed.");
+    let renewing = async {
+        if let Some(certificate) = certificate {
+            certificate.follow_files().await;
+        }
+    };
+    tokio::join!(
+        tick_presence(&node),
+        watch_health(&node),
+        renewing,
+        async move {
+            for socket in metrics.into_iter().flat_map(|listeners| listeners.sockets) {
+                if let Err(error) = http::serve_metrics(socket, Arc::clone(&metrics_node)).await {
+                    warn!(%error, "The metrics listener failed.");
+                }
             }
         }
-    });
+    );
 }
 
 /// Waits a while for the broker to be well: one that was just opened needs a moment to prove that it delivers, and the

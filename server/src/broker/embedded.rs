@@ -9,7 +9,7 @@ use futures_util::FutureExt as _;
 use futures_util::future::{BoxFuture, ready};
 use parlor_protocol::{ChannelName, Position};
 
-use crate::broker::{Append, Appended, Broker, Error, LogPage, Read};
+use crate::broker::{Append, Appended, Broker, Erase, Error, LogPage, Read};
 use crate::hub::{EphemeralBody, Hub};
 use crate::kind::{ChannelKind, Durability};
 use crate::planted::{self, Bug};
@@ -123,6 +123,11 @@ impl Broker for Embedded {
                 Err(error) => ready(Err(error)).boxed(),
             },
         }
+    }
+
+    /// The stores let go of what an erasure names when they log it.
+    fn erase(&self, erase: Erase) -> BoxFuture<'static, Result<Appended, Error>> {
+        self.append(erase.announcement())
     }
 
     fn health(&self) -> Result<(), String> {

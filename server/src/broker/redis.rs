@@ -17,10 +17,10 @@ use futures_util::future::{BoxFuture, ready};
 use parking_lot::Mutex;
 use parlor_protocol::{ChannelName, Position};
 use tokio::runtime::{Builder, Handle};
-use tokio::sync::oneshot;
+use tokio::sync::{Semaphore, oneshot};
 use tracing::info;
 
-use super::{Append, Appended, Broker, Error, LogPage, RETRY_AFTER, Read, Reload, random};
+use super::{Append, Appended, Broker, Erase, Error, LogPage, RETRY_AFTER, Read, Reload, random};
 use crate::hub::{EphemeralBody, Hub};
 use crate::kind::{ChannelKind, Durability};
 
@@ -31,6 +31,7 @@ mod begun;
 mod config;
 mod core;
 mod entry;
+mod erase;
 mod fault;
 mod fence;
 mod head;
@@ -183,6 +184,7 @@ fn build(config: RedisConfig, hub: Arc<Hub>, count: usize, runtime: Handle) -> C
         in_flight: Default::default(),
         replicates,
         members: Members::default(),
+        erasing: Semaphore::new(erase::AT_ONCE),
     }
 }
 
@@ -201,35 +203,41 @@ fn start(core: &Arc<Core>) {
     tokio::spawn(watch::run(Arc::clone(core)));
 }
 
+/// Puts an append into its partition's queue.
+fn accept(
+    core: &Core,
+    append: Append,
+) -> Result<oneshot::Receiver<Result<Appended, Error>>, Error> {
+    if core.is_full() {
+        stats::add(&core.stats.busy, 1);
+        return Err(Error::Busy {
+            retry_after: RETRY_AFTER,
+        });
+    }
+    if core.probes.is_away(core) {
+        // It would only wait in vain.
+        stats::add(&core.stats.failures, 1);
+        return Err(unavailable(Fault::Unreachable("Redis is away".to_owned())));
+    }
+    let lane = match append.kind.durability {
+        Durability::Memory | Durability::Disk => LaneId::Plain,
+        Durability::Replicated => LaneId::Replicated,
+    };
+    let (answer, outcome) = oneshot::channel();
+    let partition = Arc::clone(core.partition(&append.channel));
+    core.enqueue(&partition, lane, Item::log(append, answer));
+    Ok(outcome)
+}
+
 impl Broker for Redis {
     fn append(&self, append: Append) -> BoxFuture<'static, Result<Appended, Error>> {
         if self.is_closed.load(Ordering::Acquire) {
             return ready(Err(Error::Closed)).boxed();
         }
-        if self.core.is_full() {
-            stats::add(&self.core.stats.busy, 1);
-            return ready(Err(Error::Busy {
-                retry_after: RETRY_AFTER,
-            }))
-            .boxed();
+        match accept(&self.core, append) {
+            Ok(outcome) => async move { outcome.await.unwrap_or(Err(Error::Closed)) }.boxed(),
+            Err(error) => ready(Err(error)).boxed(),
         }
-        if self.core.probes.is_away(&self.core) {
-            // It would only wait in vain.
-            stats::add(&self.core.stats.failures, 1);
-            return ready(Err(unavailable(Fault::Unreachable(
-                "Redis is away".to_owned(),
-            ))))
-            .boxed();
-        }
-        let lane = match append.kind.durability {
-            Durability::Memory | Durability::Disk => LaneId::Plain,
-            Durability::Replicated => LaneId::Replicated,
-        };
-        let (answer, outcome) = oneshot::channel();
-        let partition = Arc::clone(self.core.partition(&append.channel));
-        self.core
-            .enqueue(&partition, lane, Item::log(append, answer));
-        async move { outcome.await.unwrap_or(Err(Error::Closed)) }.boxed()
     }
 
     fn join(
@@ -275,6 +283,14 @@ impl Broker for Redis {
     fn read(&self, read: Read) -> BoxFuture<'static, Result<LogPage, Error>> {
         let core = Arc::clone(&self.core);
         async move { core.page(&read).await.map_err(unavailable) }.boxed()
+    }
+
+    fn erase(&self, erase: Erase) -> BoxFuture<'static, Result<Appended, Error>> {
+        if self.is_closed.load(Ordering::Acquire) {
+            return ready(Err(Error::Closed)).boxed();
+        }
+        let core = Arc::clone(&self.core);
+        async move { erase::run(&core, erase).await }.boxed()
     }
 
     fn reload_with(&self, reload: Reload) {

@@ -5,6 +5,7 @@ use std::fmt;
 use clap::{Args, Subcommand};
 use parlor::auth::Auth;
 use parlor::config::{Config, Layers, docs};
+use parlor::transport::tls::Certificate;
 
 use super::ConfigArgs;
 
@@ -46,7 +47,7 @@ pub(super) fn config(command: &ConfigCommand) -> anyhow::Result<()> {
     match &command.action {
         Action::Check(args) => {
             let config = read(&layers(args, Layers::default())?)?;
-            let auth = Auth::new(config.auth).map_err(|error| Unusable(error.to_string()))?;
+            let auth = check(config)?;
             println!("The configuration is good.");
             if !auth.has_keys() {
                 println!("It has no keys: `parlor` will not start with it, only `parlor dev`.");
@@ -61,6 +62,14 @@ pub(super) fn config(command: &ConfigCommand) -> anyhow::Result<()> {
         Action::Docs => print!("{}", docs()),
     }
     Ok(())
+}
+
+/// Looks at what the configuration only names: keys, and the certificate.
+pub(super) fn check(config: Config) -> Result<Auth, Unusable> {
+    if let Some(files) = config.transport.certificate {
+        Certificate::load(files).map_err(|error| Unusable(error.to_string()))?;
+    }
+    Auth::new(config.auth).map_err(|error| Unusable(error.to_string()))
 }
 
 /// Lays file, environment and flags over what `layers` holds already.

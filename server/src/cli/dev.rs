@@ -78,6 +78,8 @@ fn configure(args: &DevArgs) -> Result<Config, Unusable> {
     }
     let mut config = read(&layers)?;
     config.demo = true;
+    // It listens on loopback only, and its links and examples are plain.
+    config.transport.certificate = None;
     config.auth.dev = true;
     if args.memory {
         config.keep_in_memory();

@@ -4,14 +4,13 @@ use std::future::Future;
 use std::io::IsTerminal as _;
 
 use parlor::app::{self, Addresses};
-use parlor::auth::Auth;
 use parlor::config::{Config, Layers, LogConfig, LogFormat};
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tracing::{info, warn};
 use tracing_subscriber::EnvFilter;
 
 use super::ConfigArgs;
-use super::config::{Unusable, layers, read};
+use super::config::{Unusable, check, layers, read};
 
 /// What a stranger is told who starts a server that nobody could use.
 const NO_KEYS: &str = "there are no keys, so nobody could connect
@@ -26,12 +25,15 @@ const SPARE_FILES: u64 = 256;
 
 pub(super) fn serve(args: &ConfigArgs) -> anyhow::Result<()> {
     let config = read(&layers(args, Layers::default())?)?;
-    let auth = Auth::new(config.auth.clone()).map_err(|error| Unusable(error.to_string()))?;
-    if !auth.has_keys() {
+    if !check(config.clone())?.has_keys() {
         return Err(Unusable(NO_KEYS.to_owned()).into());
     }
-    run(config, |addresses| {
-        println!("listening on http://{}", addresses.http)
+    let scheme = match config.transport.certificate {
+        Some(_) => "https",
+        None => "http",
+    };
+    run(config, move |addresses| {
+        println!("listening on {scheme}://{}", addresses.http)
     })
 }
 

@@ -23,6 +23,7 @@ pub(super) fn event(channel: &str, event: &Value) -> String {
         &event["data"],
         event["data_b64"].as_str(),
     ) {
+        _ if event["erased"] == Value::Bool(true) => painted(DIM, "(erased)"),
         (Value::String(text), _, _) => clean(text),
         (_, Value::Null, Some(base64)) => format!("{} bytes of binary data", base64.len() / 4 * 3),
         (_, data, _) => clean(&data.to_string()),

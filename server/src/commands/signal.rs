@@ -28,6 +28,7 @@ pub fn signal(node: &Node, caller: &Caller, command: Signal) -> Result<Signalled
         tags: Tags::new(),
         payload: Some(command.payload),
         own: false,
+        erased: false,
     };
     node.broker.broadcast(
         &channel,

@@ -10,13 +10,17 @@ use parlor_protocol::reply::NotRecovered;
 use parlor_protocol::{Position, WireError};
 
 use crate::broker::{Range, Read};
-use crate::hub::{Channel, LogEntry};
+use crate::hub::{Channel, LogEntry, TAIL_LEN_MAX};
 use crate::kind::ChannelKind;
 use crate::node::Node;
 use crate::planted::{self, Bug};
 
 /// Events of the first replayed page, read before the reply so that the reply can promise.
 const FIRST_PAGE: usize = 128;
+
+/// Events before the wanted ones that are read too: those who come back at the same time do not all miss the same, and
+/// nobody else should have to read for it.
+const READ_BACK: u64 = 32;
 
 /// How a subscription begins.
 #[derive(Debug)]
@@ -184,7 +188,8 @@ async fn ahead(
     })
 }
 
-/// Entries behind an offset: from the channel's tail where it reaches back that far, else from the log.
+/// Entries behind an offset: from the channel's tail where it reaches back that far, else from the log. What is read there
+/// goes into the tail, one reader at a time, so that a channel's whole crowd that comes back at once reads once.
 ///
 /// # Errors
 /// What the broker answers.
@@ -197,11 +202,27 @@ pub async fn read_after(
     if let Some(entries) = channel.tail_after(offset, FIRST_PAGE) {
         return Ok(entries);
     }
-    let read = Read {
-        channel: channel.name().clone(),
-        kind: Arc::clone(kind),
-        range: Range::AfterOffset(offset),
-        limit: FIRST_PAGE,
+    let _turn = node.hub.turn_to_read(channel).await;
+    if let Some(entries) = channel.tail_after(offset, FIRST_PAGE) {
+        return Ok(entries);
+    }
+    let read = async |after| {
+        let read = Read {
+            channel: channel.name().clone(),
+            kind: Arc::clone(kind),
+            range: Range::AfterOffset(after),
+            limit: TAIL_LEN_MAX,
+        };
+        let page = node.broker.read(read).await?;
+        channel.refill(&page.entries);
+        Ok::<_, WireError>(page.entries)
     };
-    Ok(node.broker.read(read).await?.entries)
+    let mut entries = read(offset.saturating_sub(READ_BACK)).await?;
+    entries.drain(..entries.partition_point(|entry| entry.offset <= offset));
+    if entries.is_empty() {
+        // A page has a bound in bytes, too: those before the wanted ones may have filled it.
+        entries = read(offset).await?;
+    }
+    entries.truncate(FIRST_PAGE);
+    Ok(entries)
 }

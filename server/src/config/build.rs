@@ -9,7 +9,8 @@ use sha2::{Digest, Sha256};
 use super::layers::read_secret;
 use super::raw::{self, Raw};
 use super::{
-    Config, Error, LogConfig, LogFormat, PresenceSettings, StorageSettings, TransportSettings,
+    CertificateFiles, Config, Error, LogConfig, LogFormat, PresenceSettings, StorageSettings,
+    TransportSettings,
 };
 use crate::auth::{
     Algorithm, ApiKey, AuthConfig, Grant, KeyMaterial, Secret, TokenKey, all_grants,
@@ -127,6 +128,7 @@ fn transport(raw: &Raw) -> Result<TransportSettings, Error> {
     }
     Ok(TransportSettings {
         connections_max: positive("server.connections_max", server.connections_max)?,
+        certificate: certificate(server)?,
         pending_max: positive("server.pending_max", server.pending_max)?,
         header_timeout: lasting("server.header_timeout", server.header_timeout)?,
         frame_bytes_max: usize::try_from(raw.connection.frame_bytes_max.0)
@@ -138,6 +140,26 @@ fn transport(raw: &Raw) -> Result<TransportSettings, Error> {
         origins,
         any_origin: !any.is_empty(),
     })
+}
+
+/// Both files or none. What is in them is looked at by whoever serves with it.
+fn certificate(raw: &raw::Server) -> Result<Option<CertificateFiles>, Error> {
+    let given = |path: &Path| !path.as_os_str().is_empty();
+    match (given(&raw.tls_certificate_file), given(&raw.tls_key_file)) {
+        (false, false) => Ok(None),
+        (true, true) => Ok(Some(CertificateFiles {
+            certificate: raw.tls_certificate_file.clone(),
+            key: raw.tls_key_file.clone(),
+        })),
+        (true, false) => Err(wrong(
+            "server.tls_key_file",
+            "is missing beside server.tls_certificate_file",
+        )),
+        (false, true) => Err(wrong(
+            "server.tls_certificate_file",
+            "is missing beside server.tls_key_file",
+        )),
+    }
 }
 
 /// Scheme, host and perhaps a port; nothing behind it.
@@ -387,11 +409,11 @@ fn kind(name: &str, raw: &raw::Kind) -> Result<ChannelKind, Error> {
         _ => return Err(wrong(key("slow"), "needs `close` or `skip_to_latest`")),
     };
     let allowed = verbs(&key("allow"), &raw.allow)?;
-    if allowed.contains(&Verb::Manage) {
-        return Err(wrong(
-            key("allow"),
-            "`manage` is for API keys and tokens only",
-        ));
+    for verb in [Verb::Erase, Verb::Manage] {
+        if allowed.contains(&verb) {
+            let text = format!("`{}` is for API keys and tokens only", verb.as_str());
+            return Err(wrong(key("allow"), text));
+        }
     }
     Ok(ChannelKind {
         name: name.to_owned(),

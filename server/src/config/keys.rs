@@ -59,10 +59,12 @@ keys! {
     "server.listen" Text "Address and port for WebSockets and HTTP.";
     "server.shards" Number "Threads that serve connections, at most 64; 0: one per core.";
     "server.demo" Switch "Whether `/` shows the demo page.";
+    "server.tls_certificate_file" Text "A PEM file with the certificate, and behind it those that lead to its authority: with it the port speaks TLS only (`wss`, `https`). Read again when it changes. Empty: plain.";
+    "server.tls_key_file" Text "A PEM file with the certificate's private key, without a password.";
     "server.allowed_origins" List "Web origins that may open a socket besides the server's own, exact (`https://example.com`); `*`: all.";
     "server.connections_max" Number "WebSocket connections at most.";
     "server.pending_max" Number "Sockets per shard that still speak HTTP, at most: then the longest idle makes room.";
-    "server.header_timeout" Text "How long a socket may take to send a request's head, and then its body.";
+    "server.header_timeout" Text "How long a socket may take for the TLS handshake, then to send a request's head, and then its body.";
     "server.drain_window" Text "Over how long a stopping server spreads its clients.";
     "metrics.listen" Text "Address and port of `/metrics` for Prometheus; empty: off.";
     "log.format" Text "`pretty` or `json`.";

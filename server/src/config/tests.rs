@@ -134,6 +134,7 @@ fn what_is_wrong_is_named() {
         "`fly` is none of",
     );
     check_wrong("[kinds.a]\npattern = \"a\"\nallow = [\"manage\"]", "manage");
+    check_wrong("[kinds.a]\npattern = \"a\"\nallow = [\"erase\"]", "erase");
     check_wrong(
         "[kinds.a]\npattern = \"room:*\"\n[kinds.b]\npattern = \"*:1\"",
         "`a` and `b` overlap",
@@ -308,4 +309,25 @@ fn a_bare_port_is_loopback() {
     let config = config("[server]\nlisten = \":8080\"\n[metrics]\nlisten = \"\"").expect("good");
     assert_eq!(config.listen.to_string(), "127.0.0.1:8080");
     assert!(config.metrics_listen.is_none());
+}
+
+#[test]
+fn a_certificate_and_its_key_come_together() {
+    let both = "[server]\ntls_certificate_file = \"c.pem\"\ntls_key_file = \"k.pem\"";
+    let files = config(both)
+        .expect("good")
+        .transport
+        .certificate
+        .expect("files");
+    assert_eq!(files.certificate.to_str(), Some("c.pem"));
+    assert_eq!(files.key.to_str(), Some("k.pem"));
+    check_wrong(
+        "[server]\ntls_certificate_file = \"c.pem\"",
+        "server.tls_key_file: is missing beside server.tls_certificate_file",
+    );
+    check_wrong(
+        "[server]\ntls_key_file = \"k.pem\"",
+        "server.tls_certificate_file: is missing beside server.tls_key_file",
+    );
+    assert!(config("").expect("good").transport.certificate.is_none());
 }

@@ -7,13 +7,13 @@ use axum::response::IntoResponse;
 use utoipa::openapi::security::{Http, HttpAuthScheme, SecurityScheme};
 use utoipa::{Modify, OpenApi};
 
-use super::{channel, health, history, presence, publish, revoke, token, user};
+use super::{channel, erase, health, history, presence, publish, revoke, token, user};
 
 #[derive(OpenApi)]
 #[openapi(
     info(title = "Parlor", description = "A real-time chat server: what backends can ask of it."),
     paths(
-        publish::publish, publish::publish_many, publish::broadcast, publish::signal, history::history,
+        publish::publish, publish::publish_many, publish::broadcast, publish::signal, history::history, erase::erase,
         presence::presence, presence::occupancy, channel::channel, user::disconnect, user::subscribe,
         user::unsubscribe, token::issue, revoke::revoke, health::healthz, health::readyz, document,
     ),

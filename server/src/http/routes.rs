@@ -4,7 +4,9 @@ use axum::Router;
 use axum::routing::{MethodRouter, get, post};
 
 use super::problem::Problem;
-use super::{Api, channel, health, history, openapi, presence, publish, revoke, token, user};
+use super::{
+    Api, channel, erase, health, history, openapi, presence, publish, revoke, token, user,
+};
 
 /// How a route is made.
 type Make = fn() -> MethodRouter<Api>;
@@ -16,6 +18,7 @@ pub(super) const ROUTES: &[(&str, &str, Make)] = &[
     ("post", "/v1/broadcast", || post(publish::broadcast)),
     ("post", "/v1/signal", || post(publish::signal)),
     ("get", "/v1/history", || get(history::history)),
+    ("post", "/v1/history/erase", || post(erase::erase)),
     ("get", "/v1/presence", || get(presence::presence)),
     ("get", "/v1/occupancy", || get(presence::occupancy)),
     ("get", "/v1/channel", || get(channel::channel)),

@@ -44,7 +44,7 @@ pub(super) struct TokenBody {
 pub(super) struct CapabilityBody {
     /// Patterns with `*`; `{user}` stands for the user.
     channels: Vec<String>,
-    /// `subscribe`, `publish`, `signal`, `history`, `presence`, `manage`.
+    /// `subscribe`, `publish`, `signal`, `history`, `presence`, `erase`, `manage`.
     allow: Vec<String>,
 }
 

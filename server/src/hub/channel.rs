@@ -8,14 +8,14 @@ use std::ops::{Range, RangeInclusive};
 use std::sync::Arc;
 
 use parking_lot::Mutex;
-use parlor_protocol::{Alias, ChannelName, Epoch, Position};
+use parlor_protocol::{Alias, ChannelName, Epoch, EventKind, Position};
 
 use super::entry::{Ephemeral, EphemeralBody, LogEntry};
 use super::ids::ShardId;
 use crate::planted::{self, Bug};
 
 /// Events that a tail keeps; a shard that lags further reads the log.
-const TAIL_LEN_MAX: usize = 256;
+pub const TAIL_LEN_MAX: usize = 256;
 /// Bytes that a tail keeps.
 const TAIL_BYTES_MAX: usize = 256 * 1024;
 /// Signals and presence diffs that wait for the slowest shard; then the oldest is dropped.
@@ -116,6 +116,17 @@ impl Channel {
         Some(state.tail.iter().skip(skip).take(limit).cloned().collect())
     }
 
+    /// Puts entries that were read from the log before what the tail holds, the newest first and as many as its bounds allow,
+    /// so that others need not read them too. Does nothing when they do not lead up to it.
+    pub fn refill(&self, read: &[Arc<LogEntry>]) {
+        let mut state = self.state.lock();
+        state.prepend(read);
+        // The page may have been read before some of it was erased; whatever erased it stands behind it in the tail.
+        let erasures = state.tail.iter().filter_map(|entry| entry.erases());
+        let offsets: Vec<u64> = erasures.flat_map(|erasure| erasure.offsets).collect();
+        state.erase(&offsets);
+    }
+
     /// All that the tail holds, oldest first.
     pub fn tail(&self) -> Vec<Arc<LogEntry>> {
         self.state.lock().tail.iter().cloned().collect()
@@ -172,6 +183,9 @@ impl Channel {
         state.top = Some(entry.position());
         if let Some(tap) = &self.tap {
             tap();
+        }
+        if let Some(erasure) = entry.erases() {
+            state.erase(&erasure.offsets);
         }
         state.tail_bytes += entry.bytes();
         state.tail.push_back(entry);
@@ -296,6 +310,44 @@ impl State {
         }
         let first = self.tail.front()?.offset;
         (offset + 1).checked_sub(first).map(|index| index as usize)
+    }
+
+    fn prepend(&mut self, read: &[Arc<LogEntry>]) {
+        let Some(top) = self.top else { return };
+        let mut next = match self.tail.front() {
+            Some(front) => (front.offset, front.prev),
+            None => (top.offset + 1, top.tag),
+        };
+        let known = read.partition_point(|entry| entry.offset < next.0);
+        for entry in read[..known].iter().rev() {
+            let leads = (entry.offset + 1, entry.tag) == next && entry.epoch == top.epoch;
+            let fits =
+                self.tail.len() < TAIL_LEN_MAX && self.tail_bytes + entry.bytes() <= TAIL_BYTES_MAX;
+            if !leads || !fits {
+                return;
+            }
+            next = (entry.offset, entry.prev);
+            self.tail_bytes += entry.bytes();
+            self.tail.push_front(Arc::clone(entry));
+        }
+    }
+
+    /// Lets go of what these entries said, erasures excepted. Offsets that the tail does not hold are passed over.
+    fn erase(&mut self, offsets: &[u64]) {
+        let Some(first) = self.tail.front().map(|entry| entry.offset) else {
+            return;
+        };
+        for offset in offsets {
+            let index = offset.checked_sub(first).map(|index| index as usize);
+            let Some(entry) = index.and_then(|index| self.tail.get_mut(index)) else {
+                continue;
+            };
+            if entry.kind != EventKind::Erase {
+                self.tail_bytes -= entry.bytes();
+                *entry = Arc::new(entry.to_tombstone());
+                self.tail_bytes += entry.bytes();
+            }
+        }
     }
 
     fn trim_one(&mut self) {

@@ -2,8 +2,11 @@
 
 use std::sync::{Arc, OnceLock};
 
+use bytes::Bytes;
 use parlor_protocol::push::{PresenceDiff, Push};
-use parlor_protocol::{Alias, Epoch, Event, EventKind, Form, Payload, Position, Tag, Tags, Time};
+use parlor_protocol::{
+    Alias, Epoch, Erasure, Event, EventKind, Form, Format, Payload, Position, Tag, Tags, Time,
+};
 
 use super::ids::ConnectionId;
 use crate::outbox::Frame;
@@ -25,7 +28,10 @@ pub struct LogEntry {
     pub id: Option<Arc<str>>,
     pub user: Option<Arc<str>>,
     pub tags: Tags,
+    /// Empty where it was erased.
     pub payload: Payload,
+    /// What it said is gone: the place is left, so that offsets and the chain of tags have no hole.
+    pub erased: bool,
     /// Receives the event without data. Known only to the live copy: the log does not keep it.
     pub no_echo_to: Option<ConnectionId>,
     /// Starts empty: `Frames::default()`.
@@ -54,6 +60,35 @@ impl LogEntry {
             + OVERHEAD
     }
 
+    /// The earlier events that this one ends, if it is an erasure.
+    pub fn erases(&self) -> Option<Erasure> {
+        (self.kind == EventKind::Erase && !self.erased).then(|| Erasure::parse(&self.payload))?
+    }
+
+    /// What is left of it after an erasure.
+    #[must_use]
+    pub fn to_tombstone(&self) -> Self {
+        Self {
+            epoch: self.epoch,
+            offset: self.offset,
+            seq: self.seq,
+            tag: self.tag,
+            prev: self.prev,
+            time: self.time,
+            kind: self.kind.clone(),
+            id: None,
+            user: None,
+            tags: Tags::new(),
+            payload: Payload {
+                format: Format::Binary,
+                bytes: Bytes::new(),
+            },
+            erased: true,
+            no_echo_to: None,
+            frames: Frames::default(),
+        }
+    }
+
     /// The event as it stands on the wire.
     pub fn to_event(&self) -> Event {
         Event {
@@ -65,8 +100,9 @@ impl LogEntry {
             id: self.id.as_deref().map(str::to_owned),
             user: self.user.as_deref().map(str::to_owned),
             tags: self.tags.clone(),
-            payload: Some(self.payload.clone()),
+            payload: (!self.erased).then(|| self.payload.clone()),
             own: false,
+            erased: self.erased,
         }
     }
 

@@ -120,7 +120,8 @@ impl Table {
                 channel: Arc::clone(channel),
                 delivered: None,
                 ephemeral_from: channel.ephemeral_next(),
-                subscribers: Slab::new(),
+                // Most channels of a shard have one subscriber or few: the slab's own first step would be four.
+                subscribers: Slab::with_capacity(1),
                 joining: 0,
                 reading: false,
             });

@@ -19,6 +19,7 @@ use crate::kind::SlowPolicy;
 use crate::outbox::{Dirty, Outbox};
 
 mod ephemerals;
+mod tail;
 
 const EPOCH: Epoch = Epoch(5);
 const SHARD: ShardId = ShardId(0);
@@ -107,6 +108,7 @@ fn entry(offset: u64, no_echo_to: Option<ConnectionId>) -> LogEntry {
         user: None,
         tags: Tags::new(),
         payload: payload(),
+        erased: false,
         no_echo_to,
         frames: Frames::default(),
     }
@@ -131,6 +133,7 @@ fn signal(from: u64) -> EphemeralBody {
         tags: Tags::new(),
         payload: Some(payload()),
         own: false,
+        erased: false,
     };
     EphemeralBody::Signal {
         event,
@@ -293,6 +296,7 @@ fn a_new_life_of_the_log_is_noticed() {
         payload: payload(),
         no_echo_to: None,
         frames: Frames::default(),
+        erased: false,
     };
     rig.hub.deliver(&name(), Arc::new(first));
     assert_eq!(rig.advance(), Advanced::EpochChanged);

@@ -64,13 +64,17 @@ impl Dirty {
         }
     }
 
-    pub fn pop(&self, lane: Lane) -> Option<Rc<Outbox>> {
-        let outbox = match lane {
-            Lane::Near => self.near.borrow_mut().pop_front(),
-            Lane::Bulk => self.bulk.borrow_mut().pop_front(),
-        }?;
-        outbox.unlist(lane);
-        Some(outbox)
+    /// Moves at most `count` outboxes out of a lane, the longest waiting first.
+    pub fn take(&self, lane: Lane, count: usize, into: &mut Vec<Rc<Outbox>>) {
+        let mut waiting = match lane {
+            Lane::Near => self.near.borrow_mut(),
+            Lane::Bulk => self.bulk.borrow_mut(),
+        };
+        let count = count.min(waiting.len());
+        for outbox in waiting.drain(..count) {
+            outbox.unlist(lane);
+            into.push(outbox);
+        }
     }
 }
 

@@ -2,7 +2,8 @@
 //!
 //! Server frames are not masked (RFC 6455 §5.1), so one encoding serves every receiver of a wire form.
 
-use bytes::Bytes;
+use std::sync::Arc;
+
 use parlor_protocol::{Form, Push, codec};
 
 const FIN_TEXT: u8 = 0x81;
@@ -12,7 +13,7 @@ const FIN_PONG: u8 = 0x8A;
 
 /// Whole frames only; cloning shares the bytes.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Frame(Bytes);
+pub struct Frame(Arc<[u8]>);
 
 impl Frame {
     /// A data frame of the form's type around an encoded payload.

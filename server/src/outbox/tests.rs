@@ -72,8 +72,11 @@ fn an_outbox_stands_in_a_lane_once() {
         outbox.push(&frame(10), ALIAS, Lane::Bulk);
     }
     outbox.push_reply(frame(10));
-    assert!(dirty.pop(Lane::Near).is_some());
-    assert!(dirty.pop(Lane::Bulk).is_some());
+    let mut taken = Vec::new();
+    dirty.take(Lane::Near, 9, &mut taken);
+    assert_eq!(taken.len(), 1);
+    dirty.take(Lane::Bulk, 9, &mut taken);
+    assert_eq!(taken.len(), 2);
     assert!(dirty.is_empty());
 }
 
@@ -116,4 +119,15 @@ fn taking_back_a_channel_leaves_the_others_and_the_half_sent_frame() {
     outbox.take_back(ALIAS);
     let rest = write(&outbox, usize::MAX);
     assert_eq!(rest.len(), frame(50).len() - 5 + frame(60).len());
+}
+
+#[test]
+fn an_outbox_whose_connection_is_gone_stays_empty() {
+    let (outbox, _) = outbox(4096);
+    outbox.push(&frame(50), ALIAS, Lane::Bulk);
+    outbox.abandon();
+    assert_eq!(outbox.push(&frame(50), ALIAS, Lane::Bulk), Pushed::Closed);
+    outbox.push_reply(frame(50));
+    outbox.close(CloseCode::Slow, None);
+    assert!(outbox.is_empty());
 }

@@ -41,7 +41,7 @@ impl Session {
             .state
             .borrow()
             .subscriptions
-            .values()
+            .iter()
             .filter(|subscription| subscription.replay.borrow().is_some())
             .cloned()
             .collect();
@@ -53,7 +53,7 @@ impl Session {
     /// Starts one subscription's replay, if it waits for it.
     pub(super) fn start_catching_up_in(self: &Rc<Self>, subscription: &Rc<Subscription>) {
         if let Some(catch_up) = subscription.replay.take() {
-            self.start_one(Rc::clone(subscription), catch_up);
+            self.start_one(Rc::clone(subscription), *catch_up);
         }
     }
 

@@ -98,8 +98,10 @@ impl Session {
             };
             let _full = node.hub.inbox(before.shard).order(order);
         }
-        node.presence
-            .attach(&session, self.connection, Instant::now());
+        if node.kinds.have_presence() {
+            node.presence
+                .attach(&session, self.connection, Instant::now());
+        }
         let mut state = self.state.borrow_mut();
         state.plan_changed = true;
         state.connected = Some(Connected {

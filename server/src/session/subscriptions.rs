@@ -35,8 +35,8 @@ pub(super) struct Subscription {
     /// What its own token allowed, if it needed one.
     pub(super) token: Option<Arc<Identity>>,
     pub(super) stage: Cell<Stage>,
-    /// What is to be replayed, until the task for it starts.
-    pub(super) replay: RefCell<Option<CatchUp>>,
+    /// What is to be replayed, until the task for it starts. Boxed: it is there for a moment of the subscription's life.
+    pub(super) replay: RefCell<Option<Box<CatchUp>>>,
 }
 
 /// How far a subscription is.
@@ -115,7 +115,7 @@ impl Session {
             // A backend's order may come to a connection that has just ended: nobody would take it out again.
             return Err(ErrorCode::NotConnected.into());
         }
-        if state.subscriptions.contains_key(name) {
+        if state.subscriptions.get(name).is_some() {
             return Err(ErrorCode::AlreadySubscribed.into());
         }
         if state.subscriptions.len() >= node.limits.channels_max as usize {
@@ -134,9 +134,7 @@ impl Session {
             stage: Cell::new(Stage::Joining),
             replay: RefCell::default(),
         });
-        state
-            .subscriptions
-            .insert(name.clone(), Rc::clone(&subscription));
+        state.subscriptions.insert(Rc::clone(&subscription));
         Ok(subscription)
     }
 
@@ -161,11 +159,11 @@ impl Session {
         }
         self.enter_presence(subscription);
         let reply = self.subscribed(subscription, &start);
-        *subscription.replay.borrow_mut() = Some(CatchUp {
+        *subscription.replay.borrow_mut() = Some(Box::new(CatchUp {
             epoch: start.top.epoch,
             cursor: start.cursor,
             next: start.first,
-        });
+        }));
         Ok(reply)
     }
 
@@ -273,7 +271,7 @@ impl Session {
         let is_it = |subscription: &Subscription| subscription.channel.alias() == alias;
         let ended = {
             let state = self.state.borrow();
-            state.subscriptions.values().find(|one| is_it(one)).cloned()
+            state.subscriptions.iter().find(|one| is_it(one)).cloned()
         };
         self.end_by_server(&end, is_it);
         if let Some(ended) = ended.filter(|ended| ended.kind.presence) {
@@ -292,7 +290,7 @@ impl Session {
             };
             let is_back = {
                 let state = session.state.borrow();
-                state.subscriptions.contains_key(ended.channel.name())
+                state.subscriptions.get(ended.channel.name()).is_some()
             };
             if !is_back {
                 session.leave_presence(&ended);
@@ -331,7 +329,7 @@ impl Session {
             .state
             .borrow()
             .subscriptions
-            .values()
+            .iter()
             .find(|subscription| is_it(subscription))
             .cloned();
         let Some(subscription) = found else {
@@ -394,13 +392,7 @@ impl Session {
 
     /// The connection is gone: everything it held goes too. `clean` when the client itself ended it.
     pub fn close(&self, clean: bool) {
-        let ended: Vec<_> = self
-            .state
-            .borrow_mut()
-            .subscriptions
-            .drain()
-            .map(|(_, subscription)| subscription)
-            .collect();
+        let ended = std::mem::take(&mut self.state.borrow_mut().subscriptions);
         ended
             .iter()
             .for_each(|subscription| self.take_out(subscription));

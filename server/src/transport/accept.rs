@@ -8,7 +8,7 @@ use socket2::SockRef;
 use tokio::net::{TcpListener, TcpStream};
 use tracing::{debug, warn};
 
-use super::http1;
+use super::newcomer;
 use super::shard::Shard;
 use crate::hub::Control;
 use crate::metrics;
@@ -89,7 +89,7 @@ fn adopt(shard: &Rc<Shard>, socket: TcpStream) {
     if let Err(error) = SockRef::from(&socket).set_tcp_notsent_lowat(UNSENT_BYTES_MAX) {
         debug!(%error, "Unable to set TCP_NOTSENT_LOWAT.");
     }
-    tokio::task::spawn_local(http1::serve(Rc::clone(shard), socket, place));
+    tokio::task::spawn_local(newcomer::serve(Rc::clone(shard), socket, place));
 }
 
 fn is_about_one_socket(error: &io::Error) -> bool {

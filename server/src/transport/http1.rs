@@ -9,11 +9,13 @@ use hyper::service::service_fn;
 use hyper::{Request, Response};
 use hyper_util::rt::{TokioIo, TokioTimer};
 use tokio::net::TcpStream;
+use tokio::time::timeout;
 use tower::ServiceExt as _;
 use tracing::debug;
 
 use super::pending::PendingPlace;
 use super::shard::Shard;
+use super::socket::{Secure, Socket};
 use super::websocket;
 use crate::metrics;
 
@@ -22,7 +24,10 @@ const HEAD_BYTES_MAX: usize = 16 * 1024;
 const HEADERS_MAX: usize = 64;
 
 /// Serves one socket until it closes or becomes a WebSocket.
-pub(super) async fn serve(shard: Rc<Shard>, socket: TcpStream, place: PendingPlace) {
+pub(super) async fn serve(shard: Rc<Shard>, stream: TcpStream, place: PendingPlace) {
+    let Some(socket) = secure(&shard, stream, &place).await else {
+        return;
+    };
     let place = Rc::new(place);
     let service = service_fn(|request: Request<Incoming>| {
         let (shard, place) = (Rc::clone(&shard), Rc::clone(&place));
@@ -59,6 +64,36 @@ pub(super) async fn serve(shard: Rc<Shard>, socket: TcpStream, place: PendingPla
     if let Err(error) = served {
         debug!(%error, "An HTTP connection ended early.");
     }
+}
+
+/// The socket that requests come over: after the TLS handshake, where the listener speaks TLS. `None` when it came to
+/// nothing.
+async fn secure(shard: &Shard, stream: TcpStream, place: &PendingPlace) -> Option<Socket> {
+    let Some(tls) = shard.config().tls.clone() else {
+        return Some(Socket::Plain(stream));
+    };
+    let counters = shard.state().counters();
+    // Boxed: a plain socket need not have room for it.
+    let shaking = Box::pin(Secure::accept(stream, tls));
+    let shaken = tokio::select! {
+        shaken = timeout(shard.config().header_timeout, shaking) => shaken,
+        () = place.evicted() => {
+            metrics::incr(&counters.handshakes_refused);
+            return None;
+        }
+        () = shard.draining() => return None,
+    };
+    match shaken {
+        Ok(Ok(secure)) => {
+            metrics::incr(&counters.tls_handshakes);
+            metrics::add(&counters.tls_resumed, u64::from(secure.is_resumed()));
+            return Some(Socket::Secure(Box::new(secure)));
+        }
+        Ok(Err(error)) => debug!(%error, "A TLS handshake failed."),
+        Err(_) => debug!("A TLS handshake took too long."),
+    }
+    metrics::incr(&counters.handshakes_refused);
+    None
 }
 
 async fn route(shard: &Shard, request: Request<Incoming>) -> Result<Response<Body>, Infallible> {

@@ -2,7 +2,7 @@
 //!
 //! Everything here runs on that thread; only the inbox is reached from outside.
 
-use std::cell::{Cell, RefCell};
+use std::cell::{Cell, Ref, RefCell};
 use std::fmt;
 use std::net::TcpListener;
 use std::ops::RangeInclusive;
@@ -169,9 +169,10 @@ impl Shard {
     }
 
     pub(super) fn remove_peer(&self, peer: &Peer) {
-        self.peers
-            .borrow_mut()
-            .try_remove(peer.session().outbox().key());
+        let outbox = peer.session().outbox();
+        // It may stand in a lane still, and its key will be another connection's.
+        outbox.abandon();
+        self.peers.borrow_mut().try_remove(outbox.key());
         self.pending.tell_of_an_end();
     }
 
@@ -186,6 +187,11 @@ impl Shard {
     /// Every peer's key is below.
     pub(super) fn peer_keys_end(&self) -> usize {
         self.peers.borrow().capacity()
+    }
+
+    /// All peers, by their outboxes' keys. Nobody comes or goes while it is held.
+    pub(super) fn peers(&self) -> Ref<'_, Slab<Rc<Peer>>> {
+        self.peers.borrow()
     }
 
     pub(super) fn peer_at(&self, key: usize) -> Option<Rc<Peer>> {

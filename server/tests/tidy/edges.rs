@@ -28,6 +28,8 @@ const EDGES: &[(&str, &[&str])] = &[
         ],
     ),
     ("rusqlite", &["broker/"]),
+    ("httparse", &["transport/"]),
+    ("rustls", &["transport/", "transport.rs", "broker/redis"]),
 ];
 
 /// Modules that are plain state.

@@ -6,20 +6,21 @@ use futures_util::stream::{SplitSink, SplitStream};
 use futures_util::{SinkExt as _, StreamExt as _};
 use parlor_protocol::Form;
 use tokio::io::AsyncWriteExt as _;
-use tokio::net::{TcpSocket, TcpStream};
+use tokio::net::TcpSocket;
 use tokio_tungstenite::WebSocketStream;
 use tokio_tungstenite::tungstenite::client::IntoClientRequest as _;
 use tokio_tungstenite::tungstenite::http::HeaderValue;
 use tokio_tungstenite::tungstenite::http::header::SEC_WEBSOCKET_PROTOCOL;
 use tokio_tungstenite::tungstenite::{self, Message};
 
+use crate::authority::{AnyStream, Trust};
 use crate::patience::in_time;
 
 /// A WebSocket in one of the two forms.
 #[derive(Debug)]
 pub(crate) struct Wire {
     form: Form,
-    socket: WebSocketStream<TcpStream>,
+    socket: WebSocketStream<AnyStream>,
 }
 
 /// What comes in.
@@ -34,14 +35,23 @@ pub(crate) enum Frame {
 
 impl Wire {
     /// `receive_bytes` bounds what the kernel takes in for a client that does not read.
-    pub(crate) async fn open(address: SocketAddr, form: Form, receive_bytes: Option<u32>) -> Self {
-        let socket = in_time("the handshake", async {
+    pub(crate) async fn open(
+        address: SocketAddr,
+        form: Form,
+        receive_bytes: Option<u32>,
+        trust: Option<&Trust>,
+    ) -> Self {
+        let socket = in_time("the handshakes", async {
             let socket = TcpSocket::new_v4().expect("a socket");
             if let Some(bytes) = receive_bytes {
                 socket.set_recv_buffer_size(bytes).expect("a narrow socket");
             }
             let stream = socket.connect(address).await.expect("the server accepts");
             stream.set_nodelay(true).expect("frames leave at once");
+            let stream: AnyStream = match trust {
+                None => Box::new(stream),
+                Some(trust) => Box::new(trust.connect(stream).await.expect("TLS")),
+            };
             handshake(address, form, stream)
                 .await
                 .expect("the server answers the handshake")
@@ -69,7 +79,7 @@ impl Wire {
         }
         let stream = socket.connect(address).await.ok()?;
         stream.set_nodelay(true).ok()?;
-        let socket = handshake(address, form, stream).await.ok()?;
+        let socket = handshake(address, form, Box::new(stream)).await.ok()?;
         Some(Self { form, socket })
     }
 
@@ -120,7 +130,7 @@ impl Wire {
 #[derive(Debug)]
 pub(crate) struct WireWriter {
     form: Form,
-    writer: SplitSink<WebSocketStream<TcpStream>, Message>,
+    writer: SplitSink<WebSocketStream<AnyStream>, Message>,
 }
 
 impl WireWriter {
@@ -132,7 +142,7 @@ impl WireWriter {
 
 /// The reading half.
 #[derive(Debug)]
-pub(crate) struct WireReader(SplitStream<WebSocketStream<TcpStream>>);
+pub(crate) struct WireReader(SplitStream<WebSocketStream<AnyStream>>);
 
 impl WireReader {
     /// Loses nothing when it is dropped before it is done.
@@ -165,8 +175,8 @@ fn frame(came: Option<Result<Message, tungstenite::Error>>) -> Frame {
 async fn handshake(
     address: SocketAddr,
     form: Form,
-    stream: TcpStream,
-) -> Result<WebSocketStream<TcpStream>, tungstenite::Error> {
+    stream: AnyStream,
+) -> Result<WebSocketStream<AnyStream>, tungstenite::Error> {
     let mut request = format!("ws://{address}/v1/socket").into_client_request()?;
     let subprotocol = HeaderValue::from_static(form.subprotocol());
     request

@@ -3,6 +3,8 @@
 use std::fmt::Write as _;
 use std::path::Path;
 
+use super::knows_debug_setting;
+
 /// Options of one process. The default keeps nothing on disk and evicts nothing.
 #[derive(Clone, Debug, Default)]
 pub struct RedisOptions {
@@ -91,7 +93,10 @@ impl RedisOptions {
             // Diskless replication at once: a test does not wait five seconds for more replicas to come.
             text +=
                 "save \"\"\nappendonly no\nrepl-diskless-sync yes\nrepl-diskless-sync-delay 0\n";
-            text += "repl-ping-replica-period 1\nenable-debug-command yes\n";
+            text += "repl-ping-replica-period 1\n";
+            if knows_debug_setting() {
+                text += "enable-debug-command yes\n";
+            }
         }
         for (name, value) in &self.settings {
             writeln!(text, "{name} {value}").expect("a String takes everything");

@@ -5,9 +5,9 @@ use std::time::Instant;
 
 use parlor_protocol::reply::Subscribed;
 
-use super::{State, Subscriber, Subscribers, Tongue};
+use super::{Lack, Pace, Speech, State, Subscriber, Subscribers};
 use crate::checker::Checker;
-use crate::dialect::{Hello, Talk};
+use crate::dialect::{Dialect, Hello, Talk};
 
 impl Subscribers {
     /// A subscriber comes, or comes back: then with the position from which it goes on. `None` when it is there or
@@ -16,19 +16,22 @@ impl Subscribers {
         &mut self,
         index: usize,
         channel: Option<u32>,
-        hello: &Hello,
+        pace: Pace,
+        (dialect, hello): (Dialect, &Hello),
         now: Instant,
     ) -> Option<Option<String>> {
         let Some(known) = self.subscribers.get_mut(index) else {
-            let peer = matches!(self.tongue, Tongue::Peer(_));
-            let slow_share = self.shared.scenario.load.slow_readers;
             self.subscribers.push(Subscriber {
                 channel,
                 opened_at: now,
+                pace,
                 was_ready: false,
-                slow: (index as f64 * GOLDEN).fract() < slow_share,
+                lacks: None,
                 state: State::Opening(None),
-                talk: peer.then(|| Box::new(Talk::new(hello.clone()))),
+                speech: match dialect {
+                    Dialect::Parlor(form) => Speech::Parlor(form),
+                    _ => Speech::Peer(Some(Box::new(Talk::new(hello.clone())))),
+                },
             });
             return Some(None);
         };
@@ -36,6 +39,9 @@ impl Subscribers {
             return None;
         };
         known.opened_at = now;
+        if let Speech::Peer(Some(talk)) = &mut known.speech {
+            **talk = Talk::new(hello.clone());
+        }
         let checker = checker.take();
         let position = checker
             .as_ref()
@@ -62,6 +68,12 @@ impl Subscribers {
         self.shared.progress.away.fetch_add(1, Ordering::Relaxed);
     }
 
+    /// The subscriber that was just cut comes back at once: how long that takes counts from `now`.
+    pub(crate) fn expect_back(&mut self, index: usize, now: Instant) {
+        self.returns.cut += 1;
+        self.subscribers[index].lacks = Some(Lack::since(now));
+    }
+
     /// The next live subscriber from this index on, going round.
     pub(crate) fn next_live(&self, from: usize) -> Option<usize> {
         let count = self.subscribers.len();
@@ -86,8 +98,8 @@ impl Subscribers {
         u32::try_from(self.subscribers.len() - gone).unwrap_or(u32::MAX)
     }
 
-    pub(crate) fn is_slow(&self, index: usize) -> bool {
-        self.subscribers[index].slow
+    pub(crate) fn pace(&self, index: usize) -> Pace {
+        self.subscribers[index].pace
     }
 
     /// Where a subscription begins to be checked: at its start, or where the subscriber had left off.
@@ -97,14 +109,14 @@ impl Subscribers {
             let positions = &self.shared.positions;
             positions.remember(self.group, channel, subscribed.offset, &subscribed.position);
         }
-        let resumed = match &mut subscriber.state {
-            State::Opening(checker) => checker.take(),
-            _ => None,
-        };
-        let Some(mut checker) = resumed else {
+        let Some(mut checker) = subscriber.resumed() else {
             return Checker::behind(subscribed.offset);
         };
         if subscribed.recovered == Some(true) {
+            let missed = subscribed.to.filter(|to| *to > checker.last());
+            if let Some((lack, to)) = subscriber.lacks.as_mut().zip(missed) {
+                lack.until(to);
+            }
             checker.resume(&mut self.faults);
         } else {
             let why = subscribed.reason;
@@ -119,5 +131,12 @@ impl Subscribers {
     }
 }
 
-/// The most even stride through 0 to 1.
-const GOLDEN: f64 = 0.618_033_988_749_894_9;
+impl Subscriber {
+    /// What it had received before it was cut.
+    pub(super) fn resumed(&mut self) -> Option<Checker> {
+        match &mut self.state {
+            State::Opening(checker) => checker.take(),
+            _ => None,
+        }
+    }
+}

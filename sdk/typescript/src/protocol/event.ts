@@ -5,7 +5,7 @@ export type Time = string;
 
 /** One event, in pushes and in history. Unknown kinds still advance the position. */
 export interface WireEvent {
-  /** `message`, `signal`, or a kind that this version does not know. */
+  /** `message`, `signal`, `erase`, or a kind that this version does not know. */
   readonly kind: string;
   /** Dense per channel over its logged events, from 1. Absent on signals. */
   readonly offset?: number;
@@ -19,10 +19,18 @@ export interface WireEvent {
   /** The user who published; absent when a backend did. */
   readonly user?: string;
   readonly tags?: Readonly<Record<string, string>>;
-  /** A JSON value, or bytes where the publisher sent bytes. Absent in one's own copy without echo. */
+  /** A JSON value, or bytes where the publisher sent bytes. Absent in one's own copy without echo, and in what was erased. */
   readonly data?: unknown;
   /** True only in the publisher's own copy, when it asked for no echo. */
   readonly own?: boolean;
+  /** What it said was erased for good: only its place is left. */
+  readonly erased?: boolean;
+}
+
+/** The data of an event of kind `erase`. */
+export interface Erasure {
+  /** Earlier events of the channel that hold nothing any more: what one shows or keeps of them is to be removed. */
+  readonly offsets: readonly number[];
 }
 
 /** The moment that a server time names, to the millisecond. */

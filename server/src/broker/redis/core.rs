@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
 
 use parlor_protocol::ChannelName;
+use tokio::sync::Semaphore;
 
 use super::append::LaneId;
 use super::batch::Item;
@@ -44,6 +45,8 @@ pub(super) struct Core {
     /// Whether any kind is `replicated`.
     pub(super) replicates: bool,
     pub(super) members: Members,
+    /// Logs that this node writes anew at the same time.
+    pub(super) erasing: Semaphore,
 }
 
 impl Core {

@@ -1,7 +1,7 @@
 //! What a log entry says beyond its place, as bytes: written once by the node that took the publish, and never looked
 //! into by Redis.
 //!
-//! Version 1: `1`, format (`j` or `b`), then kind, id, user, tags and payload. Texts carry a two-byte length, of which
+//! Version 1: `1`, format (`j`, `b`, or `x`: erased, which `lua/erase.lua` writes), then kind, id, user, tags and payload. Texts carry a two-byte length, of which
 //! all ones mean "absent"; the payload is the rest. A reader skips an entry whose version it does not know.
 
 use std::sync::Arc;
@@ -21,7 +21,9 @@ pub(super) struct Content {
     pub(super) id: Option<Arc<str>>,
     pub(super) user: Option<Arc<str>>,
     pub(super) tags: Tags,
+    /// Empty where it was erased.
     pub(super) payload: Payload,
+    pub(super) erased: bool,
 }
 
 /// The bytes of a publish.
@@ -67,9 +69,10 @@ pub(super) fn decode(bytes: &Bytes) -> Option<Content> {
     let (VERSION, format) = (rest.byte()?, rest.byte()?) else {
         return None;
     };
-    let format = match format {
-        b'j' => Format::Json,
-        b'b' => Format::Binary,
+    let (format, erased) = match format {
+        b'j' => (Format::Json, false),
+        b'b' => (Format::Binary, false),
+        b'x' => (Format::Binary, true),
         _ => return None,
     };
     let kind = EventKind::from(rest.text()??);
@@ -89,6 +92,7 @@ pub(super) fn decode(bytes: &Bytes) -> Option<Content> {
         user,
         tags,
         payload,
+        erased,
     })
 }
 
@@ -149,6 +153,7 @@ mod tests {
                 format: Format::Json,
                 bytes: Bytes::from_static(b"{}"),
             },
+            erased: false,
         }
     }
 
@@ -159,6 +164,7 @@ mod tests {
             user,
             tags,
             payload,
+            ..
         } = content();
         encode_parts(&kind, id.as_deref(), user.as_deref(), &tags, &payload)
     }
@@ -174,6 +180,24 @@ mod tests {
             &bytes()[..],
             b"\x01j\x00\x07message\x00\x011\xff\xff\x00\x01\x00\x01a\x00\x01b{}"
         );
+    }
+
+    /// As `lua/erase.lua` writes it.
+    #[test]
+    fn what_was_erased_has_nothing_but_its_kind() {
+        let bytes = Bytes::from_static(b"\x01x\x00\x07message\xff\xff\xff\xff\x00\x00");
+        let expected = Content {
+            kind: EventKind::Message,
+            id: None,
+            user: None,
+            tags: Tags::new(),
+            payload: Payload {
+                format: Format::Binary,
+                bytes: Bytes::new(),
+            },
+            erased: true,
+        };
+        assert_eq!(decode(&bytes), Some(expected));
     }
 
     #[test]

@@ -81,6 +81,11 @@ impl Keys {
         format!("{}l:{channel}", self.base)
     }
 
+    /// While a log is written anew: its copy, and who makes it.
+    pub(super) fn channel_copy(&self, channel: &ChannelName) -> [String; 2] {
+        ["x", "xb"].map(|name| format!("{}{name}:{channel}", self.base))
+    }
+
     /// Who is present in a channel: entries by session, and records by user.
     pub(super) fn channel_present(&self, channel: &ChannelName) -> [String; 2] {
         ["p", "pu"].map(|name| format!("{}{name}:{channel}", self.base))

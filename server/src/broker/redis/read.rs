@@ -223,6 +223,7 @@ fn entry_of(epoch: Epoch, row: &[Value]) -> Option<LogEntry> {
         user: content.user,
         tags: content.tags,
         payload: content.payload,
+        erased: content.erased,
         no_echo_to: None,
         frames: Frames::default(),
     })

@@ -35,6 +35,10 @@ script! {
     READ = "lua/read.lua"
 }
 script! {
+    /// Writes a log anew without what some entries said.
+    ERASE = "lua/erase.lua"
+}
+script! {
     /// Settles a partition's generation.
     SETTLE = "lua/settle.lua"
 }

@@ -409,6 +409,7 @@ fn log(
         user: content.user,
         tags: content.tags,
         payload: content.payload,
+        erased: content.erased,
         no_echo_to,
         frames: Frames::default(),
     };
@@ -443,6 +444,7 @@ fn pass_on(core: &Core, words: &str, body: &Bytes) {
         tags: content.tags,
         payload: Some(content.payload),
         own: false,
+        erased: false,
     };
     core.hub
         .deliver_ephemeral(&channel, EphemeralBody::Signal { event, from });

@@ -152,7 +152,7 @@ var NOBODY = "Server";
 function messageOf(event, me) {
 	const { data } = event;
 	const text = typeof data === "string" ? data : textIn(data);
-	return {
+	const message = {
 		offset: event.offset ?? Infinity,
 		id: event.id,
 		user: event.user ?? NOBODY,
@@ -161,6 +161,10 @@ function messageOf(event, me) {
 		date: timeToDate(event.time),
 		isMine: event.user === me
 	};
+	return event.erased === true ? erased(message) : message;
+}
+function erased(message) {
+	return { ...message, id: void 0, user: "Erased", text: "This message was erased.", isCode: false, isMine: false };
 }
 function textIn(data) {
 	if (typeof data !== "object" || data === null || !("text" in data)) return void 0;
@@ -296,6 +300,20 @@ var MessageList = class {
 		this.#items.splice(index, 1);
 		item.element.remove();
 		this.#items[index]?.follow(this.#items[index - 1]);
+		this.#rove();
+	}
+	/** Shows no more of these messages than that they were there. */
+	erase(offsets) {
+		for (const offset of offsets) {
+			const index = this.#items.findIndex(({ message }) => message.offset === offset);
+			const old = this.#items[index];
+			if (old === void 0) continue;
+			const item = new MessageItem(erased(old.message));
+			old.element.replaceWith(item.element);
+			this.#items[index] = item;
+			item.follow(this.#items[index - 1]);
+			this.#items[index + 1]?.follow(item);
+		}
 		this.#rove();
 	}
 	/** Whether there is room above: then older ones are wanted. */
@@ -511,13 +529,14 @@ var Room = class {
 	#received(event) {
 		const { kind, user = "" } = event;
 		if (kind === "signal" && user !== this.#me()) this.#typing.heard(user);
+		if (kind === "erase") this.#list.erase(event.data.offsets);
 		if (kind !== "message") return;
 		const item = this.#itemOf(event);
 		this.#list.add(item);
 		this.#typing.stopped(user);
 		this.#drawBeginning();
 		const { isMine, offset } = item.message;
-		if (!isMine && offset > (this.#joinedAt ?? 0)) this.#announcer.announce(item.message.user, item.message.text);
+		if (!isMine && event.erased !== true && offset > (this.#joinedAt ?? 0)) this.#announcer.announce(item.message.user, item.message.text);
 	}
 	#send(text) {
 		this.#list.add(this.#sending.send(this.#subscription?.channel ?? "", this.#me(), text));

@@ -825,7 +825,7 @@ var Subscription = class extends Emitter {
 		if (step === "gap") return this.#subscribeAnew(ParlorError.local("gap", `offset ${event.offset} came after ${this.#cursor.offset}`));
 		if (step === "next") this.#backoff.reset();
 		this.emit("event", event);
-		if (event.kind === "message" && event.own !== true) this.emit("message", event);
+		if (event.kind === "message" && event.data !== void 0) this.emit("message", event);
 		if (event.kind === "signal") this.emit("signal", event);
 	}
 	/** @internal */

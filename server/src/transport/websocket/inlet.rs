@@ -8,9 +8,10 @@ use std::future::poll_fn;
 use std::io::{self, Cursor};
 
 use parlor_protocol::CloseCode;
-use tokio::net::TcpStream;
 use tokio_tungstenite::tungstenite::protocol::frame::FrameHeader;
 use tokio_tungstenite::tungstenite::protocol::frame::coding::{self, Control, Data, OpCode};
+
+use crate::transport::socket::Socket;
 
 /// Bytes that one read takes at most.
 const SCRATCH_BYTES: usize = 16 * 1024;
@@ -82,6 +83,11 @@ impl Scratch {
     pub(in crate::transport) fn new() -> Self {
         Self(RefCell::new(vec![0; SCRATCH_BYTES].into()))
     }
+
+    /// Lends the buffer.
+    pub(in crate::transport) fn with<T>(&self, read: impl FnOnce(&mut [u8]) -> T) -> T {
+        read(&mut self.0.borrow_mut())
+    }
 }
 
 impl Inlet {
@@ -99,7 +105,7 @@ impl Inlet {
     /// The next message. Nothing is lost when the future is dropped.
     pub(super) async fn next(
         &mut self,
-        socket: &TcpStream,
+        socket: &Socket,
         scratch: &Scratch,
     ) -> Result<Incoming, Ended> {
         loop {
@@ -121,7 +127,7 @@ impl Inlet {
         }
     }
 
-    async fn fill(&mut self, socket: &TcpStream, scratch: &Scratch) -> io::Result<usize> {
+    async fn fill(&mut self, socket: &Socket, scratch: &Scratch) -> io::Result<usize> {
         loop {
             poll_fn(|context| socket.poll_read_ready(context)).await?;
             let mut scratch = scratch.0.borrow_mut();

@@ -7,17 +7,17 @@ use std::sync::LazyLock;
 use std::time::{Duration, Instant};
 
 use parlor_protocol::{CloseCode, Form, Push};
-use tokio::net::TcpStream;
 use tokio::sync::Notify;
 
 use crate::metrics;
 use crate::outbox::{Frame, Outbox};
 use crate::session::Session;
 use crate::transport::shard::Shard;
+use crate::transport::socket::Socket;
 
 /// One WebSocket connection.
 pub struct Peer {
-    socket: TcpStream,
+    socket: Socket,
     session: Rc<Session>,
     opened: Instant,
     /// When the next ping is due.
@@ -35,7 +35,7 @@ pub struct Peer {
 }
 
 impl Peer {
-    pub(super) fn open(shard: &Rc<Shard>, socket: TcpStream, form: Form) -> Rc<Self> {
+    pub(super) fn open(shard: &Rc<Shard>, socket: Socket, form: Form) -> Rc<Self> {
         let now = Instant::now();
         let state = shard.state();
         let peer = shard.insert_peer(|key, connection| {
@@ -63,7 +63,7 @@ impl Peer {
         peer
     }
 
-    pub(in crate::transport) fn socket(&self) -> &TcpStream {
+    pub(in crate::transport) fn socket(&self) -> &Socket {
         &self.socket
     }
 

@@ -4,17 +4,17 @@ use std::future::poll_fn;
 use std::rc::Rc;
 use std::time::{Duration, Instant};
 
-use bytes::Bytes;
-use futures_util::StreamExt as _;
-use futures_util::stream::FuturesUnordered;
+use futures_util::FutureExt as _;
+use futures_util::future::LocalBoxFuture;
+use parlor_protocol::codec::CommandError;
 use parlor_protocol::{CloseCode, Command, Envelope, Form, codec};
-use socket2::SockRef;
 
 use super::inlet::{Ended, Incoming, Inlet};
 use super::peer::Peer;
+use super::under_way::UnderWay;
 use crate::metrics;
 use crate::outbox::Frame;
-use crate::session::{Publishing, Session};
+use crate::session::Session;
 use crate::transport::shard::Shard;
 
 /// Publishes of one connection that may be under way; then its reading waits.
@@ -35,15 +35,14 @@ enum End {
 }
 
 /// Serves the connection until it ends.
-pub(super) async fn run(shard: Rc<Shard>, peer: Rc<Peer>, read_ahead: Bytes) {
-    // Copied and let go of at once: even an empty slice of it keeps hyper's 8 KiB buffer as long as the connection.
-    let inlet = Inlet::new(read_ahead.to_vec(), shard.config().frame_bytes_max);
-    drop(read_ahead);
+pub(super) async fn run(shard: Rc<Shard>, peer: Rc<Peer>, read_ahead: Vec<u8>) {
+    let inlet = Inlet::new(read_ahead, shard.config().frame_bytes_max);
     let end = converse(&shard, &peer, inlet).await;
     peer.session().close(end == End::Left);
     match end {
         End::Lost => peer.session().outbox().abandon(),
-        End::Left | End::Closing => say_goodbye(&shard, &peer).await,
+        // Boxed: its timers would be room in the future of each connection for all of its life.
+        End::Left | End::Closing => Box::pin(say_goodbye(&shard, &peer)).await,
     }
     shard.remove_peer(&peer);
     count_end(&shard, &peer, end);
@@ -52,7 +51,7 @@ pub(super) async fn run(shard: Rc<Shard>, peer: Rc<Peer>, read_ahead: Bytes) {
 async fn converse(shard: &Rc<Shard>, peer: &Rc<Peer>, mut inlet: Inlet) -> End {
     let session = peer.session();
     let outbox = session.outbox();
-    let mut publishing = FuturesUnordered::new();
+    let mut publishing = UnderWay::default();
     loop {
         if peer.has_failed() {
             return End::Lost;
@@ -69,14 +68,14 @@ async fn converse(shard: &Rc<Shard>, peer: &Rc<Peer>, mut inlet: Inlet) -> End {
         tokio::select! {
             biased;
             () = peer.wake.notified() => {}
-            writable = peer.socket().writable(), if outbox.is_blocked() => {
+            writable = poll_fn(|context| peer.socket().poll_write_ready(context)), if outbox.is_blocked() => {
                 if writable.is_err() {
                     return End::Lost;
                 }
                 metrics::incr(&shard.state().counters().write_wakeups);
                 outbox.set_blocked(false);
             }
-            Some((id, result)) = publishing.next(), if !publishing.is_empty() => session.reply(id, &result),
+            (id, result) = publishing.next(), if !publishing.is_empty() => session.reply(id, &result),
             () = poll_fn(|context| outbox.poll_room(context)), if !has_room => {}
             message = inlet.next(peer.socket(), shard.scratch()), if has_room && publishing.len() < PUBLISHING_MAX => {
                 let message = match message {
@@ -88,71 +87,88 @@ async fn converse(shard: &Rc<Shard>, peer: &Rc<Peer>, mut inlet: Inlet) -> End {
                     }
                 };
                 peer.heard();
-                match message {
+                let (form, bytes) = match message {
                     Incoming::Close => {
                         outbox.close_in_answer(Frame::close(1000, ""));
                         return End::Left;
                     }
-                    Incoming::Ping(payload) => outbox.push_reply(Frame::pong(&payload)),
-                    Incoming::Pong => {}
-                    Incoming::Text(bytes) => take(shard, peer, Form::Json, &bytes, &mut publishing).await,
-                    Incoming::Binary(bytes) => take(shard, peer, Form::MsgPack, &bytes, &mut publishing).await,
+                    Incoming::Ping(payload) => {
+                        outbox.push_reply(Frame::pong(&payload));
+                        continue;
+                    }
+                    Incoming::Pong => continue,
+                    Incoming::Text(bytes) => (Form::Json, bytes),
+                    Incoming::Binary(bytes) => (Form::MsgPack, bytes),
+                };
+                let mut commands = decode(shard, peer, form, bytes).into_iter();
+                while outbox.closing().is_none() && let Some(command) = commands.next() {
+                    if let Some(run) = begin(session, command, &mut publishing) {
+                        run.await;
+                    }
+                }
+                if session.take_plan_changed() {
+                    peer.plan(shard);
                 }
             }
         }
     }
 }
 
-async fn finish_publishes(session: &Session, publishing: &mut FuturesUnordered<Publishing>) {
-    while let Some((id, result)) = publishing.next().await {
+async fn finish_publishes(session: &Session, publishing: &mut UnderWay) {
+    while !publishing.is_empty() {
+        let (id, result) = publishing.next().await;
         session.reply(id, &result);
     }
 }
 
-/// One WebSocket message: a frame of commands, sent as the type that its form has.
-async fn take(
-    shard: &Rc<Shard>,
-    peer: &Rc<Peer>,
+/// The commands of one WebSocket message, sent as the type that its form has. None when the connection must close.
+fn decode(
+    shard: &Shard,
+    peer: &Peer,
     form: Form,
-    bytes: &[u8],
-    publishing: &mut FuturesUnordered<Publishing>,
-) {
-    let session = peer.session();
-    let outbox = session.outbox();
+    bytes: Vec<u8>,
+) -> Vec<Result<Envelope, CommandError>> {
+    let outbox = peer.session().outbox();
     if form != outbox.form() {
-        return outbox.close(CloseCode::WrongFrameType, None);
+        outbox.close(CloseCode::WrongFrameType, None);
+        return Vec::new();
     }
     metrics::incr(&shard.state().counters().frames_in);
     metrics::add(&shard.state().counters().bytes_in, bytes.len() as u64);
-    let Ok(commands) = codec::decode_commands(outbox.form(), bytes) else {
-        return outbox.close(CloseCode::BadFrame, None);
-    };
-    for command in commands {
-        match command {
-            Ok(Envelope {
-                id,
-                command: Command::Publish(publish),
-            }) => publishing.extend(session.publish(id, publish, Instant::now())),
-            // Boxed: an idle connection's future need not have room for it.
-            Ok(envelope) => Box::pin(run_command(session, envelope, publishing)).await,
-            Err(error) => session.reply_to_bad_command(error, Instant::now()),
+    codec::decode_commands(form, &bytes).unwrap_or_else(|_| {
+        outbox.close(CloseCode::BadFrame, None);
+        Vec::new()
+    })
+}
+
+/// Does what can be done at once. What takes longer is returned in a box: an idle connection's future need not have room
+/// for it.
+fn begin<'a>(
+    session: &'a Rc<Session>,
+    command: Result<Envelope, CommandError>,
+    publishing: &'a mut UnderWay,
+) -> Option<LocalBoxFuture<'a, ()>> {
+    match command {
+        Ok(Envelope {
+            id,
+            command: Command::Publish(publish),
+        }) => {
+            if let Some(publish) = session.publish(id, publish, Instant::now()) {
+                publishing.add(publish);
+            }
+            None
         }
-        if outbox.closing().is_some() {
-            return;
+        Ok(envelope) => Some(run_command(session, envelope, publishing).boxed_local()),
+        Err(error) => {
+            session.reply_to_bad_command(error, Instant::now());
+            None
         }
-    }
-    if session.take_plan_changed() {
-        peer.plan(shard);
     }
 }
 
 /// Publishes run side by side; anything else waits until they are answered, so that a client's commands take
 /// effect in the order in which it sent them.
-async fn run_command(
-    session: &Rc<Session>,
-    envelope: Envelope,
-    publishing: &mut FuturesUnordered<Publishing>,
-) {
+async fn run_command(session: &Rc<Session>, envelope: Envelope, publishing: &mut UnderWay) {
     finish_publishes(session, publishing).await;
     session.handle(envelope, Instant::now()).await;
 }
@@ -160,22 +176,19 @@ async fn run_command(
 /// Sends what is left, then ends the socket in both directions, within the linger time.
 async fn say_goodbye(shard: &Shard, peer: &Peer) {
     let sent = tokio::time::timeout(shard.config().linger, flush(peer)).await;
-    if !matches!(sent, Ok(true))
-        || SockRef::from(peer.socket())
-            .shutdown(std::net::Shutdown::Write)
-            .is_err()
-    {
+    if !matches!(sent, Ok(true)) || peer.socket().end_writing().is_err() {
         return;
     }
     // Reading to the end keeps the kernel from answering late bytes with a reset, which would
     // destroy what the peer has not read yet.
-    drop(tokio::time::timeout(GOODBYE, read_to_end(peer)).await);
+    drop(tokio::time::timeout(GOODBYE, read_to_end(shard, peer)).await);
 }
 
 /// True when everything was sent.
 async fn flush(peer: &Peer) -> bool {
     let outbox = peer.session().outbox();
-    while !outbox.is_empty() {
+    // Blocked and empty: TLS has the rest.
+    while !outbox.is_empty() || outbox.is_blocked() {
         if peer.has_failed() {
             return false;
         }
@@ -192,13 +205,15 @@ async fn flush(peer: &Peer) -> bool {
     true
 }
 
-async fn read_to_end(peer: &Peer) {
-    let mut scratch = [0; 1024];
+async fn read_to_end(shard: &Shard, peer: &Peer) {
     while peer.socket().readable().await.is_ok() {
         // Neither of the two calls ever pauses while bytes keep coming: without this, a peer that never
         // stops sending would hold the whole shard.
         tokio::task::coop::consume_budget().await;
-        match peer.socket().try_read(&mut scratch) {
+        let read = shard
+            .scratch()
+            .with(|scratch| peer.socket().try_read(scratch));
+        match read {
             Ok(0) => return,
             Ok(_) => {}
             Err(error) if error.kind() == std::io::ErrorKind::WouldBlock => {}

@@ -41,6 +41,22 @@ pub(super) fn insert(
     Ok(())
 }
 
+/// Overwrites what these events said; their places stay. Erasures are passed over: they say only offsets, and readers need them.
+pub(super) fn erase(
+    connection: &Connection,
+    channel: i64,
+    offsets: &[u64],
+) -> rusqlite::Result<()> {
+    let mut statement = connection.prepare_cached(
+        "UPDATE event SET id = NULL, user = NULL, tags = NULL, format = 'erased', data = ''
+         WHERE channel = ? AND offset = ? AND kind <> 'erase'",
+    )?;
+    for offset in offsets {
+        statement.execute(params![channel, offset.cast_signed()])?;
+    }
+    Ok(())
+}
+
 /// Reads a row of `offset, time, seq, tag, prev, kind, id, user, tags, format, data`.
 pub(super) fn read(row: &Row<'_>, epoch: Epoch) -> rusqlite::Result<LogEntry> {
     let unsigned = |index| row.get::<_, i64>(index).map(i64::cast_unsigned);
@@ -48,9 +64,10 @@ pub(super) fn read(row: &Row<'_>, epoch: Epoch) -> rusqlite::Result<LogEntry> {
     let (ValueRef::Text(bytes) | ValueRef::Blob(bytes)) = data else {
         return Err(FromSqlError::InvalidType.into());
     };
-    let format = match row.get_ref(9)?.as_str()? {
-        "json" => Format::Json,
-        "binary" => Format::Binary,
+    let (format, erased) = match row.get_ref(9)?.as_str()? {
+        "json" => (Format::Json, false),
+        "binary" => (Format::Binary, false),
+        "erased" => (Format::Binary, true),
         _ => return Err(FromSqlError::InvalidType.into()),
     };
     Ok(LogEntry {
@@ -72,6 +89,7 @@ pub(super) fn read(row: &Row<'_>, epoch: Epoch) -> rusqlite::Result<LogEntry> {
             format,
             bytes: Bytes::copy_from_slice(bytes),
         },
+        erased,
         no_echo_to: None,
         frames: Frames::default(),
     })

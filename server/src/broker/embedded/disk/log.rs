@@ -6,12 +6,14 @@
 use std::collections::HashMap;
 use std::path::Path;
 use std::sync::Arc;
+use std::time::Duration;
 
 use parlor_protocol::{ChannelName, Epoch, EventKind, Position, Time};
 use rusqlite::{Connection, TransactionBehavior};
 
 use super::channel_row::{ChannelRow, ticks};
 use super::dedup::{self, First};
+use super::schema::Overwrite;
 use super::{event_row, schema, trim};
 use crate::broker::content::ContentHash;
 use crate::broker::embedded::config::{EmbeddedConfig, OpenError};
@@ -48,13 +50,17 @@ pub(super) enum Outcome {
 impl Log {
     pub(super) fn open(path: &Path, config: &EmbeddedConfig) -> Result<Self, OpenError> {
         let (connection, store_epoch) = schema::open_for_writing(path, config.disk_bytes_max)?;
-        Ok(Self {
+        let log = Self {
             connection,
             store_epoch,
             rows: HashMap::new(),
             dedup_window: ticks(config.dedup_window),
             dedup_len_max: config.dedup_len_max,
-        })
+        };
+        // A process that ended right after an erasure may have left what was erased there. What is wrong with the file is
+        // told by those who read it.
+        let _emptied = log.empty_write_ahead_log();
+        Ok(log)
     }
 
     pub(super) fn store_epoch(&self) -> Epoch {
@@ -66,6 +72,23 @@ impl Log {
     /// # Errors
     /// Nothing was logged, no offset was used and nothing is remembered of the try.
     pub(super) fn commit<'a>(
+        &mut self,
+        appends: impl Iterator<Item = &'a Append> + Clone,
+    ) -> rusqlite::Result<Vec<Outcome>> {
+        let erases = appends
+            .clone()
+            .any(|append| append.event == EventKind::Erase);
+        if erases {
+            schema::overwrite(&self.connection, Overwrite::Everything)?;
+        }
+        let outcomes = self.commit_as_set(appends);
+        if erases {
+            schema::overwrite(&self.connection, Overwrite::InPages)?;
+        }
+        outcomes
+    }
+
+    fn commit_as_set<'a>(
         &mut self,
         appends: impl Iterator<Item = &'a Append>,
     ) -> rusqlite::Result<Vec<Outcome>> {
@@ -117,6 +140,19 @@ impl Log {
     pub(super) fn checkpoint(&self) -> rusqlite::Result<()> {
         self.connection
             .query_row("PRAGMA wal_checkpoint(PASSIVE)", [], |_| Ok(()))
+    }
+
+    /// Moves all of the write-ahead log into the file and empties it, so that no earlier copy of a row is left there. False
+    /// when a reader stands in the way: ours do for some ms at most, a person's tool may for hours, and appends wait.
+    pub(super) fn empty_write_ahead_log(&self) -> rusqlite::Result<bool> {
+        self.connection.busy_timeout(READERS_PATIENCE)?;
+        let busy = self
+            .connection
+            .query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |row| {
+                row.get::<_, i64>(0)
+            });
+        self.connection.busy_timeout(schema::BUSY_TIMEOUT)?;
+        busy.map(|busy| busy == 0)
     }
 
     /// Leaves one file without a write-ahead log beside it, if no reader stands in the way.
@@ -173,6 +209,9 @@ impl Batch<'_> {
             None => ChannelRow::create(self.connection, &append.channel, self.store_epoch)?,
         };
         let entry = place(&mut row, append);
+        if let Some(erasure) = entry.erases() {
+            event_row::erase(self.connection, row.id, &erasure.offsets)?;
+        }
         event_row::insert(self.connection, row.id, &entry)?;
         if let Some((dedup, content)) = content {
             let first = First {
@@ -245,6 +284,7 @@ fn place(row: &mut ChannelRow, append: &Append) -> LogEntry {
         user: append.user.clone(),
         tags: append.tags.clone(),
         payload: append.payload.clone(),
+        erased: false,
         no_echo_to: append.no_echo_to,
         frames: Frames::default(),
     }
@@ -259,6 +299,9 @@ pub(super) fn appended(entry: &LogEntry) -> Appended {
         duplicate: false,
     }
 }
+
+/// How long the end of readers is waited for.
+const READERS_PATIENCE: Duration = Duration::from_millis(200);
 
 /// Channels whose rows are remembered; above it all are read anew. About 250 bytes each.
 const ROWS_MAX: usize = 65_536;

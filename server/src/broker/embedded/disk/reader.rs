@@ -123,7 +123,8 @@ impl Reader {
             answers,
         }) = self.desk.take()
         {
-            add(&self.stats.pages, 1);
+            // Who joins asks for the top alone: no page.
+            add(&self.stats.pages, u64::from(question.limit > 0));
             let page = self.connection.transaction().and_then(|view| {
                 page::read(
                     &view,

@@ -11,7 +11,7 @@ use crate::broker::random;
 use crate::planted::{self, Bug};
 
 /// How long a statement waits for a lock that a person's own tool holds on the file.
-const BUSY_TIMEOUT: Duration = Duration::from_secs(2);
+pub(super) const BUSY_TIMEOUT: Duration = Duration::from_secs(2);
 /// Cached statements per connection: all that the code has.
 const STATEMENTS_MAX: usize = 32;
 /// Bytes of page cache per connection.
@@ -133,6 +133,8 @@ fn set_up_writer(connection: &Connection, disk_bytes_max: Option<u64>) -> rusqli
     // The writer makes checkpoints itself, after it answered: SQLite's own would lengthen a commit.
     connection.pragma_update_and_check(None, "wal_autocheckpoint", 0, |_| Ok(()))?;
     connection.pragma_update_and_check(None, "journal_size_limit", WAL_BYTES_KEPT, |_| Ok(()))?;
+    // A row that moves to another page leaves no copy behind, where an erasure would not find it.
+    overwrite(connection, Overwrite::InPages)?;
     if let Some(bytes) = disk_bytes_max {
         let page_size: i64 = connection.pragma_query_value(None, "page_size", |row| row.get(0))?;
         let pages = i64::try_from(bytes).unwrap_or(i64::MAX) / page_size;
@@ -144,6 +146,23 @@ fn set_up_writer(connection: &Connection, disk_bytes_max: Option<u64>) -> rusqli
         )?;
     }
     Ok(())
+}
+
+/// How much of what is deleted is overwritten with zeros.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Overwrite {
+    /// Where it costs no further write: inside pages that are written anyway.
+    InPages,
+    /// All of it: also pages that become free.
+    Everything,
+}
+
+pub(super) fn overwrite(connection: &Connection, what: Overwrite) -> rusqlite::Result<()> {
+    let word = match what {
+        Overwrite::InPages => "FAST",
+        Overwrite::Everything => "ON",
+    };
+    connection.pragma_update_and_check(None, "secure_delete", word, |_| Ok(()))
 }
 
 fn user_version(connection: &Connection) -> rusqlite::Result<u32> {

@@ -13,6 +13,7 @@ use std::time::{Duration, Instant};
 use futures_util::FutureExt as _;
 use futures_util::future::{BoxFuture, ready};
 use parking_lot::{Mutex, RwLock};
+use parlor_protocol::EventKind;
 use tokio::sync::oneshot;
 
 use super::fault::Fault;
@@ -65,6 +66,7 @@ impl Writer {
             batch_bytes_max: config.batch_bytes_max,
             appends_since_turn: 0,
             bytes_since_checkpoint: 0,
+            has_erased: false,
         };
         let thread = spawn(worker).map_err(OpenError::Threads)?;
         Ok(Self {
@@ -198,6 +200,8 @@ struct Worker {
     batch_bytes_max: usize,
     appends_since_turn: u64,
     bytes_since_checkpoint: usize,
+    /// The write-ahead log may hold what was erased.
+    has_erased: bool,
 }
 
 /// What the queue held.
@@ -260,6 +264,9 @@ impl Worker {
                 self.health.works();
                 self.appends_since_turn += outcomes.len() as u64;
                 self.bytes_since_checkpoint += bytes;
+                if jobs.iter().any(|job| job.append.event == EventKind::Erase) {
+                    self.forget_erased();
+                }
                 for (job, outcome) in jobs.into_iter().zip(outcomes) {
                     self.finish(job, outcome);
                 }
@@ -322,8 +329,12 @@ impl Worker {
         // Before the deletions: on a full disk they need the room that it makes in the write-ahead log.
         if is_due {
             self.bytes_since_checkpoint = 0;
-            let done = self.log.checkpoint();
-            self.note(done);
+            if self.has_erased {
+                self.forget_erased();
+            } else {
+                let done = self.log.checkpoint();
+                self.note(done);
+            }
             self.measure();
         }
         let patience = match self.log.trim() {
@@ -345,6 +356,20 @@ impl Worker {
             self.health.works();
         }
         patience
+    }
+
+    /// Empties the write-ahead log after an erasure: it may still hold what was erased.
+    fn forget_erased(&mut self) {
+        let emptied = self.log.empty_write_ahead_log();
+        self.has_erased = !matches!(emptied, Ok(true));
+        if self.has_erased {
+            // The next checkpoint is one of these again, and comes by itself.
+            self.bytes_since_checkpoint += 1;
+            tracing::warn!(
+                "What was erased is still in the write-ahead log: somebody reads the database. It is tried again."
+            );
+        }
+        self.note(emptied.map(|_| ()));
     }
 
     /// Work beside the appends failed: only what says that the disk cannot be believed matters.

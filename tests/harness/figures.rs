@@ -1,0 +1,57 @@
+//! A server's metrics, as an operator's scraper reads them.
+
+use std::net::SocketAddr;
+
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::net::TcpStream;
+
+use crate::patience::in_time;
+
+/// The metrics page of one server.
+#[derive(Clone, Copy, Debug)]
+pub struct Figures(SocketAddr);
+
+impl Figures {
+    pub(crate) fn new(address: SocketAddr) -> Self {
+        Self(address)
+    }
+
+    /// The value of a metric without labels, by its whole name.
+    ///
+    /// # Panics
+    /// When the page does not come or does not show it.
+    pub async fn read(&self, name: &str) -> u64 {
+        let page = in_time("the metrics page", self.page())
+            .await
+            .expect("the metrics page is there");
+        let value = page
+            .lines()
+            .find_map(|line| line.strip_prefix(name)?.strip_prefix(' '));
+        value
+            .and_then(|value| value.trim().parse().ok())
+            .unwrap_or_else(|| panic!("no {name} in {page}"))
+    }
+
+    /// Reads until the metric has this value.
+    ///
+    /// # Panics
+    /// When it does not get there in time.
+    pub async fn reach(&self, name: &str, value: u64) {
+        let reached = async {
+            while self.read(name).await != value {
+                tokio::task::yield_now().await;
+            }
+        };
+        in_time(&format!("{name} = {value}"), reached).await;
+    }
+
+    async fn page(&self) -> std::io::Result<String> {
+        let mut stream = TcpStream::connect(self.0).await?;
+        // HTTP/1.0: the answer ends with the connection.
+        let request = format!("GET /metrics HTTP/1.0\r\nHost: {}\r\n\r\n", self.0);
+        stream.write_all(request.as_bytes()).await?;
+        let mut page = String::new();
+        stream.read_to_string(&mut page).await?;
+        Ok(page)
+    }
+}
