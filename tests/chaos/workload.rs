@@ -7,8 +7,8 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use parlor_protocol::Form;
 use parlor_protocol::client::ClientConfig;
+use parlor_protocol::{Form, limits};
 use parlor_tests::Seed;
 use rand::Rng as _;
 use rand::rngs::StdRng;
@@ -29,6 +29,9 @@ mod writer;
 use follower::{Follower, Parting};
 pub(crate) use poster::Post;
 pub(crate) use sleeper::{Sleep, Sleeper};
+
+/// How long a publish is repeated, like in the SDK: its id is known for five minutes, and a little goes by on the way.
+const REPEATED_FOR_MAX: Duration = Duration::from_millis(limits::DEDUP_WINDOW_MS / 10 * 9);
 
 /// How much of everything.
 #[derive(Clone, Debug)]

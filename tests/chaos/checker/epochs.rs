@@ -11,6 +11,8 @@ use crate::recorder::{Fact, Name, Record};
 const UNTIL_FORGOTTEN: Duration = Duration::from_secs(15);
 /// A node that lagged tells of new epochs later than the others.
 const UNTIL_TOLD: Duration = Duration::from_secs(20);
+/// A node's log is read so late at most: who it told may have noted it before.
+const UNTIL_READ: Duration = Duration::from_secs(1);
 
 pub(super) fn check(recording: &[Record], promises: &Promises, findings: &mut Findings) {
     if !promises.may_break.is_empty() {
@@ -30,7 +32,8 @@ pub(super) fn check(recording: &[Record], promises: &Promises, findings: &mut Fi
 /// Whether new epochs that a missing node caused may be told here, to one that was last told anything at `heard`.
 pub(super) fn somebody_was_missing(recording: &[Record], at: usize, heard: usize) -> bool {
     let now = recording[at].at;
-    let recent = recording[..at].iter().enumerate().rev();
+    let read = recording.partition_point(|record| record.at <= now + UNTIL_READ);
+    let recent = recording[..read].iter().enumerate().rev();
     // Who was away learns of it when it is back.
     let mut recent = recent.take_while(|(at, record)| *at > heard || record.at + UNTIL_TOLD > now);
     recent.any(|(at, record)| {

@@ -270,6 +270,12 @@ fn a_partition_begins_anew_only_for_a_node_that_is_missing() {
     let late = late.heard(1, 1..=3).fact(new_epochs.clone()).after(60_000);
     let late = late.broken(2, 3).history(2, &["1-1", "1-2", "1-3"]);
     assert_eq!(late.bugs(), [], "who was away learns of it late");
+    let unread = Clock::default().fact(Fact::Away { node: node() });
+    let unread = unread.follows(1, 0, Start::First).acked(1, 1..=3);
+    let unread = unread.heard(1, 1..=3).broken(2, 3).after(2);
+    let unread = unread.fact(new_epochs.clone());
+    let unread = unread.history(2, &["1-1", "1-2", "1-3"]);
+    assert_eq!(unread.bugs(), [], "the node's log is read a moment later");
     let back = Clock::default().fact(Fact::Away { node: node() });
     let back = back.fact(Fact::Here { node: node() }).after(60_000);
     assert_eq!(whole(back).bugs(), [Bug::NeedlessBreak; 2]);

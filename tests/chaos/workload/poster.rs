@@ -1,4 +1,5 @@
-//! A backend that publishes over HTTP, one publish after the other, each repeated at another node until its outcome is known.
+//! A backend that publishes over HTTP, one publish after the other, each repeated at another node until its outcome is known
+//! or its id may be forgotten.
 
 use std::net::SocketAddr;
 use std::time::Duration;
@@ -12,7 +13,7 @@ use serde_json::{Value, json};
 use tokio::time::Instant;
 
 use super::writer::outcome_of;
-use super::{Part, Phase};
+use super::{Part, Phase, REPEATED_FOR_MAX};
 use crate::recorder::{Fact, Name, Outcome, Recorder};
 
 /// How long one answer is waited for.
@@ -43,12 +44,13 @@ impl Post<'_> {
     async fn until(&self, is_over: impl Fn() -> bool) -> bool {
         let said = format!("{} {}", self.id, "x".repeat(self.padding));
         let body = json!({ "channel": &**self.channel, "id": &**self.id, "data": said });
+        let begun = Instant::now();
         for node in self.nodes.iter().cycle() {
             self.note(None);
             let (outcome, is_final) = ask(*node, &body).await;
             let is_acked = matches!(outcome, Outcome::Acked(_));
             self.note(Some(outcome));
-            if is_final || is_over() {
+            if is_final || is_over() || begun.elapsed() > REPEATED_FOR_MAX {
                 return is_acked;
             }
             tokio::time::sleep(RETRY).await;

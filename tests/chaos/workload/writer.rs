@@ -1,4 +1,4 @@
-//! Somebody who publishes over WebSocket, each publish with an id, repeated until its outcome is known.
+//! Somebody who publishes over WebSocket, each publish with an id, repeated until its outcome is known or its id may be forgotten.
 
 use std::collections::{BTreeMap, HashMap};
 use std::time::Duration;
@@ -12,7 +12,7 @@ use rand::rngs::StdRng;
 use rand::seq::IndexedRandom as _;
 use tokio::time::Instant;
 
-use super::{Part, Phase, message};
+use super::{Part, Phase, REPEATED_FOR_MAX, message};
 use crate::recorder::{Fact, Name, Outcome};
 
 /// Publishes without an answer. A writer waits rather than have more.
@@ -26,6 +26,7 @@ struct Open {
     channel: Name,
     id: Name,
     padding: usize,
+    since: Instant,
 }
 
 #[derive(Debug)]
@@ -100,6 +101,7 @@ impl Writer {
             channel,
             id,
             padding,
+            since: Instant::now(),
         });
     }
 
@@ -108,7 +110,9 @@ impl Writer {
             && entry.key().0 <= Instant::now()
         {
             let open = entry.remove();
-            self.ask(open);
+            if open.since.elapsed() <= REPEATED_FOR_MAX {
+                self.ask(open);
+            }
         }
     }
 
