@@ -88,6 +88,42 @@ async fn who_is_led_back_to_the_old_primary_goes_on_there_after_another_verdict(
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn who_is_led_to_a_deposed_primary_for_a_moment_tells_nobody_of_a_loss() {
+    let old = Redis::start();
+    let new = old.start_replica();
+    let proxy = Proxy::start(old.address());
+    let subject = on_address(proxy.address());
+    let mut listener = Listener::join(&subject, 0, "room").await;
+    append_again(&subject, "room").await;
+    new.wait_until_level_with(&old);
+    new.promote();
+    proxy.lead_to(new.address());
+    proxy.reset();
+    let before = append_again(&subject, "room").await;
+    listener.read_to(2).await;
+    let asked = scripts_run(&old);
+    proxy.lead_to(old.address());
+    proxy.reset();
+    eventually("the deposed primary to be asked", || {
+        (scripts_run(&old) > asked + 8).then_some(())
+    });
+    assert_eq!(listener.channel().lost(before.epoch), None);
+    proxy.lead_to(new.address());
+    proxy.reset();
+    let after = append_again(&subject, "room").await;
+    assert_eq!(after.epoch, before.epoch);
+    listener.read_to(after.offset).await;
+}
+
+/// How many scripts a Redis has run.
+fn scripts_run(server: &Redis) -> u64 {
+    let stats: String = redis::from_redis_value(server.ask(&["INFO", "commandstats"])).unwrap();
+    let calls = stats.split("cmdstat_evalsha:calls=").nth(1);
+    let calls = calls.and_then(|rest| rest.split(',').next());
+    calls.map_or(0, |calls| calls.parse().unwrap())
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn what_only_the_other_replica_confirmed_is_told_as_lost() {
     let old = Redis::start();
     let (new, other) = (old.start_replica(), old.start_replica());

@@ -6,7 +6,7 @@ use std::time::Duration;
 use parlor::broker::{Append, Error};
 use parlor::kind::Durability;
 use parlor_protocol::Position;
-use parlor_tests::{Proxy, Redis, RedisOptions};
+use parlor_tests::{Proxy, Redis, RedisOptions, eventually};
 
 use crate::listener::Listener;
 use crate::redis::{append_again, config_of, on_address, on_server, over, stream_key};
@@ -154,6 +154,53 @@ async fn a_second_lagging_replica_does_not_bring_back_an_epoch_that_the_first_on
     let after = append_again(&subject, "room").await;
     assert_eq!(after.offset, 2);
     assert_ne!(after.epoch, lost.epoch, "the place names two events");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_node_that_knows_the_life_before_does_not_end_the_new_one() {
+    let primary = Redis::start();
+    let lines = [(); 2].map(|()| Proxy::start(primary.address()));
+    let node = |line: &Proxy| over(config_of(&format!("redis://{}", line.address()), "lives"));
+    let (before, behind) = (node(&lines[0]), node(&lines[1]));
+    let lead = |line: &Proxy, redis: &Redis| {
+        line.lead_to(redis.address());
+        line.reset();
+    };
+    let (first, silent) = (primary.start_replica(), primary.start_replica());
+    // While a replica confirms nothing, nobody forgets what it acknowledged.
+    silent.freeze();
+    append_again(&before, "room").await;
+    first.wait_until_level_with(&primary);
+    first.cut();
+    append(&behind, "room").await;
+    primary.kill();
+    first.promote();
+    let (second, silent) = (first.start_replica(), first.start_replica());
+    silent.freeze();
+    // The one finds what it knows, and only then the other ends this life.
+    lead(&lines[0], &first);
+    wait_for_a_word(&first, &stream_key([&first], "room").replace("}:s", "}:w"));
+    lead(&lines[1], &first);
+    let born = append_again(&behind, "room").await;
+    assert_eq!(born.offset, 2, "the second event was lost");
+    second.wait_until_level_with(&first);
+    second.cut();
+    // It is lost, so that its node looks at all that it knows; of the room that is the life before.
+    append_again(&before, "elsewhere").await;
+    first.kill();
+    second.promote();
+    lines.iter().for_each(|line| lead(line, &second));
+    append_again(&before, "elsewhere").await;
+    let after = append_again(&behind, "room").await;
+    assert_eq!(after.epoch, born.epoch, "nothing of the room was lost");
+}
+
+/// Waits until a node has looked for all that it knows of a partition, given where nodes leave their word.
+fn wait_for_a_word(server: &Redis, words: &str) {
+    eventually("a node to have spoken", || {
+        let said: Vec<String> = redis::from_redis_value(server.ask(&["HVALS", words])).ok()?;
+        said.iter().any(|word| word == "done").then_some(())
+    });
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -76,6 +76,11 @@ impl Fence {
         (standing, read())
     }
 
+    /// Whether the lineage, settled under this generation, is the one that this node has left: what it lacks is not lost.
+    pub(super) fn refuses(&self, lineage: &str, generation: u64, now: Instant) -> bool {
+        self.0.lock().refuses(lineage, generation, now)
+    }
+
     /// The lineage is settled under this generation: once `take` has run, what comes from there passes. None: it is the
     /// one that this node has left, and stays shut.
     pub(super) fn open<T>(
@@ -89,11 +94,7 @@ impl Fence {
         if state.lineage.as_deref() != Some(lineage) {
             return None;
         }
-        if state
-            .left_under(lineage)
-            .is_some_and(|left| generation <= left)
-        {
-            state.refused_since.get_or_insert(now);
+        if state.refuses(lineage, generation, now) {
             return None;
         }
         state.left.retain(|(left, _)| **left != *lineage);
@@ -105,6 +106,15 @@ impl Fence {
 }
 
 impl State {
+    fn refuses(&mut self, lineage: &str, generation: u64, now: Instant) -> bool {
+        let left = self.left_under(lineage);
+        let refuses = left.is_some_and(|left| generation <= left);
+        if refuses {
+            self.refused_since.get_or_insert(now);
+        }
+        refuses
+    }
+
     fn turn_to(&mut self, lineage: &str) {
         let before = self.lineage.replace(lineage.into());
         let generation = std::mem::take(&mut self.generation);

@@ -39,6 +39,9 @@ impl Purpose {
     }
 }
 
+/// A dial that took longer may have been answered by a primary that was frozen, and thawed after another took its place.
+const PROMPT: Duration = Duration::from_millis(100);
+
 /// Held by who dials; holds when the last dial failed, and why.
 type Turn = tokio::sync::Mutex<Option<(Instant, Fault)>>;
 
@@ -170,6 +173,7 @@ impl Links {
     async fn dial(&self, address: &Address, timeout: Duration) -> Result<Link, Fault> {
         let (config, to) = (self.config.clone(), address.clone());
         let attached = Arc::clone(self.attached.lock().entry(to.clone()).or_default());
+        let begun = Instant::now();
         // On our own runtime: the task that drives a connection lives where it was dialled.
         let dialled = self
             .runtime
@@ -178,6 +182,13 @@ impl Links {
             .await
             .unwrap_or_else(|_| Err(Fault::Unreachable("the server is shutting down".to_owned())));
         self.stats.dials.fetch_add(1, Ordering::Relaxed);
+        let is_late = dialled.is_ok() && begun.elapsed() > PROMPT;
+        let dialled = match is_late && self.topology.is_past(&self.config, address).await {
+            true => Err(Fault::Elsewhere(format!(
+                "another took the place of {address} while it was dialled"
+            ))),
+            false => dialled,
+        };
         match &dialled {
             Ok(link) => debug!(%address, lineage = link.lineage, "Connected to Redis."),
             Err(fault) => {

@@ -65,6 +65,8 @@ pub(super) struct Cursor {
 pub(super) struct Known {
     pub(super) pseq: u64,
     pub(super) position: Position,
+    /// The entry's epoch had begun when this was the partition's generation.
+    pub(super) generation: u64,
 }
 
 #[derive(Debug, Default)]
@@ -187,6 +189,7 @@ impl Partition {
         let known = Known {
             pseq: cursor.pseq,
             position,
+            generation: state.generation,
         };
         let has_room = state.known.len() < self.share.known_max;
         match state.known.get_mut(channel) {
@@ -210,10 +213,11 @@ impl Partition {
         (known, !state.known_overflowed)
     }
 
-    /// A verdict found a channel's log to end here, perhaps in a new life.
-    pub(super) fn verified(&self, channel: &ChannelName, top: Position) {
+    /// A verdict found a channel's log to end here, perhaps in a new life; its life began in this generation.
+    pub(super) fn verified(&self, channel: &ChannelName, top: Position, generation: u64) {
         if let Some(held) = self.state.lock().known.get_mut(channel) {
             held.position = top;
+            held.generation = generation;
         }
     }
 

@@ -54,6 +54,8 @@ enum Checked {
 struct Word {
     is_settled: bool,
     wants_check: bool,
+    /// It is settled already, and lacks what this node knows.
+    is_behind: bool,
     generation: u64,
     top: Cursor,
     floor: u64,
@@ -138,11 +140,14 @@ impl Core {
         let mut checked = Checked::NotYet;
         loop {
             let word = self.ask(partition, link, checked).await?;
+            let (lineage, now) = (&link.lineage, Instant::now());
+            let left = || Fault::Elsewhere("a primary that this node has left".to_owned());
+            if word.is_behind && partition.fence.refuses(lineage, word.generation, now) {
+                return Err(left());
+            }
             if word.is_settled {
                 let take = || self.take_verdict(partition, link, &word, checked);
-                let (lineage, now) = (&link.lineage, Instant::now());
                 let taken = partition.fence.open(lineage, word.generation, now, take);
-                let left = || Fault::Elsewhere("a primary that this node has left".to_owned());
                 return taken.ok_or_else(left);
             }
             if word.wants_check {
@@ -276,12 +281,14 @@ impl Core {
         channel: &ChannelName,
         position: Position,
     ) -> Result<(), Fault> {
-        self.verify_some(
-            partition,
-            link,
-            &[(channel.clone(), Known { pseq: 0, position })],
-        )
-        .await
+        let (generation, _) = partition.highest();
+        let known = Known {
+            pseq: 0,
+            position,
+            generation,
+        };
+        self.verify_some(partition, link, &[(channel.clone(), known)])
+            .await
     }
 
     async fn verify_some(
@@ -300,12 +307,13 @@ impl Core {
         let (generation, _) = partition.highest();
         let answer = VERIFY.run(link, &names, |command| {
             command.arg(&seed).arg(generation);
-            for (channel, Known { position, .. }) in chunk {
+            for (channel, known) in chunk {
+                let position = known.position;
                 command
                     .arg(channel.as_str())
                     .arg(to_hex(position.epoch.0))
                     .arg(position.offset);
-                command.arg(to_hex(position.tag.0));
+                command.arg(to_hex(position.tag.0)).arg(known.generation);
             }
         });
         let Value::Array(words) = answer.await? else {
@@ -315,15 +323,15 @@ impl Core {
             .into_iter()
             .filter_map(|word| redis::from_redis_value(word).ok())
             .collect();
-        for ((channel, known), word) in chunk.iter().zip(words.chunks_exact(4)) {
-            let Some(top) = top_of(&word[1..]) else {
+        for ((channel, known), word) in chunk.iter().zip(words.chunks_exact(5)) {
+            let (Some(top), Ok(generation)) = (top_of(&word[1..]), word[4].parse()) else {
                 continue;
             };
             if word[0] == "LOST" {
                 self.tell_lost(partition.index, channel, known.position.offset, top);
             }
             // The next promotion may bring back a copy from before this verdict, with the epoch that it ended.
-            partition.verified(channel, top);
+            partition.verified(channel, top, generation);
         }
         Ok(())
     }
@@ -382,7 +390,8 @@ fn word(answer: &Value, asked: Instant) -> Option<Word> {
     let floor = next()?.parse().ok()?;
     Some(Word {
         is_settled: word == "SETTLED",
-        wants_check: word == "CHECK",
+        wants_check: ["CHECK", "BEHIND"].contains(&&*word),
+        is_behind: word == "BEHIND",
         generation,
         top,
         floor,

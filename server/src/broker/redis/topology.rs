@@ -84,6 +84,14 @@ impl Topology {
         before.is_some_and(|before| before != map)
     }
 
+    /// Whether this is no primary any more, as asked now. Where nobody answers, that says nothing about it.
+    pub(super) async fn is_past(&self, config: &RedisConfig, address: &Address) -> bool {
+        if config.url.mode == Mode::Standalone {
+            return false;
+        }
+        ask(config).await.is_ok_and(|map| !map.names(address))
+    }
+
     /// Ask anew next time.
     pub(super) fn forget(&self) {
         *self.known.lock() = None;
@@ -91,6 +99,13 @@ impl Topology {
 }
 
 impl Map {
+    fn names(&self, address: &Address) -> bool {
+        match self {
+            Self::One(primary) => primary == address,
+            Self::Slots(ranges) => ranges.iter().any(|range| range.primary == *address),
+        }
+    }
+
     fn primary_of(&self, slot: u16) -> Result<Address, Fault> {
         match self {
             Self::One(address) => Ok(address.clone()),

@@ -6,7 +6,8 @@
 -- ARGV: lineage, node, the node's gen, its last pseq (0: none), that entry's tag, checked (1: it has looked for what it
 -- lost and named it, 2: it cannot name all of it), sure (1: it knows who is alive), seed, wait (ms), the node's floor,
 -- left (1: it has spoken to another lineage since it used this one), renew (a generation that ends here; 0: none), live nodes...
--- Answers: a word, gen, pseq, ptag, floor. The word is SETTLED, WAIT, or CHECK: look for what was lost.
+-- Answers: a word, gen, pseq, ptag, floor. The word is SETTLED, WAIT, or CHECK: look for what was lost; or BEHIND, which
+-- is CHECK where the partition is settled already.
 
 local META, STREAM, WORDS, MEMBERS, BATCHES = KEYS[1], KEYS[2], KEYS[5], KEYS[6], KEYS[7]
 local lineage, node, gen = ARGV[1], ARGV[2], tonumber(ARGV[3])
@@ -59,7 +60,7 @@ end
 if part and part.lineage == lineage then
   redis.call('HSET', MEMBERS, node, now_ms)
   if not present and not checked then
-    return answer('CHECK')
+    return answer('BEHIND')
   end
   if not present and cannot_tell then
     part.gen = math.max(part.gen, gen) + 1

@@ -2,8 +2,9 @@
 -- new life: its surviving events stay, under a new epoch, and the stream tells all nodes.
 --
 -- KEYS: meta, stream, then meta and log of each channel.
--- ARGV: seed, the highest generation that the node knows, then name, epoch, offset, tag of each channel's last known entry.
--- Answers: for each channel a word (PRESENT, LOST, CHANGED), epoch, offset and tag of its top.
+-- ARGV: seed, the highest generation that the node knows, then name, epoch, offset and tag of each channel's last known entry,
+-- and a generation in which that entry's life had begun.
+-- Answers: for each channel a word (PRESENT, LOST, CHANGED), epoch, offset and tag of its top, and the generation of its life.
 
 local META, STREAM = KEYS[1], KEYS[2]
 local seed, known_gen = ARGV[1], tonumber(ARGV[2])
@@ -29,16 +30,16 @@ end
 
 local told = {}
 
-for index = 1, (#ARGV - 2) / 4 do
-  local at = index * 4 - 1
-  local name, epoch, offset, tag = ARGV[at], ARGV[at + 1], tonumber(ARGV[at + 2]), ARGV[at + 3]
+for index = 1, (#ARGV - 2) / 5 do
+  local at = index * 5 - 2
+  local name, epoch, offset, tag, known_in = ARGV[at], ARGV[at + 1], tonumber(ARGV[at + 2]), ARGV[at + 3], tonumber(ARGV[at + 4])
   local key, log = KEYS[index * 2 + 1], KEYS[index * 2 + 2]
   local raw = redis.call('GET', key)
   local channel = load_channel(key, name, part, seed)
   local word = 'PRESENT'
-  -- Another epoch is a newer life only when it began under a newer generation. Otherwise the log was rolled back to a
-  -- life before the known one, whose offsets would be given again; so they would where the channel is gone.
-  if raw and channel.epoch ~= epoch and channel.gen > known_gen then
+  -- Another epoch is a newer life only when it began under a newer generation than the known one. Otherwise the log was
+  -- rolled back to a life before the known one, whose offsets would be given again; so they would where the channel is gone.
+  if raw and channel.epoch ~= epoch and channel.gen > known_in then
     word = 'CHANGED'
   elseif not raw or channel.epoch ~= epoch or not is_there(channel, log, offset, tag) then
     word = 'LOST'
@@ -56,6 +57,7 @@ for index = 1, (#ARGV - 2) / 4 do
   results[#results + 1] = channel.epoch
   results[#results + 1] = tostring(channel.offset)
   results[#results + 1] = channel.tag
+  results[#results + 1] = tostring(channel.gen)
 end
 if #told > 0 then
   post(STREAM, part, new_epoch(seed, 'lost'), table.concat(told))
