@@ -13,6 +13,8 @@ use parlor_protocol::Form;
 
 use crate::faulty::{Fault, serve};
 
+#[path = "../toys/accept.rs"]
+mod accept;
 mod deaf;
 mod faulty;
 
