@@ -15,6 +15,7 @@ use crate::faulty::{Fault, serve};
 
 #[path = "../toys/accept.rs"]
 mod accept;
+mod comparison;
 mod deaf;
 mod faulty;
 
