@@ -32,6 +32,7 @@ mod scan;
 mod scenario;
 mod schedule;
 mod shape;
+mod spread;
 mod stamp;
 mod target;
 mod token;

@@ -6,6 +6,7 @@ use std::str::FromStr;
 use anyhow::{Context as _, ensure};
 
 use crate::dialect::Dialect;
+use crate::spread;
 
 /// `json`, or `json:0.7,msgpack:0.3`. Never empty; several only where the server is Parlor.
 #[derive(Clone, Debug, PartialEq)]
@@ -14,14 +15,7 @@ pub(crate) struct Forms(Vec<(Dialect, f64)>);
 impl Forms {
     /// What the connection with this number speaks: forms are spread evenly, and the same in every run.
     pub(crate) fn of(&self, connection: u32) -> Dialect {
-        let mut place = (f64::from(connection) * GOLDEN).fract();
-        for (dialect, share) in &self.0 {
-            if place < *share {
-                return *dialect;
-            }
-            place -= share;
-        }
-        self.0[self.0.len() - 1].0
+        spread::pick(&self.0, u64::from(connection))
     }
 
     /// The one that answers for all what they have in common: whose server it is.
@@ -70,8 +64,6 @@ impl fmt::Display for Forms {
     }
 }
 
-/// The most even irrational stride.
-const GOLDEN: f64 = 0.618_033_988_749_894_9;
 const SHARE_MAX: f64 = 1e9;
 
 #[cfg(test)]

@@ -6,26 +6,17 @@ use std::str::FromStr;
 use anyhow::{Context as _, ensure};
 use parlor_protocol::limits::PAYLOAD_BYTES_MAX;
 
+use crate::spread;
 use crate::stamp::PAYLOAD_BYTES_MIN;
 
-/// `128`, or `128:0.8,1024:0.2`.
+/// `128`, or `128:0.8,1024:0.2`. Never empty.
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) struct PayloadSizes(Vec<(usize, f64)>);
 
 impl PayloadSizes {
     /// The size of the publish with this number: the sizes are spread evenly, and the same in every run.
     pub(crate) fn of(&self, number: u64) -> usize {
-        let [(only, _)] = self.0.as_slice() else {
-            let mut place = (number as f64 * GOLDEN).fract();
-            for (bytes, share) in &self.0 {
-                if place < *share {
-                    return *bytes;
-                }
-                place -= share;
-            }
-            return self.0.last().map_or(PAYLOAD_BYTES_MIN, |(bytes, _)| *bytes);
-        };
-        *only
+        spread::pick(&self.0, number)
     }
 
     /// Bytes of a payload on average.
@@ -75,9 +66,6 @@ impl fmt::Display for PayloadSizes {
         Ok(())
     }
 }
-
-/// The most even irrational stride.
-const GOLDEN: f64 = 0.618_033_988_749_894_9;
 
 #[cfg(test)]
 mod tests {

@@ -5,7 +5,6 @@
 use std::collections::HashMap;
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex};
-use std::thread;
 
 use bytes::Bytes;
 use futures_util::{SinkExt as _, StreamExt as _};
@@ -17,11 +16,13 @@ use parlor_protocol::reply::{
 use parlor_protocol::{
     Alias, Command, ErrorCode, Event, EventKind, Form, Format, Payload, Push, Reply, Tags, Time,
 };
-use tokio::net::{TcpListener, TcpStream};
+use tokio::net::TcpStream;
 use tokio::sync::mpsc;
 use tokio_tungstenite::accept_hdr_async;
 use tokio_tungstenite::tungstenite::Message;
 use tokio_tungstenite::tungstenite::handshake::server::{ErrorResponse, Request, Response};
+
+use crate::accept;
 
 /// The promise that is broken, once, on the first subscriber of the first channel that speaks a form.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -42,27 +43,12 @@ const OUTBOX_FRAMES: usize = 10_000;
 
 /// Serves until the process ends; returns where.
 pub(crate) fn serve(fault: Fault, form: Form) -> SocketAddr {
-    let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
-    listener.set_nonblocking(true).unwrap();
-    let address = listener.local_addr().unwrap();
-    thread::spawn(move || {
-        let runtime = tokio::runtime::Builder::new_current_thread()
-            .enable_all()
-            .build()
-            .unwrap();
-        runtime.block_on(async move {
-            let listener = TcpListener::from_std(listener).unwrap();
-            let server = Arc::new(Server {
-                fault,
-                form,
-                channels: Mutex::default(),
-            });
-            while let Ok((stream, _)) = listener.accept().await {
-                tokio::spawn(Arc::clone(&server).connection(stream));
-            }
-        });
+    let server = Arc::new(Server {
+        fault,
+        form,
+        channels: Mutex::default(),
     });
-    address
+    accept::serve(move |stream| Arc::clone(&server).connection(stream))
 }
 
 struct Server {

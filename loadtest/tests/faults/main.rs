@@ -13,6 +13,9 @@ use parlor_protocol::Form;
 
 use crate::faulty::{Fault, serve};
 
+#[path = "../toys/accept.rs"]
+mod accept;
+mod comparison;
 mod deaf;
 mod faulty;
 

@@ -11,6 +11,8 @@ use std::process::Command;
 use crate::language::Language;
 use crate::toy::{Honesty, serve};
 
+#[path = "../toys/accept.rs"]
+mod accept;
 mod language;
 mod toy;
 

@@ -3,15 +3,15 @@
 use std::collections::HashMap;
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex};
-use std::thread;
 
 use futures_util::{SinkExt as _, StreamExt as _};
-use tokio::net::{TcpListener, TcpStream};
+use tokio::net::TcpStream;
 use tokio::sync::mpsc;
 use tokio_tungstenite::accept_hdr_async;
 use tokio_tungstenite::tungstenite::Message;
 use tokio_tungstenite::tungstenite::handshake::server::{ErrorResponse, Request, Response};
 
+use crate::accept;
 use crate::language::{Language, Wish};
 
 /// Whether it gives everybody everything.
@@ -24,27 +24,12 @@ pub(crate) enum Honesty {
 
 /// Serves until the process ends; returns where.
 pub(crate) fn serve(language: Language, honesty: Honesty) -> SocketAddr {
-    let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
-    listener.set_nonblocking(true).unwrap();
-    let address = listener.local_addr().unwrap();
-    thread::spawn(move || {
-        let runtime = tokio::runtime::Builder::new_current_thread()
-            .enable_all()
-            .build()
-            .unwrap();
-        runtime.block_on(async move {
-            let listener = TcpListener::from_std(listener).unwrap();
-            let server = Arc::new(Server {
-                language,
-                honesty,
-                rooms: Mutex::default(),
-            });
-            while let Ok((stream, _)) = listener.accept().await {
-                tokio::spawn(Arc::clone(&server).connection(stream));
-            }
-        });
+    let server = Arc::new(Server {
+        language,
+        honesty,
+        rooms: Mutex::default(),
     });
-    address
+    accept::serve(move |stream| Arc::clone(&server).connection(stream))
 }
 
 struct Server {

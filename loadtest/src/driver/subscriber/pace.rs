@@ -1,6 +1,7 @@
 //! How a subscriber reads.
 
 use crate::scenario::Load;
+use crate::spread;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Pace {
@@ -16,14 +17,12 @@ impl Pace {
     /// Of this connection of its group, which is its thread's `index`th.
     pub(crate) fn of(load: &Load, connection: u32, index: usize) -> Self {
         if connection < load.stuck_readers {
-            Self::Stuck
-        } else if (index as f64 * GOLDEN).fract() < load.slow_readers {
-            Self::Slow
-        } else {
-            Self::Prompt
+            return Self::Stuck;
         }
+        let slow = load.slow_readers;
+        spread::pick(
+            &[(Self::Slow, slow), (Self::Prompt, 1.0 - slow)],
+            index as u64,
+        )
     }
 }
-
-/// The most even stride through 0 to 1.
-const GOLDEN: f64 = 0.618_033_988_749_894_9;
