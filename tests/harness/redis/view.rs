@@ -5,8 +5,8 @@
 
 use std::io::{BufRead as _, BufReader, Read as _, Write as _};
 use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream};
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Weak};
 use std::thread;
 
 use super::{Redis, RedisSentinel};
@@ -20,12 +20,14 @@ const WORD_BYTES_MAX: usize = 1_024;
 #[derive(Debug)]
 pub struct SentinelView {
     address: SocketAddr,
+    group: Arc<RedisSentinel>,
     teller: Arc<Teller>,
 }
 
 #[derive(Debug)]
 struct Teller {
-    group: Arc<RedisSentinel>,
+    /// Not held: a thread that still serves when a test ends would keep the group's processes beyond it.
+    group: Weak<RedisSentinel>,
     /// To each Redis of the group.
     ways: Vec<Proxy>,
     is_blind: AtomicBool,
@@ -43,13 +45,17 @@ impl SentinelView {
         let ways = group.nodes.iter().map(|node| Proxy::start(node.address()));
         let teller = Arc::new(Teller {
             ways: ways.collect(),
-            group: group.clone(),
+            group: Arc::downgrade(group),
             is_blind: AtomicBool::new(false),
             is_over: AtomicBool::new(false),
         });
         let serving = teller.clone();
         thread::spawn(move || serving.serve(&listener));
-        Self { address, teller }
+        Self {
+            address,
+            group: group.clone(),
+            teller,
+        }
     }
 
     /// What the node is given.
@@ -66,7 +72,7 @@ impl SentinelView {
     /// # Panics
     /// When it is none of the group.
     pub fn way(&self, redis: &Redis) -> &Proxy {
-        let mut ways = self.teller.group.nodes.iter().zip(&self.teller.ways);
+        let mut ways = self.group.nodes.iter().zip(&self.teller.ways);
         let found = ways.find(|(node, _)| node.port() == redis.port());
         found.expect("one of the group").1
     }
@@ -115,7 +121,7 @@ impl Teller {
 
     /// What the Sentinel with the newest configuration says.
     fn primary(&self) -> Option<String> {
-        let (epoch, index) = self.group.newest()?;
+        let (epoch, index) = self.group.upgrade()?.newest()?;
         let way = self.ways[index].address();
         let (ip, port) = (way.ip().to_string(), way.port().to_string());
         let fields = ["ip", &ip, "port", &port, "config-epoch", &epoch.to_string()];
