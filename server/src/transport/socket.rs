@@ -2,13 +2,13 @@
 //! writes it (`AsyncRead`, `AsyncWrite`) until it becomes a WebSocket; from then on its shard does, by `try_*`.
 
 use std::future::poll_fn;
-use std::io::{self, ErrorKind, IoSlice};
+use std::io::{self, ErrorKind, IoSlice, Read as _};
 use std::net::Shutdown;
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 
 use socket2::SockRef;
-use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::io::{AsyncRead, AsyncWrite, Interest, ReadBuf};
 use tokio::net::TcpStream;
 
 mod records;
@@ -31,7 +31,7 @@ impl Socket {
     /// `WouldBlock` when nothing is there.
     pub(super) fn try_read(&self, buffer: &mut [u8]) -> io::Result<usize> {
         match self {
-            Self::Plain(stream) => stream.try_read(buffer),
+            Self::Plain(stream) => try_read(stream, buffer),
             Self::Secure(secure) => secure.try_read(buffer),
         }
     }
@@ -100,6 +100,24 @@ impl Socket {
             }
         };
         SockRef::from(stream).shutdown(Shutdown::Write)
+    }
+}
+
+/// A read that leaves room has emptied the socket: the next event is waited for without asking the kernel once more, as
+/// tokio's own `poll_read` does. What came meanwhile is a newer event, which is kept.
+fn try_read(stream: &TcpStream, buffer: &mut [u8]) -> io::Result<usize> {
+    let mut taken = None;
+    let tried = stream.try_io(Interest::READABLE, || {
+        let read = (&*SockRef::from(stream)).read(buffer)?;
+        taken = Some(read);
+        match 0 < read && read < buffer.len() {
+            true => Err(ErrorKind::WouldBlock.into()),
+            false => Ok(()),
+        }
+    });
+    match taken {
+        Some(read) => Ok(read),
+        None => tried.map(|()| 0),
     }
 }
 

@@ -360,11 +360,12 @@ fn connected<'a>(before: &'a [Record], channel: &Name, now: Duration) -> Vec<&'a
         .collect()
 }
 
-/// How long after `start`; who was told before it waited for nothing. None when the socket ended first, or the next fault came.
+/// How long after `start`, or after a node came back that had been away: its clients hear of nothing before. Who was told before
+/// that waited for nothing. None when the socket ended first, or the next fault came.
 fn told_after(
     recording: &[Record],
     from: usize,
-    start: Duration,
+    mut start: Duration,
     channel: &Name,
     who: &Name,
 ) -> Option<Duration> {
@@ -374,8 +375,10 @@ fn told_after(
         * 2;
     for record in &recording[from..] {
         let fact = &record.fact;
-        if matches!(fact, Fact::Stopped { .. }) {
-            return None;
+        match fact {
+            Fact::Stopped { .. } => return None,
+            Fact::Here { .. } => start = start.max(record.at),
+            _ => {}
         }
         if fact.by() != Some(who) {
             continue;

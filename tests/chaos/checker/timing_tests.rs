@@ -221,6 +221,15 @@ fn where_no_node_goes_on_a_notice_is_measured_from_the_loss() {
 }
 
 #[test]
+fn who_stays_with_a_node_that_is_away_is_told_when_it_is_back() {
+    let node = || Name::from("node-1");
+    let away = loss().settled(1).fact(Fact::Away { node: node() });
+    let back = away.after(3_000).fact(Fact::Here { node: node() });
+    let told = back.after(400).told(3, 3).broken(2, 2);
+    assert_eq!(told.took(Duty::Notice), [400]);
+}
+
+#[test]
 fn who_lost_the_socket_is_not_waited_for() {
     let (by, code) = ("ann".into(), None);
     let run = loss().fact(Fact::Disconnected { by, code });

@@ -84,12 +84,14 @@ impl Topology {
         before.is_some_and(|before| before != map)
     }
 
-    /// Whether this is no primary any more, as asked now. Where nobody answers, that says nothing about it.
+    /// Whether the Sentinels name another primary now. Where none answers, that says nothing about it; in a Cluster who
+    /// thaws hears from the others at once that its slots are taken.
     pub(super) async fn is_past(&self, config: &RedisConfig, address: &Address) -> bool {
-        if config.url.mode == Mode::Standalone {
+        let Mode::Sentinel { name } = &config.url.mode else {
             return false;
-        }
-        ask(config).await.is_ok_and(|map| !map.names(address))
+        };
+        let named = ask_sentinels(config, name).await;
+        named.is_ok_and(|map| map != Map::One(address.clone()))
     }
 
     /// Ask anew next time.
@@ -99,13 +101,6 @@ impl Topology {
 }
 
 impl Map {
-    fn names(&self, address: &Address) -> bool {
-        match self {
-            Self::One(primary) => primary == address,
-            Self::Slots(ranges) => ranges.iter().any(|range| range.primary == *address),
-        }
-    }
-
     fn primary_of(&self, slot: u16) -> Result<Address, Fault> {
         match self {
             Self::One(address) => Ok(address.clone()),
