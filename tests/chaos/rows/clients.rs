@@ -50,6 +50,8 @@ fn stall(scene: &mut Scene) {
 /// Bytes of payloads published while the sleepers sleep: many times what kernel buffers hold.
 const SLEPT_THROUGH: usize = 24 << 20;
 const EVENT_BYTES: usize = 30 << 10;
+/// Through their small receive buffers the kernel lets some 350 KB/s pass, of 24 MiB for each.
+const CAUGHT_UP_WITHIN: Duration = Duration::from_secs(240);
 const SLEEPERS: usize = 20;
 /// The outbox (256 KiB), and what the kernel holds between two sockets of one machine.
 const WAITING_MAX: u64 = 7 << 20;
@@ -109,7 +111,7 @@ fn sleep(scene: &mut Scene) {
     orders.send_replace(Sleep::AwakeAgain);
     scene.workload.block_on(say(scene, &channel, &last, 0));
     for sleeper in sleepers {
-        let woken = async { tokio::time::timeout(Duration::from_secs(60), sleeper).await };
+        let woken = async { tokio::time::timeout(CAUGHT_UP_WITHIN, sleeper).await };
         if scene.workload.block_on(woken).is_err() {
             let what = "a sleeper never caught up".into();
             scene.note(Fact::Overdue { what });
