@@ -5,12 +5,13 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use parlor_protocol::reply::Published;
 use parlor_protocol::{ChannelName, ErrorCode, WireError};
 
 use crate::auth::Identity;
-use crate::broker;
+use crate::broker::{self, Appended};
 use crate::hub::ConnectionId;
-use crate::kind::{ChannelKind, Verb};
+use crate::kind::{ChannelKind, Durability, Verb};
 use crate::node::Node;
 
 pub mod erase;
@@ -49,6 +50,23 @@ pub fn permitted(
         );
     }
     Ok((name, Arc::clone(kind)))
+}
+
+/// What a client hears of an event that the log has, in a channel of this durability.
+fn published(durability: Durability, appended: Appended) -> Published {
+    let Appended {
+        position,
+        time,
+        duplicate,
+        ..
+    } = appended;
+    Published {
+        offset: position.offset,
+        position: position.to_string(),
+        time,
+        durability: durability.as_str().to_owned(),
+        duplicate,
+    }
 }
 
 /// Too often: the answer of sockets and HTTP alike, with how long to wait.

@@ -77,11 +77,9 @@ async fn who_is_led_back_to_the_old_primary_goes_on_there_after_another_verdict(
     append_again(&subject, "room").await;
     new.wait_until_level_with(&old);
     new.promote();
-    proxy.lead_to(new.address());
-    proxy.reset();
+    proxy.turn_to(new.address());
     let lost = append_again(&subject, "room").await;
-    proxy.lead_to(old.address());
-    proxy.reset();
+    proxy.turn_to(old.address());
     let after = append_again(&subject, "room").await;
     assert_eq!(after.offset, 2);
     assert_ne!(after.epoch, lost.epoch, "the place names two events");
@@ -97,19 +95,16 @@ async fn who_is_led_to_a_deposed_primary_for_a_moment_tells_nobody_of_a_loss() {
     append_again(&subject, "room").await;
     new.wait_until_level_with(&old);
     new.promote();
-    proxy.lead_to(new.address());
-    proxy.reset();
+    proxy.turn_to(new.address());
     let before = append_again(&subject, "room").await;
     listener.read_to(2).await;
     let asked = scripts_run(&old);
-    proxy.lead_to(old.address());
-    proxy.reset();
+    proxy.turn_to(old.address());
     eventually("the deposed primary to be asked", || {
         (scripts_run(&old) > asked + 8).then_some(())
     });
     assert_eq!(listener.channel().lost(before.epoch), None);
-    proxy.lead_to(new.address());
-    proxy.reset();
+    proxy.turn_to(new.address());
     let after = append_again(&subject, "room").await;
     assert_eq!(after.epoch, before.epoch);
     listener.read_to(after.offset).await;
@@ -138,8 +133,7 @@ async fn what_only_the_other_replica_confirmed_is_told_as_lost() {
     other.wait_until_level_with(&old);
     // With each heartbeat the node looks how far the replicas are.
     wait_for_heartbeats(&old, 8);
-    proxy.lead_to(new.address());
-    proxy.reset();
+    proxy.turn_to(new.address());
     append_again(&subject, "room").await;
     listener.until_lost(2..=2).await;
 }
@@ -162,14 +156,12 @@ async fn a_second_lagging_replica_does_not_bring_back_what_a_missing_node_ended(
     lines[1].cut();
     primary.kill();
     first.promote();
-    lines[0].lead_to(first.address());
-    lines[0].reset();
+    lines[0].turn_to(first.address());
     // Missed by the verdict, then silent for so many heartbeats that nobody waits for it any more.
     wait_for_heartbeats(&first, 50);
     first.kill();
     second.promote();
-    lines[0].lead_to(second.address());
-    lines[0].reset();
+    lines[0].turn_to(second.address());
     let after = append_again(&stays, "room").await;
     assert_eq!(after.offset, 2);
     assert_ne!(after.epoch, lost.epoch, "the place names two events");

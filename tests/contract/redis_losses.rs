@@ -144,13 +144,11 @@ async fn a_second_lagging_replica_does_not_bring_back_an_epoch_that_the_first_on
     let lost = append(&subject, "room").await;
     primary.kill();
     first.promote();
-    proxy.lead_to(first.address());
-    proxy.reset();
+    proxy.turn_to(first.address());
     listener.until_lost(2..=2).await;
     first.kill();
     second.promote();
-    proxy.lead_to(second.address());
-    proxy.reset();
+    proxy.turn_to(second.address());
     let after = append_again(&subject, "room").await;
     assert_eq!(after.offset, 2);
     assert_ne!(after.epoch, lost.epoch, "the place names two events");
@@ -162,10 +160,6 @@ async fn a_node_that_knows_the_life_before_does_not_end_the_new_one() {
     let lines = [(); 2].map(|()| Proxy::start(primary.address()));
     let node = |line: &Proxy| over(config_of(&format!("redis://{}", line.address()), "lives"));
     let (before, behind) = (node(&lines[0]), node(&lines[1]));
-    let lead = |line: &Proxy, redis: &Redis| {
-        line.lead_to(redis.address());
-        line.reset();
-    };
     let (first, silent) = (primary.start_replica(), primary.start_replica());
     // While a replica confirms nothing, nobody forgets what it acknowledged.
     silent.freeze();
@@ -178,9 +172,9 @@ async fn a_node_that_knows_the_life_before_does_not_end_the_new_one() {
     let (second, silent) = (first.start_replica(), first.start_replica());
     silent.freeze();
     // The one finds what it knows, and only then the other ends this life.
-    lead(&lines[0], &first);
+    lines[0].turn_to(first.address());
     wait_for_a_word(&first, &stream_key([&first], "room").replace("}:s", "}:w"));
-    lead(&lines[1], &first);
+    lines[1].turn_to(first.address());
     let born = append_again(&behind, "room").await;
     assert_eq!(born.offset, 2, "the second event was lost");
     second.wait_until_level_with(&first);
@@ -189,7 +183,7 @@ async fn a_node_that_knows_the_life_before_does_not_end_the_new_one() {
     append_again(&before, "elsewhere").await;
     first.kill();
     second.promote();
-    lines.iter().for_each(|line| lead(line, &second));
+    lines.iter().for_each(|line| line.turn_to(second.address()));
     append_again(&before, "elsewhere").await;
     let after = append_again(&behind, "room").await;
     assert_eq!(after.epoch, born.epoch, "nothing of the room was lost");

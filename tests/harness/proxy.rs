@@ -154,6 +154,12 @@ impl Proxy {
         self.wanted.send_modify(|wanted| wanted.target = target);
     }
 
+    /// Leads everybody elsewhere: connections that there are end with RST.
+    pub fn turn_to(&self, target: SocketAddr) {
+        self.lead_to(target);
+        self.reset();
+    }
+
     fn wait_until_listening(&self, wanted: bool) {
         eventually("the proxy to listen or to stop listening", || {
             (self.seen.listening.load(Ordering::Acquire) == wanted).then_some(())

@@ -6,8 +6,8 @@ use parlor_protocol::limits::ERASE_OFFSETS_MAX;
 use parlor_protocol::reply::Published;
 use parlor_protocol::{Epoch, ErrorCode, Position, WireError};
 
-use super::{Caller, permitted};
-use crate::broker::{Appended, Erase, Range, Read};
+use super::{Caller, permitted, published};
+use crate::broker::{Erase, Range, Read};
 use crate::kind::Verb;
 use crate::node::Node;
 
@@ -46,19 +46,7 @@ pub async fn erase(node: &Node, caller: &Caller, wish: Wish) -> Result<Published
         epoch: top.epoch,
         offsets,
     };
-    let Appended {
-        position,
-        time,
-        duplicate,
-        ..
-    } = node.broker.erase(erase).await?;
-    Ok(Published {
-        offset: position.offset,
-        position: position.to_string(),
-        time,
-        durability: durability.as_str().to_owned(),
-        duplicate,
-    })
+    Ok(published(durability, node.broker.erase(erase).await?))
 }
 
 /// Ascending, each once: the same wish in another order is the same erasure.

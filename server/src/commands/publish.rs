@@ -4,8 +4,8 @@ use parlor_protocol::command::Publish;
 use parlor_protocol::reply::Published;
 use parlor_protocol::{ErrorCode, EventKind, WireError};
 
-use super::{Caller, permitted};
-use crate::broker::{Append, Appended, Dedup};
+use super::{Caller, permitted, published};
+use crate::broker::{Append, Dedup};
 use crate::kind::Verb;
 use crate::node::Node;
 
@@ -48,19 +48,5 @@ pub fn publish(
         payload: command.payload,
         no_echo_to,
     });
-    Ok(async move {
-        let Appended {
-            position,
-            time,
-            duplicate,
-            ..
-        } = outcome.await?;
-        Ok(Published {
-            offset: position.offset,
-            position: position.to_string(),
-            time,
-            durability: durability.as_str().to_owned(),
-            duplicate,
-        })
-    })
+    Ok(async move { Ok(published(durability, outcome.await?)) })
 }

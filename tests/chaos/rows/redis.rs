@@ -121,8 +121,7 @@ fn first_copy_comes() {
 fn lead_to(scene: &Scene, redis: &Redis) {
     for node in &scene.stage.nodes {
         let back = node.back.as_ref().expect("a proxy");
-        back.lead_to(redis.address());
-        back.reset();
+        back.turn_to(redis.address());
     }
 }
 

@@ -50,12 +50,19 @@ enum Checked {
     CannotTell = 2,
 }
 
+/// What a node is to do.
+enum Next {
+    GoOn,
+    Wait,
+    /// To look for what was lost.
+    Check,
+    /// The same; the partition is settled already, and lacks what this node knows.
+    CheckBehind,
+}
+
 /// What the script said.
 struct Word {
-    is_settled: bool,
-    wants_check: bool,
-    /// It is settled already, and lacks what this node knows.
-    is_behind: bool,
+    next: Next,
     generation: u64,
     top: Cursor,
     floor: u64,
@@ -142,20 +149,20 @@ impl Core {
             let word = self.ask(partition, link, checked).await?;
             let (lineage, now) = (&link.lineage, Instant::now());
             let left = || Fault::Elsewhere("a primary that this node has left".to_owned());
-            if word.is_behind && partition.fence.refuses(lineage, word.generation, now) {
-                return Err(left());
-            }
-            if word.is_settled {
-                let take = || self.take_verdict(partition, link, &word, checked);
-                let taken = partition.fence.open(lineage, word.generation, now, take);
-                return taken.ok_or_else(left);
-            }
-            if word.wants_check {
-                checked = self.verify(partition, link).await?;
-            } else if Instant::now() > give_up {
-                return Err(Fault::Passing("the nodes have not settled yet".to_owned()));
-            } else {
-                tokio::time::sleep(PAUSE).await;
+            match word.next {
+                Next::GoOn => {
+                    let take = || self.take_verdict(partition, link, &word, checked);
+                    let taken = partition.fence.open(lineage, word.generation, now, take);
+                    return taken.ok_or_else(left);
+                }
+                Next::CheckBehind if partition.fence.refuses(lineage, word.generation, now) => {
+                    return Err(left());
+                }
+                Next::Check | Next::CheckBehind => checked = self.verify(partition, link).await?,
+                Next::Wait if now > give_up => {
+                    return Err(Fault::Passing("the nodes have not settled yet".to_owned()));
+                }
+                Next::Wait => tokio::time::sleep(PAUSE).await,
             }
         }
     }
@@ -389,9 +396,12 @@ fn word(answer: &Value, asked: Instant) -> Option<Word> {
     };
     let floor = next()?.parse().ok()?;
     Some(Word {
-        is_settled: word == "SETTLED",
-        wants_check: ["CHECK", "BEHIND"].contains(&&*word),
-        is_behind: word == "BEHIND",
+        next: match &*word {
+            "SETTLED" => Next::GoOn,
+            "CHECK" => Next::Check,
+            "BEHIND" => Next::CheckBehind,
+            _ => Next::Wait,
+        },
         generation,
         top,
         floor,
