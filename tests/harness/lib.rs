@@ -12,6 +12,7 @@
 
 mod authority;
 mod backend;
+mod cli;
 mod client;
 mod copy;
 mod driver;
@@ -32,6 +33,7 @@ mod token;
 
 pub use authority::{Authority, Trust};
 pub use backend::Backend;
+pub use cli::Cli;
 pub use client::Client;
 pub use copy::Copy;
 pub use driver::Driver;

@@ -188,7 +188,7 @@ fn address_in(line: &str) -> Option<SocketAddr> {
 }
 
 /// `PARLOR_BIN`, or the binary, up to date: Cargo builds it for its own package's tests only.
-fn binary() -> &'static Path {
+pub(crate) fn binary() -> &'static Path {
     static BINARY: OnceLock<PathBuf> = OnceLock::new();
     BINARY.get_or_init(|| {
         if let Some(path) = std::env::var_os("PARLOR_BIN") {

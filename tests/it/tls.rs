@@ -11,12 +11,12 @@ use parlor::transport::tls::Certificate;
 use parlor_protocol::command::{Command, Connect, Ping, Recover};
 use parlor_protocol::{Envelope, Form, codec};
 use parlor_tests::{
-    At, Authority, Client, Server, Setup, Trust, blob, everywhere, in_both_forms, in_time, publish,
-    said,
+    At, Authority, Cli, Client, Server, Setup, Trust, blob, everywhere, in_both_forms, in_time,
+    publish, said,
 };
 use rustls::HandshakeKind;
 use rustls::version::{TLS12, TLS13};
-use serde_json::json;
+use serde_json::{Value, json};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
 use tokio_tungstenite::tungstenite::Message;
@@ -366,6 +366,65 @@ async fn shown(server: &Server, authority: &Authority) -> Vec<u8> {
     let stream = authority.trust().connect(dial(server).await).await.unwrap();
     let chain = stream.get_ref().1.peer_certificates().unwrap();
     chain[0].to_vec()
+}
+
+#[test]
+fn the_command_line_publishes_and_follows_over_tls() {
+    in_both_forms(async |at| {
+        let authority = Authority::new();
+        let server = secured(at, &authority).start().await;
+        let url = format!("https://{}", server.address());
+        let ca = authority.certificate();
+        let to = ["--url", &url, "--ca", ca.to_str().unwrap()];
+        let follow = ["subscribe", "disk:a", "--json"];
+        let mut follower = Cli::run(&[&follow[..], &to[..]].concat());
+        for words in ["one", "two"] {
+            let data = json!(words).to_string();
+            let publish = ["publish", "disk:a", &data];
+            let (is_done, errors) = Cli::run(&[&publish[..], &to[..]].concat()).end().await;
+            assert!(is_done, "{errors}");
+            let event: Value = serde_json::from_str(&follower.line().await).unwrap();
+            assert_eq!(event["data"], words, "{event}");
+        }
+    });
+}
+
+#[test]
+fn the_command_line_trusts_nobody_unasked() {
+    in_both_forms(async |at| {
+        let authority = Authority::new();
+        let server = secured(at, &authority).start().await;
+        let url = format!("https://{}", server.address());
+        let stranger = Authority::new();
+        let file = stranger.certificate();
+        let stranger = ["--ca", file.to_str().unwrap()];
+        let nobody: &[&str] = &[];
+        for command in [
+            &["publish", "disk:a", "unheard", "--url", &url][..],
+            &["subscribe", "disk:a", "--url", &url],
+        ] {
+            for trust in [nobody, &stranger] {
+                let (is_done, errors) = Cli::run(&[command, trust].concat()).end().await;
+                assert!(!is_done);
+                let words = ["certificate is not trusted", "--ca FILE"];
+                assert!(words.iter().all(|word| errors.contains(word)), "{errors}");
+            }
+        }
+        let (_, page) = server.backend().get("/v1/history?channel=disk:a").await;
+        assert_eq!(page["events"], json!([]), "{page}");
+    });
+}
+
+#[test]
+fn the_command_line_is_told_where_no_tls_is_spoken() {
+    in_both_forms(async |at| {
+        let server = at.start().await;
+        let url = format!("https://{}", server.address());
+        let publish = ["publish", "disk:a", "unheard", "--url", &url];
+        let (is_done, errors) = Cli::run(&publish).end().await;
+        assert!(!is_done);
+        assert!(errors.contains("it speaks no TLS there"), "{errors}");
+    });
 }
 
 #[track_caller]

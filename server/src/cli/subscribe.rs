@@ -37,7 +37,7 @@ pub(super) fn subscribe(args: SubscribeArgs) -> anyhow::Result<()> {
 }
 
 async fn follow(args: SubscribeArgs) -> anyhow::Result<()> {
-    let authority = args.server.authority()?;
+    let server = args.server.server()?;
     let began = Instant::now();
     let mut session = session(&args)?;
     session.start(began.elapsed());
@@ -45,10 +45,13 @@ async fn follow(args: SubscribeArgs) -> anyhow::Result<()> {
     loop {
         while let Some(effect) = session.poll() {
             match effect {
-                Effect::Connect => match Socket::open(&authority, Form::Json).await {
+                Effect::Connect => match Socket::open(&server, Form::Json).await {
                     Ok(open) => {
                         socket = Some(open);
                         session.opened(began.elapsed());
+                    }
+                    Err(error) if error.is_final() => {
+                        anyhow::bail!("unable to reach {}: {error}", args.server.url)
                     }
                     Err(error) => {
                         eprintln!(

@@ -49,7 +49,9 @@ impl fmt::Display for Source {
 
 /// Variables that begin like ours and are none: Kubernetes sets them for a service called `parlor`, clients of
 /// the command line read the others.
-const FOREIGN: [&str; 7] = ["SERVICE_", "PORT", "CONFIG", "DATA", "URL", "KEY", "TOKEN"];
+const FOREIGN: [&str; 8] = [
+    "SERVICE_", "PORT", "CONFIG", "DATA", "URL", "KEY", "TOKEN", "CA",
+];
 
 impl Layers {
     /// Reads a file into the lowest layer.

@@ -232,6 +232,7 @@ fn unknown_variables_are_told_and_foreign_ones_are_not() {
         ("PARLOR_SERVER_LISTN", "x"),
         ("PARLOR_PORT", "tcp://10.0.0.1:80"),
         ("PARLOR_SERVICE_HOST", "10.0.0.1"),
+        ("PARLOR_CA", "/etc/parlor/ca.pem"),
     ];
     let warnings = layers.read_environment(variables(&set)).expect("good");
     assert_eq!(warnings.len(), 1, "{warnings:?}");

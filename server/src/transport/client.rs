@@ -1,11 +1,10 @@
-//! A client's socket: what `parlor subscribe` talks through. Plain TCP; TLS ends at a proxy.
+//! A client's side: what the client commands talk through, plain or over TLS.
 
 use std::fmt;
 use std::io;
 
 use futures_util::{SinkExt as _, StreamExt as _};
 use parlor_protocol::Form;
-use tokio::net::TcpStream;
 use tokio_tungstenite::WebSocketStream;
 use tokio_tungstenite::tungstenite::client::IntoClientRequest as _;
 use tokio_tungstenite::tungstenite::http::HeaderValue;
@@ -13,9 +12,16 @@ use tokio_tungstenite::tungstenite::{self, Message};
 
 use super::websocket::PATH;
 
-/// An open connection to a server.
+mod secure;
+mod server;
+mod trust;
+
+pub use secure::Secure;
+pub use server::{DialError, Server, ServerError, Stream};
+
+/// An open WebSocket to a server.
 pub struct Socket {
-    stream: WebSocketStream<TcpStream>,
+    stream: WebSocketStream<Stream>,
     form: Form,
 }
 
@@ -29,21 +35,21 @@ pub enum Incoming {
 }
 
 impl Socket {
-    /// Connects to `host:port`.
+    /// Connects.
     ///
     /// # Errors
-    /// When nobody answers there, or not as a Parlor server does.
-    pub async fn open(authority: &str, form: Form) -> io::Result<Self> {
-        let socket = TcpStream::connect(authority).await?;
-        socket.set_nodelay(true)?;
-        let mut request = format!("ws://{authority}{PATH}")
+    /// When nobody answers there, or not as a Parlor server does, or somebody who is not to be trusted.
+    pub async fn open(server: &Server, form: Form) -> Result<Self, DialError> {
+        let stream = server.dial().await?;
+        // Only its host and its path travel; whether TLS is spoken is the stream's affair.
+        let mut request = format!("ws://{}{PATH}", server.authority())
             .into_client_request()
             .map_err(io::Error::other)?;
         let protocol = HeaderValue::from_static(form.subprotocol());
         request
             .headers_mut()
             .insert("sec-websocket-protocol", protocol);
-        let (stream, _) = tokio_tungstenite::client_async(request, socket)
+        let (stream, _) = tokio_tungstenite::client_async(request, stream)
             .await
             .map_err(io::Error::other)?;
         Ok(Self { stream, form })

@@ -11,6 +11,8 @@ mod certificate;
 
 pub use certificate::{Certificate, CertificateError};
 
+pub(super) use certificate::certificates;
+
 /// Tickets that a client gets with each handshake. A client that comes back has used one and gets another; browsers open
 /// more than one connection at once.
 const TICKETS: usize = 2;

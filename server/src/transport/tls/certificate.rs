@@ -106,12 +106,7 @@ impl ResolvesServerCert for Certificate {
 fn read(files: &CertificateFiles) -> Result<Read, CertificateError> {
     let (path, key_path) = (files.certificate.clone(), files.key.clone());
     let stamp = stamp(files);
-    let chain = CertificateDer::pem_slice_iter(&bytes(&path)?)
-        .collect::<Result<Vec<_>, _>>()
-        .map_err(|_| CertificateError::Pem { path: path.clone() })?;
-    if chain.is_empty() {
-        return Err(CertificateError::NoCertificate { path });
-    }
+    let chain = certificates(&path)?;
     let key = match PrivateKeyDer::from_pem_slice(&bytes(&key_path)?) {
         Ok(key) => key,
         Err(pem::Error::NoItemsFound) => return Err(CertificateError::NoKey { path: key_path }),
@@ -135,6 +130,22 @@ fn read(files: &CertificateFiles) -> Result<Read, CertificateError> {
         }),
         Err(source) => Err(unusable(&path, source)),
     }
+}
+
+/// The certificates in a file: one or more.
+///
+/// # Errors
+/// [`CertificateError`] naming the file.
+pub(in crate::transport) fn certificates(
+    path: &Path,
+) -> Result<Vec<CertificateDer<'static>>, CertificateError> {
+    let found = CertificateDer::pem_slice_iter(&bytes(path)?)
+        .collect::<Result<Vec<_>, _>>()
+        .map_err(|_| CertificateError::Pem { path: path.into() })?;
+    if found.is_empty() {
+        return Err(CertificateError::NoCertificate { path: path.into() });
+    }
+    Ok(found)
 }
 
 fn bytes(path: &Path) -> Result<Vec<u8>, CertificateError> {
