@@ -20,7 +20,7 @@ use super::outcome::{Outcome, outcomes};
 use super::partition::{Cursor, Partition, Settled};
 use super::scripts::is_unknown;
 use super::stats::add;
-use crate::broker::{Error, RETRY_AFTER, random};
+use crate::broker::{Error, RETRY_AFTER};
 use crate::planted::{self, Bug};
 
 /// How long a publish waits for a Redis that is away, from its call.
@@ -116,12 +116,7 @@ impl Sender {
             Item::Ephemeral { .. } | Item::Members(_) | Item::Heartbeat { .. } => None,
         });
         let deadline = oldest.min().unwrap_or_else(Instant::now) + PATIENCE;
-        (!items.is_empty()).then_some(Batch {
-            number: self.number,
-            tag: random::tag(),
-            items,
-            deadline,
-        })
+        (!items.is_empty()).then(|| Batch::seal(self.number, items, deadline))
     }
 
     async fn send(&self, mut batch: Batch) {
@@ -199,7 +194,7 @@ impl Sender {
     }
 
     async fn call(&self, batch: &Batch, settled: &Settled, link: &Link) -> Result<String, Fault> {
-        let (keys, places) = batch.keys(&self.partition.keys);
+        let keys = batch.keys(&self.partition.keys);
         let keys: Vec<&str> = keys.iter().map(String::as_str).collect();
         let left = batch.deadline.saturating_duration_since(Instant::now());
         let terms = Terms {
@@ -212,12 +207,12 @@ impl Sender {
         };
         let script = batch.script();
         let mut by_hash = script.by_hash(&keys);
-        batch.arguments(&mut by_hash, &terms, &places);
+        batch.arguments(&mut by_hash, &terms);
         match self.query(link, by_hash).await {
             // The script is new to this Redis. The same batch goes first, since nothing else of this lane is in flight.
             Err(error) if is_unknown(&error) => {
                 let mut in_full = script.in_full(&keys);
-                batch.arguments(&mut in_full, &terms, &places);
+                batch.arguments(&mut in_full, &terms);
                 Ok(self.query(link, in_full).await?)
             }
             other => Ok(other?),

@@ -24,6 +24,9 @@ use crate::broker::{Append, Error};
 pub(super) const ITEMS_MAX: usize = 128;
 pub(super) const BYTES_MAX: usize = 256 * 1024;
 
+/// Where the keys of a batch's first channel stand whose members change, as Lua counts: behind the partition's seven.
+const MEMBERS_AT: usize = 8;
+
 /// A channel lives at least this long after its last event: twice the time for which the epoch of unwritten channels holds.
 const LIFE_MIN: Duration = Duration::from_secs(2 * 3_600 + 60);
 
@@ -68,6 +71,15 @@ impl Item {
         }
     }
 
+    /// The channel whose keys it needs.
+    fn channel(&self) -> Option<&ChannelName> {
+        match self {
+            Self::Log { append, .. } => Some(&append.channel),
+            Self::Members(change) => Some(&change.channel),
+            Self::Ephemeral { .. } | Self::Heartbeat { .. } => None,
+        }
+    }
+
     pub(super) fn bytes(&self) -> usize {
         const OVERHEAD: usize = 256;
         OVERHEAD
@@ -92,16 +104,10 @@ pub(super) struct Batch {
     pub(super) items: Vec<Item>,
     /// Nothing is written after this time.
     pub(super) deadline: Instant,
-}
-
-/// Which channels a batch is about, and how its items name them.
-#[derive(Debug, Default)]
-pub(super) struct Places<'a> {
-    /// Channels that are logged to, by number; Lua counts from 1. The first event tells what its channel is like.
-    logs: HashMap<&'a ChannelName, usize>,
-    firsts: Vec<&'a Append>,
-    /// Where the keys of channels stand whose members change.
-    members: HashMap<&'a ChannelName, usize>,
+    /// The number of each item's channel. They count from 1, as Lua does; 0: it is of none.
+    channels: Vec<usize>,
+    /// Where the first item of each channel stands: that tells what its channel is like.
+    firsts: Vec<usize>,
 }
 
 /// What stands around a batch in its call.
@@ -118,6 +124,19 @@ pub(super) struct Terms<'a> {
 }
 
 impl Batch {
+    /// With all that it will ever hold.
+    pub(super) fn seal(number: u64, items: Vec<Item>, deadline: Instant) -> Self {
+        let (channels, firsts) = numbered(&items);
+        Self {
+            number,
+            tag: random::tag(),
+            items,
+            deadline,
+            channels,
+            firsts,
+        }
+    }
+
     /// What runs it: members have a lane of their own, so a batch is all of one sort.
     pub(super) fn script(&self) -> &'static Script {
         if self.is_of_members() {
@@ -131,8 +150,8 @@ impl Batch {
         matches!(self.items.first(), Some(Item::Members(_)))
     }
 
-    /// The script's keys: the partition's, then two of each channel; and how the items name those.
-    pub(super) fn keys(&self, keys: &Keys) -> (Vec<String>, Places<'_>) {
+    /// The script's keys: the partition's, then two of each channel.
+    pub(super) fn keys(&self, keys: &Keys) -> Vec<String> {
         let mut names: Vec<String> = [
             &keys.meta,
             &keys.stream,
@@ -146,46 +165,34 @@ impl Batch {
             // They are no keys of all batches: what is declared and absent makes a batch wait while its slot moves.
             names.extend([keys.present.clone(), keys.owners.clone()]);
         }
-        let mut places = self.places();
-        for append in &places.firsts {
-            names.push(keys.channel_meta(&append.channel));
-            names.push(keys.channel_log(&append.channel));
-        }
-        for item in &self.items {
-            if let Item::Members(change) = item
-                && !places.members.contains_key(&change.channel)
-            {
-                places.members.insert(&change.channel, names.len() + 1);
-                names.extend(keys.channel_present(&change.channel));
+        for item in self.firsts() {
+            match item {
+                Item::Log { append, .. } => {
+                    names.push(keys.channel_meta(&append.channel));
+                    names.push(keys.channel_log(&append.channel));
+                }
+                Item::Members(change) => names.extend(keys.channel_present(&change.channel)),
+                Item::Ephemeral { .. } | Item::Heartbeat { .. } => {}
             }
         }
-        (names, places)
+        names
     }
 
-    fn places(&self) -> Places<'_> {
-        let mut places = Places::default();
-        for item in &self.items {
-            if let Item::Log { append, .. } = item
-                && !places.logs.contains_key(&append.channel)
-            {
-                places.firsts.push(append);
-                places.logs.insert(&append.channel, places.firsts.len());
-            }
-        }
-        places
+    /// The first item of each channel, in the order of their numbers.
+    fn firsts(&self) -> impl Iterator<Item = &Item> {
+        self.firsts.iter().map(|index| &self.items[*index])
     }
 
     /// The number and the tag of each item that is logged.
     pub(super) fn logged(&self) -> Vec<Option<(usize, Tag)>> {
-        let places = self.places();
-        let number = |item: &Item| match item {
-            Item::Log { append, tag, .. } => Some((places.logs[&append.channel], *tag)),
+        let logged = |(item, number): (&Item, &usize)| match item {
+            Item::Log { tag, .. } => Some((*number, *tag)),
             Item::Ephemeral { .. } | Item::Members(_) | Item::Heartbeat { .. } => None,
         };
-        self.items.iter().map(number).collect()
+        self.items.iter().zip(&self.channels).map(logged).collect()
     }
 
-    pub(super) fn arguments(&self, command: &mut Cmd, terms: &Terms<'_>, places: &Places<'_>) {
+    pub(super) fn arguments(&self, command: &mut Cmd, terms: &Terms<'_>) {
         command
             .arg(&*terms.settled.lineage)
             .arg(terms.settled.generation)
@@ -199,27 +206,25 @@ impl Batch {
             command
                 .arg(terms.dedup_window.as_millis() as u64)
                 .arg(terms.share.dedup_max)
-                .arg(places.firsts.len());
-            places
-                .firsts
-                .iter()
-                .for_each(|append| channel_arguments(command, append));
+                .arg(self.firsts.len());
+            for item in self.firsts() {
+                if let Item::Log { append, .. } = item {
+                    channel_arguments(command, append);
+                }
+            }
         }
-        for item in &self.items {
+        for (item, number) in self.items.iter().zip(&self.channels) {
             match item {
                 Item::Log {
                     append, body, tag, ..
-                } => {
-                    let number = places.logs[&append.channel];
-                    event_arguments(command, append, body, *tag, number, terms.node);
-                }
+                } => event_arguments(command, append, body, *tag, *number, terms.node),
                 Item::Ephemeral { words, body } => {
                     command.arg("E").arg(words).arg(&body[..]);
                 }
                 Item::Members(change) => {
                     command
                         .arg("P")
-                        .arg(places.members[&change.channel])
+                        .arg(MEMBERS_AT + 2 * (number - 1))
                         .arg(change.channel.as_str());
                     command.arg(&*change.owner).arg(change.changes);
                     change.words.iter().for_each(|word| {
@@ -232,6 +237,22 @@ impl Batch {
             }
         }
     }
+}
+
+/// The number of each item's channel, and the first item of each.
+fn numbered(items: &[Item]) -> (Vec<usize>, Vec<usize>) {
+    let (mut known, mut firsts) = (HashMap::new(), Vec::new());
+    let mut channels = Vec::with_capacity(items.len());
+    for (index, item) in items.iter().enumerate() {
+        channels.push(match item.channel() {
+            Some(channel) => *known.entry(channel).or_insert_with(|| {
+                firsts.push(index);
+                firsts.len()
+            }),
+            None => 0,
+        });
+    }
+    (channels, firsts)
 }
 
 fn channel_arguments(command: &mut Cmd, append: &Append) {
