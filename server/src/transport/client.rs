@@ -12,11 +12,9 @@ use tokio_tungstenite::tungstenite::{self, Message};
 
 use super::websocket::PATH;
 
-mod secure;
 mod server;
 mod trust;
 
-pub use secure::Secure;
 pub use server::{DialError, Server, ServerError, Stream};
 
 /// An open WebSocket to a server.

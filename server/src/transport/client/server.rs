@@ -2,14 +2,16 @@
 
 use std::io;
 use std::path::Path;
+use std::sync::Arc;
 
 use rustls::CertificateError::{BadSignature, UnknownIssuer};
 use rustls::pki_types::ServerName;
 use tokio::net::TcpStream;
+use tokio_rustls::TlsConnector;
+use tokio_rustls::client::TlsStream;
 use tokio_tungstenite::tungstenite::http::uri::Authority;
 use tokio_util::either::Either;
 
-use super::secure::Secure;
 use super::trust::Trust;
 use crate::transport::tls::CertificateError;
 
@@ -23,7 +25,7 @@ pub struct Server {
 }
 
 /// An open way to a server, plain or over TLS.
-pub type Stream = Either<TcpStream, Secure>;
+pub type Stream = Either<TcpStream, TlsStream<TcpStream>>;
 
 /// Why there is no server at this URL that a client could speak to.
 #[derive(Debug, thiserror::Error)]
@@ -100,10 +102,10 @@ impl Server {
         socket.set_nodelay(true)?;
         match &self.trust {
             None => Ok(Either::Left(socket)),
-            Some(trust) => match Secure::open(socket, trust).await {
-                Ok(secure) => Ok(Either::Right(secure)),
-                Err(error) => Err(refusal(error)),
-            },
+            Some(Trust { config, name }) => {
+                let handshake = TlsConnector::from(Arc::clone(config)).connect(name.clone(), socket);
+                handshake.await.map(Either::Right).map_err(refusal)
+            }
         }
     }
 }

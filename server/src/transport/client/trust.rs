@@ -9,18 +9,6 @@ use rustls::{ClientConfig, RootCertStore};
 
 use crate::transport::tls::{CertificateError, certificates};
 
-/// Where systems keep the authorities that they believe; the first that can be read counts.
-const SYSTEM_FILES: [&str; 4] = [
-    // Debian, Arch, Alpine
-    "/etc/ssl/certs/ca-certificates.crt",
-    // Fedora
-    "/etc/pki/tls/certs/ca-bundle.crt",
-    // openSUSE
-    "/etc/ssl/ca-bundle.pem",
-    // macOS, the BSDs
-    "/etc/ssl/cert.pem",
-];
-
 /// Authorities, and the name that the server must have.
 #[derive(Clone, Debug)]
 pub(super) struct Trust {
@@ -62,12 +50,9 @@ fn in_file(path: &Path) -> Result<RootCertStore, CertificateError> {
     Ok(roots)
 }
 
-/// Nobody, where no such file can be read: then a server's certificate is one of an unknown authority.
+/// Those that cannot be read are left out: what they signed is of an unknown authority, and the others are as good without them.
 fn of_the_system() -> RootCertStore {
-    let mut files = SYSTEM_FILES.iter().map(Path::new);
-    let found = files.find_map(|path| certificates(path).ok());
     let mut roots = RootCertStore::empty();
-    // A system's list may hold some that rustls cannot read; the others are as good without them.
-    roots.add_parsable_certificates(found.unwrap_or_default());
+    roots.add_parsable_certificates(rustls_native_certs::load_native_certs().certs);
     roots
 }
