@@ -68,8 +68,12 @@ impl Redis {
     }
 
     fn new(options: RedisOptions) -> Self {
+        let port = match options.is_clustered() {
+            true => Port::free_with_bus(),
+            false => Port::free(),
+        };
         Self {
-            port: Port::free(),
+            port,
             directory: TempDir::new().expect("a directory for Redis"),
             options,
             child: Mutex::new(None),
@@ -284,14 +288,14 @@ fn program() -> OsString {
     env::var_os("REDIS_SERVER").unwrap_or_else(|| "redis-server".into())
 }
 
-/// Version 7 refuses `DEBUG` unless told otherwise; an older one does not know the word.
-fn knows_debug_setting() -> bool {
-    static KNOWS: LazyLock<bool> = LazyLock::new(|| {
+/// Version 7 refuses `DEBUG` and changes of some settings unless told otherwise; an older one does not know the words.
+fn protects_itself() -> bool {
+    static PROTECTS: LazyLock<bool> = LazyLock::new(|| {
         let told = Command::new(program()).arg("--version").output();
         let told = told.expect("redis-server runs: scripts/setup installs it");
         !String::from_utf8_lossy(&told.stdout).contains("v=6.")
     });
-    *KNOWS
+    *PROTECTS
 }
 
 /// SIGKILL reaches a frozen process, too.
