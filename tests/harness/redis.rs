@@ -14,6 +14,8 @@ use std::{env, fs};
 use ::redis::{RedisResult, Value};
 use tempfile::TempDir;
 
+use crate::process;
+
 mod ask;
 mod cluster;
 mod options;
@@ -226,14 +228,7 @@ impl Redis {
     }
 
     fn signal(&self, name: &str) {
-        let id = self.id().expect("a running Redis");
-        let sent = Command::new("kill")
-            .args([format!("-{name}"), id.to_string()])
-            .status();
-        assert!(
-            sent.is_ok_and(|status| status.success()),
-            "unable to send SIG{name}"
-        );
+        process::signal(self.id().expect("a running Redis"), name);
     }
 
     fn child(&self) -> MutexGuard<'_, Option<Child>> {
