@@ -80,20 +80,27 @@ pub async fn run(
 /// # Errors
 /// As [`run`].
 pub async fn run_over(
-    open: impl FnOnce(&Config, &Arc<Hub>) -> Result<Opened, Error>,
+    open: impl AsyncFnOnce(&Config, &Arc<Hub>) -> Result<Opened, Error>,
     config: Config,
     stop: impl Future<Output = ()>,
     ready: impl FnOnce(Addresses),
 ) -> Result<(), Error> {
     let drain_window = config.transport.drain_window;
     let certificate = certificate(&config)?;
+    tokio::pin!(stop);
+    let built = tokio::select! {
+        built = build(&config, open) => built?,
+        () = &mut stop => {
+            info!("Stopped.");
+            return Ok(());
+        }
+    };
     let Built {
         node,
         keys,
         members,
-    } = build(&config, open)?;
+    } = built;
     let others = tokio::spawn(house::follow_others(Arc::clone(&node), members));
-    tokio::pin!(stop);
     tokio::select! {
         () = learn_from_others(&node) => {}
         () = &mut stop => return shut_down(node).await,
@@ -139,9 +146,9 @@ async fn shut_down(node: Arc<Node>) -> Result<(), Error> {
     Ok(())
 }
 
-fn build(
+async fn build(
     config: &Config,
-    open: impl FnOnce(&Config, &Arc<Hub>) -> Result<Opened, Error>,
+    open: impl AsyncFnOnce(&Config, &Arc<Hub>) -> Result<Opened, Error>,
 ) -> Result<Built, Error> {
     let hub = Arc::new(Hub::new(config.shards));
     let Opened {
@@ -149,7 +156,7 @@ fn build(
         stats,
         secret,
         members,
-    } = open(config, &hub)?;
+    } = open(config, &hub).await?;
     let metrics = Arc::new(Metrics::new(config.shards));
     if let Some(stats) = stats {
         brokers::read_figures(&metrics, &stats);

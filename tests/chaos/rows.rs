@@ -1,6 +1,6 @@
 //! The rows of the fault matrix, each a script and what it promises.
 //!
-//! `cargo test -p parlor-tests --test chaos -- --ignored row_04` plays one; `tests/chaos/run.sh` plays many seeds and keeps a log.
+//! `cargo test -p parlor-tests --test chaos -- --include-ignored row_04` plays one; `tests/chaos/play.py` plays many seeds and keeps a log.
 
 pub(crate) mod clients;
 pub(crate) mod cluster;

@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Makes the tables of docs/reliability.md from logs of tests/chaos/run.sh.
+"""Makes the tables of docs/reliability.md from logs of tests/chaos/play.py.
 
     tests/chaos/table.py target/chaos.log ...          prints them
     tests/chaos/table.py --into docs/reliability.md target/chaos.log ...     puts them between the page's marks

@@ -81,8 +81,7 @@ async fn noreplicas_passes() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn misconf_is_answered_and_ends_when_the_disk_is_well() {
-    let options = RedisOptions::default().setting("enable-protected-configs", "yes");
-    let server = Arc::new(Redis::start_with(options));
+    let server = Arc::new(Redis::start());
     let subject = on_server(&server, Durability::Disk);
     assert_eq!(publish(&subject, 1).await, Ok(1));
     // A snapshot that cannot be written, with snapshots on: Redis refuses writes from then on.

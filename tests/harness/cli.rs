@@ -6,7 +6,7 @@ use std::process::{Child, Command, Stdio};
 use tokio::sync::mpsc;
 
 use crate::patience::in_time;
-use crate::process::binary;
+use crate::process::{binary, signal};
 
 /// A command that runs. Killed when dropped.
 #[derive(Debug)]
@@ -51,6 +51,28 @@ impl Cli {
             Some(line) => line,
             None => panic!("it ended: {}", self.errors().await),
         }
+    }
+
+    /// The next line with these words on its standard error.
+    ///
+    /// # Panics
+    /// When it ends without one, or none comes in time.
+    pub async fn error_with(&mut self, words: &str) -> String {
+        loop {
+            let line = in_time(words, self.stderr.recv()).await;
+            let line = line.unwrap_or_else(|| panic!("it ended without {words:?}"));
+            if line.contains(words) {
+                return line;
+            }
+        }
+    }
+
+    /// SIGTERM. Does not wait.
+    ///
+    /// # Panics
+    /// When it cannot be told.
+    pub fn ask_to_end(&self) {
+        signal(self.child.id(), "TERM");
     }
 
     /// Waits until it ends. Whether it succeeded, and what it wrote to its standard error.

@@ -97,7 +97,7 @@ impl Process {
     /// # Panics
     /// When it cannot be told.
     pub fn freeze(&self) {
-        self.signal("STOP");
+        signal(self.id(), "STOP");
     }
 
     /// SIGCONT: it goes on as if no time had passed.
@@ -105,7 +105,7 @@ impl Process {
     /// # Panics
     /// When it cannot be told.
     pub fn thaw(&self) {
-        self.signal("CONT");
+        signal(self.id(), "CONT");
     }
 
     /// SIGTERM: it begins to drain. Does not wait.
@@ -113,7 +113,7 @@ impl Process {
     /// # Panics
     /// When it cannot be told.
     pub fn ask_to_end(&self) {
-        self.signal("TERM");
+        signal(self.id(), "TERM");
     }
 
     /// Whether it has ended.
@@ -129,16 +129,6 @@ impl Process {
         let line = lines.find_map(|line| line.strip_prefix("VmRSS:"));
         let kib = line.and_then(|line| line.split_whitespace().next()?.parse::<u64>().ok());
         kib.unwrap_or(0) * 1024
-    }
-
-    fn signal(&self, name: &str) {
-        let sent = Command::new("kill")
-            .args([format!("-{name}"), self.child.id().to_string()])
-            .status();
-        assert!(
-            sent.is_ok_and(|status| status.success()),
-            "unable to send SIG{name}"
-        );
     }
 
     pub fn address(&self) -> SocketAddr {
@@ -176,6 +166,17 @@ impl Drop for Process {
         let _gone = self.child.kill();
         let _gone = self.child.wait();
     }
+}
+
+/// Sends a signal to a process.
+pub(crate) fn signal(id: u32, name: &str) {
+    let sent = Command::new("kill")
+        .args([format!("-{name}"), id.to_string()])
+        .status();
+    assert!(
+        sent.is_ok_and(|status| status.success()),
+        "unable to send SIG{name}"
+    );
 }
 
 /// The address in a line such as `listening on http://127.0.0.1:8000`.

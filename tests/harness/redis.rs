@@ -14,6 +14,8 @@ use std::{env, fs};
 use ::redis::{RedisResult, Value};
 use tempfile::TempDir;
 
+use crate::process;
+
 mod ask;
 mod cluster;
 mod options;
@@ -68,8 +70,12 @@ impl Redis {
     }
 
     fn new(options: RedisOptions) -> Self {
+        let port = match options.is_clustered() {
+            true => Port::free_with_bus(),
+            false => Port::free(),
+        };
         Self {
-            port: Port::free(),
+            port,
             directory: TempDir::new().expect("a directory for Redis"),
             options,
             child: Mutex::new(None),
@@ -222,14 +228,7 @@ impl Redis {
     }
 
     fn signal(&self, name: &str) {
-        let id = self.id().expect("a running Redis");
-        let sent = Command::new("kill")
-            .args([format!("-{name}"), id.to_string()])
-            .status();
-        assert!(
-            sent.is_ok_and(|status| status.success()),
-            "unable to send SIG{name}"
-        );
+        process::signal(self.id().expect("a running Redis"), name);
     }
 
     fn child(&self) -> MutexGuard<'_, Option<Child>> {
@@ -284,14 +283,14 @@ fn program() -> OsString {
     env::var_os("REDIS_SERVER").unwrap_or_else(|| "redis-server".into())
 }
 
-/// Version 7 refuses `DEBUG` unless told otherwise; an older one does not know the word.
-fn knows_debug_setting() -> bool {
-    static KNOWS: LazyLock<bool> = LazyLock::new(|| {
+/// Version 7 refuses `DEBUG` and changes of some settings unless told otherwise; an older one does not know the words.
+fn protects_itself() -> bool {
+    static PROTECTS: LazyLock<bool> = LazyLock::new(|| {
         let told = Command::new(program()).arg("--version").output();
         let told = told.expect("redis-server runs: scripts/setup installs it");
         !String::from_utf8_lossy(&told.stdout).contains("v=6.")
     });
-    *KNOWS
+    *PROTECTS
 }
 
 /// SIGKILL reaches a frozen process, too.

@@ -205,7 +205,9 @@ fn serve(
         match over {
             Over::Embedded => app::run(config, stop, ready).await,
             Over::Frail(frailty) => {
-                let open = |config: &Config, hub: &Arc<Hub>| Ok(frailty.open(config, hub));
+                let open = async |config: &Config, hub: &Arc<Hub>| {
+                    Ok::<_, app::Error>(frailty.open(config, hub))
+                };
                 app::run_over(open, config, stop, ready).await
             }
         }

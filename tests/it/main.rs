@@ -39,5 +39,6 @@ mod revocation;
 mod session;
 mod signal;
 mod slow;
+mod start;
 mod subscribe;
 mod tls;

@@ -12,6 +12,9 @@ use parlor_protocol::{
     WireError,
 };
 
+pub(crate) const MS: Duration = Duration::from_millis(1);
+pub(crate) const SECOND: Duration = Duration::from_secs(1);
+
 pub(crate) struct Wire {
     pub(crate) session: ClientSession,
     pub(crate) now: Duration,

@@ -5,14 +5,18 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use parlor_protocol::limits;
+use tracing::warn;
 
 use super::Error;
 use crate::broker::embedded::{COMMIT_SECONDS, EmbeddedConfig, Stats};
-use crate::broker::redis::{LATENCY_SECONDS, MembersLink, RedisStats};
+use crate::broker::redis::{LATENCY_SECONDS, MembersLink, OpenError, RedisConfig, RedisStats};
 use crate::broker::{Broker, Embedded, Redis};
 use crate::config::Config;
 use crate::hub::Hub;
 use crate::metrics::{Histogram, Metrics, NodeMetric};
+
+/// Between two looks at a Redis that is away.
+const LOOK_AGAIN: Duration = Duration::from_millis(500);
 
 /// A broker and what comes with it.
 #[derive(Debug)]
@@ -32,8 +36,8 @@ pub enum BrokerStats {
     Redis(Arc<RedisStats>),
 }
 
-/// Opens what the config names.
-pub(super) fn open(config: &Config, hub: &Arc<Hub>) -> Result<Opened, Error> {
+/// Opens what the config names. Waits for a Redis that is away.
+pub(super) async fn open(config: &Config, hub: &Arc<Hub>) -> Result<Opened, Error> {
     match &config.redis {
         None => {
             let broker = Embedded::open(storage(config), Arc::clone(hub))?;
@@ -46,7 +50,7 @@ pub(super) fn open(config: &Config, hub: &Arc<Hub>) -> Result<Opened, Error> {
             })
         }
         Some(redis) => {
-            let broker = Redis::open(redis.clone(), Arc::clone(hub))?;
+            let broker = reach(redis, hub).await?;
             let stats = Some(BrokerStats::Redis(Arc::clone(broker.stats())));
             let secret = Some(broker.shared_secret());
             let members = Some(broker.members());
@@ -57,6 +61,23 @@ pub(super) fn open(config: &Config, hub: &Arc<Hub>) -> Result<Opened, Error> {
                 members,
             })
         }
+    }
+}
+
+/// The broker on Redis, once that is there: nodes and Redis may be started in any order. What would be waited for in vain,
+/// a wrong password or setting, is an error at once.
+async fn reach(config: &RedisConfig, hub: &Arc<Hub>) -> Result<Redis, OpenError> {
+    let mut told = String::new();
+    loop {
+        let (url, reason) = match Redis::open(config.clone(), Arc::clone(hub)) {
+            Err(OpenError::Away { url, reason }) => (url, reason),
+            opened => return opened,
+        };
+        if reason != told {
+            warn!(%url, %reason, "Waiting for Redis.");
+            told = reason;
+        }
+        tokio::time::sleep(LOOK_AGAIN).await;
     }
 }
 

@@ -90,7 +90,7 @@ impl Redis {
     /// Connects, looks at Redis's settings, agrees with the other nodes, and starts the tasks. Blocks meanwhile.
     ///
     /// # Errors
-    /// Redis cannot be reached, or cannot be relied on.
+    /// Redis cannot be reached (`Away`: that may pass), or cannot be relied on.
     pub fn open(config: RedisConfig, hub: Arc<Hub>) -> Result<Self, OpenError> {
         let runtime = Builder::new_current_thread()
             .enable_all()

@@ -6,7 +6,7 @@ use std::time::Duration;
 use ::redis::from_redis_value;
 
 use super::ask::eventually;
-use super::{Port, Redis, RedisOptions};
+use super::{Redis, RedisOptions};
 
 const MASTERS: usize = 3;
 const SLOTS: usize = 16_384;
@@ -18,8 +18,6 @@ const MIGRATE_TIME_MAX: Duration = Duration::from_secs(5);
 #[derive(Debug)]
 pub struct RedisCluster {
     pub nodes: Vec<Redis>,
-    /// Held, so that nobody else takes them: where the nodes speak to each other.
-    buses: Vec<Port>,
 }
 
 impl RedisCluster {
@@ -36,11 +34,9 @@ impl RedisCluster {
     /// # Panics
     /// When it does not come up.
     pub fn start_with(options: &RedisOptions) -> Self {
-        let buses: Vec<_> = (0..MASTERS * 2).map(|_| Port::free()).collect();
-        let node = |bus: &Port| Redis::start_with(clustered(options, bus));
+        let node = |_| Redis::start_with(clustered(options));
         let cluster = Self {
-            nodes: buses.iter().map(node).collect(),
-            buses,
+            nodes: (0..MASTERS * 2).map(node).collect(),
         };
         cluster.form();
         cluster
@@ -199,20 +195,18 @@ impl RedisCluster {
     fn form(&self) {
         let (masters, replicas) = self.nodes.split_at(MASTERS);
         for (number, master) in masters.iter().enumerate() {
-            let first = SLOTS * number / MASTERS;
-            let last = SLOTS * (number + 1) / MASTERS - 1;
-            master.ask(&[
-                "CLUSTER",
-                "ADDSLOTSRANGE",
-                &first.to_string(),
-                &last.to_string(),
-            ]);
+            let slots = SLOTS * number / MASTERS..SLOTS * (number + 1) / MASTERS;
+            // One by one: `ADDSLOTSRANGE` is newer than 6.2.
+            let slots: Vec<_> = slots.map(|slot| slot.to_string()).collect();
+            let mut command = vec!["CLUSTER", "ADDSLOTS"];
+            command.extend(slots.iter().map(String::as_str));
+            master.ask(&command);
             let epoch = (number + 1).to_string();
             master.ask(&["CLUSTER", "SET-CONFIG-EPOCH", &epoch]);
         }
-        for (node, bus) in self.nodes.iter().zip(&self.buses).skip(1) {
-            let (port, bus) = (node.port().to_string(), bus.number().to_string());
-            self.nodes[0].ask(&["CLUSTER", "MEET", "127.0.0.1", &port, &bus]);
+        for node in &self.nodes[1..] {
+            let port = node.port().to_string();
+            self.nodes[0].ask(&["CLUSTER", "MEET", "127.0.0.1", &port]);
         }
         eventually("the nodes to meet", || {
             let met = self
@@ -263,13 +257,10 @@ impl RedisCluster {
     }
 }
 
-fn clustered(options: &RedisOptions, bus: &Port) -> RedisOptions {
+fn clustered(options: &RedisOptions) -> RedisOptions {
+    let options = options.clone().clustered();
     options
-        .clone()
-        .setting("cluster-enabled", "yes")
-        .setting("cluster-config-file", "nodes.conf")
         .setting("cluster-node-timeout", "1000")
-        .setting("cluster-port", bus.number().to_string())
         // Only the channels of a lost shard pause.
         .setting("cluster-require-full-coverage", "no")
         // A test promotes replicas that lag on purpose.

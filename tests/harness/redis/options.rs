@@ -3,7 +3,7 @@
 use std::fmt::Write as _;
 use std::path::Path;
 
-use super::knows_debug_setting;
+use super::protects_itself;
 
 /// Options of one process. The default keeps nothing on disk and evicts nothing.
 #[derive(Clone, Debug, Default)]
@@ -12,6 +12,7 @@ pub struct RedisOptions {
     settings: Vec<(String, String)>,
     login: Option<(String, String)>,
     sentinel: bool,
+    clustered: bool,
 }
 
 impl RedisOptions {
@@ -78,6 +79,17 @@ impl RedisOptions {
         self.sentinel
     }
 
+    /// A node of a Cluster.
+    pub(super) fn clustered(mut self) -> Self {
+        self.clustered = true;
+        self.setting("cluster-enabled", "yes")
+            .setting("cluster-config-file", "nodes.conf")
+    }
+
+    pub(super) fn is_clustered(&self) -> bool {
+        self.clustered
+    }
+
     pub(super) fn login(&self) -> Option<(&str, &str)> {
         let (user, password) = self.login.as_ref()?;
         Some((user, password))
@@ -94,8 +106,8 @@ impl RedisOptions {
             text +=
                 "save \"\"\nappendonly no\nrepl-diskless-sync yes\nrepl-diskless-sync-delay 0\n";
             text += "repl-ping-replica-period 1\n";
-            if knows_debug_setting() {
-                text += "enable-debug-command yes\n";
+            if protects_itself() {
+                text += "enable-debug-command yes\nenable-protected-configs yes\n";
             }
         }
         for (name, value) in &self.settings {

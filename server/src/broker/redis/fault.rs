@@ -42,6 +42,11 @@ impl Fault {
         !matches!(self, Self::NoWrites(_) | Self::Odd(_))
     }
 
+    /// Whether a node that starts waits for its end: what is wrong with the user or with what is kept there stays wrong.
+    pub(super) fn is_waited_for(&self) -> bool {
+        !matches!(self, Self::Denied(_) | Self::Odd(_))
+    }
+
     fn by_name(name: &str, text: String) -> Option<Self> {
         Some(match name {
             "MOVED" | "READONLY" | "UNBLOCKED" => Self::Elsewhere(text),
@@ -136,6 +141,26 @@ mod tests {
                 "{answer}: {fault:?}"
             );
         }
+    }
+
+    #[test]
+    fn a_node_that_starts_waits_for_what_may_pass() {
+        for (answer, is_waited_for) in [
+            ("LOADING Redis is loading the dataset in memory", true),
+            (
+                "READONLY You can't write against a read only replica.",
+                true,
+            ),
+            ("CLUSTERDOWN The cluster is down", true),
+            ("MISCONF Errors writing to the AOF file", true),
+            ("WRONGPASS invalid username-password pair", false),
+            ("NOPERM this user has no permissions", false),
+            ("ERR No such master with that name", false),
+        ] {
+            assert_eq!(fault(answer).is_waited_for(), is_waited_for, "{answer}");
+        }
+        assert!(Fault::Unreachable(String::new()).is_waited_for());
+        assert!(Fault::Lost(String::new()).is_waited_for());
     }
 
     #[test]

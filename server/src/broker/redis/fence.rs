@@ -34,11 +34,16 @@ pub(super) struct Fence(Mutex<State>);
 struct State {
     /// Where this node gave its word last.
     lineage: Option<Arc<str>>,
-    /// Settled there; 0: not yet.
+    /// Settled there once; 0: never.
     generation: u64,
     is_open: bool,
     /// Lineages after which this node gave its word to another, with the generation that it knew them under.
     left: VecDeque<(Arc<str>, u64)>,
+    /// Where it was settled last, when it speaks to another. It is left once one of the words since then counts.
+    home: Option<(Arc<str>, u64)>,
+    /// Words since then that may count: all but those that were refused. Who refuses is settled already, so that no verdict
+    /// rests on what it was told.
+    words: u64,
     refused_since: Option<Instant>,
 }
 
@@ -73,6 +78,7 @@ impl Fence {
             Some(generation) if state.is_refused_for_long(now) => Standing::Renewed(generation),
             Some(_) => Standing::Left,
         };
+        state.speak(lineage);
         (standing, read())
     }
 
@@ -97,6 +103,7 @@ impl Fence {
         if state.refuses(lineage, generation, now) {
             return None;
         }
+        state.leave_home();
         state.left.retain(|(left, _)| **left != *lineage);
         state.generation = generation;
         state.is_open = true;
@@ -111,8 +118,21 @@ impl State {
         let refuses = left.is_some_and(|left| generation <= left);
         if refuses {
             self.refused_since.get_or_insert(now);
+            self.words = self.words.saturating_sub(1);
         }
         refuses
+    }
+
+    /// Who comes home before any of its words counted has never left.
+    fn speak(&mut self, lineage: &str) {
+        let has_left = self.words > 0;
+        let home = self
+            .home
+            .take_if(|(home, _)| !has_left && **home == *lineage);
+        if let Some((_, generation)) = home {
+            self.generation = generation;
+        }
+        self.words += 1;
     }
 
     fn turn_to(&mut self, lineage: &str) {
@@ -120,12 +140,18 @@ impl State {
         let generation = std::mem::take(&mut self.generation);
         // Where nothing was settled, nothing was delivered.
         if let Some(before) = before.filter(|_| generation > 0) {
-            if self.left.len() == LEFT_MAX {
-                self.left.pop_front();
-            }
-            self.left.push_back((before, generation));
+            self.home = Some((before, generation));
+            self.words = 0;
         }
         self.is_open = false;
+    }
+
+    fn leave_home(&mut self) {
+        let Some(home) = self.home.take() else { return };
+        if self.left.len() == LEFT_MAX {
+            self.left.pop_front();
+        }
+        self.left.push_back(home);
     }
 
     fn is_refused_for_long(&self, now: Instant) -> bool {
@@ -134,7 +160,8 @@ impl State {
     }
 
     fn left_under(&self, lineage: &str) -> Option<u64> {
-        let mut left = self.left.iter();
+        let home = self.home.iter().filter(|_| self.words > 0);
+        let mut left = self.left.iter().chain(home);
         left.find(|(left, _)| **left == *lineage)
             .map(|(_, generation)| *generation)
     }
@@ -184,6 +211,70 @@ mod tests {
         assert_eq!(pledge(&fence, "old", now), Standing::Left);
         assert!(open(&fence, "old", 5, now));
         assert_eq!(pledge(&fence, "old", now), Standing::Sound);
+    }
+
+    /// Settled on the old one, then on the new one.
+    fn failed_over(now: Instant) -> Fence {
+        let fence = Fence::default();
+        pledge(&fence, "old", now);
+        assert!(open(&fence, "old", 3, now));
+        pledge(&fence, "new", now);
+        assert!(open(&fence, "new", 4, now));
+        fence
+    }
+
+    #[test]
+    fn who_is_refused_by_a_deposed_primary_goes_on_where_it_came_from() {
+        let now = Instant::now();
+        let fence = failed_over(now);
+        assert_eq!(pledge(&fence, "old", now), Standing::Left);
+        assert!(!open(&fence, "old", 3, now));
+        assert!(fence.pass("new").is_none(), "not before a word to it");
+        assert_eq!(pledge(&fence, "new", now), Standing::Sound);
+        assert!(open(&fence, "new", 4, now));
+        assert!(fence.pass("new").is_some());
+        assert_eq!(pledge(&fence, "old", now), Standing::Left);
+    }
+
+    #[test]
+    fn who_is_led_away_again_on_its_way_back_still_knows_where_it_came_from() {
+        let now = Instant::now();
+        let fence = failed_over(now);
+        for _ in 0..2 {
+            pledge(&fence, "old", now);
+            assert!(!open(&fence, "old", 3, now));
+            assert_eq!(pledge(&fence, "new", now), Standing::Sound);
+        }
+        pledge(&fence, "old", now);
+        assert!(open(&fence, "old", 5, now), "another verdict was given");
+        assert_eq!(pledge(&fence, "new", now), Standing::Left);
+    }
+
+    #[test]
+    fn a_word_without_an_answer_may_count() {
+        let now = Instant::now();
+        let fence = failed_over(now);
+        pledge(&fence, "old", now);
+        pledge(&fence, "old", now);
+        assert!(!open(&fence, "old", 3, now));
+        assert_eq!(pledge(&fence, "new", now), Standing::Left);
+        assert!(!open(&fence, "new", 4, now));
+        assert!(open(&fence, "new", 5, now), "another verdict was given");
+    }
+
+    #[test]
+    fn where_it_came_from_is_left_once_a_later_word_counts() {
+        let now = Instant::now();
+        let later = now + RENEW_AFTER + Duration::from_millis(1);
+        for lineage in ["old", "third"] {
+            let fence = failed_over(now);
+            pledge(&fence, "old", now);
+            assert!(!open(&fence, "old", 3, now));
+            pledge(&fence, lineage, later);
+            assert!(open(&fence, lineage, 5, later));
+            assert_eq!(pledge(&fence, "new", later), Standing::Left, "{lineage}");
+            assert!(!open(&fence, "new", 4, later), "{lineage}");
+        }
     }
 
     #[test]

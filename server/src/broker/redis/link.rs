@@ -154,7 +154,8 @@ pub(super) async fn dial(
     authenticate: bool,
 ) -> Result<MultiplexedConnection, Fault> {
     let unreachable = |error: RedisError| match Fault::from(error) {
-        Fault::Lost(text) | Fault::Odd(text) => Fault::Unreachable(format!("{address}: {text}")),
+        Fault::Lost(text) => Fault::Unreachable(format!("{address}: {text}")),
+        Fault::Odd(text) => Fault::Odd(format!("{address}: {text}")),
         other => other,
     };
     let client = client(config, address, authenticate).map_err(unreachable)?;

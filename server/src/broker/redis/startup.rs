@@ -14,6 +14,9 @@ use super::topology::Topology;
 pub enum OpenError {
     #[error("unable to start; Redis at {url}: {reason}")]
     Unusable { url: String, reason: String },
+    /// It is not there, or not ready: that may pass by itself.
+    #[error("unable to start; Redis at {url}: {reason}")]
+    Away { url: String, reason: String },
     #[error(
         "unable to start; Redis at {address} evicts keys (maxmemory-policy {policy}): set noeviction, or acknowledged events vanish"
     )]
@@ -40,23 +43,37 @@ const TIMEOUT: std::time::Duration = std::time::Duration::from_secs(2);
 /// # Errors
 /// Redis cannot be reached or cannot be relied on.
 pub(super) async fn check(config: &RedisConfig) -> Result<Agreed, OpenError> {
-    let unusable = |fault: Fault| OpenError::Unusable {
-        url: shown(config),
-        reason: fault.to_string(),
-    };
+    let failed = |fault: Fault| OpenError::of(&fault, config);
     let topology = Topology::default();
-    for address in topology.primaries(config).await.map_err(unusable)? {
-        let connection = link::dial(config, &address, TIMEOUT, true)
+    let mut primaries = Vec::new();
+    for address in topology.primaries(config).await.map_err(failed)? {
+        let mut connection = link::dial(config, &address, TIMEOUT, true)
             .await
-            .map_err(unusable)?;
-        check_one(connection, &address)
+            .map_err(failed)?;
+        check_one(&mut connection, &address)
             .await
             .map_err(|error| match error {
-                Refusal::Fault(fault) => unusable(fault),
+                Refusal::Fault(fault) => failed(fault),
                 Refusal::Open(error) => error,
             })?;
+        primaries.push((address, connection));
     }
-    agree(config, &topology).await.map_err(unusable)
+    let agreed = agree(config, &topology).await.map_err(failed)?;
+    // Last: a node that waits for Redis looks at it again and again, and says this once.
+    for (address, connection) in &mut primaries {
+        tell_settings(connection, address).await;
+    }
+    Ok(agreed)
+}
+
+impl OpenError {
+    fn of(fault: &Fault, config: &RedisConfig) -> Self {
+        let (url, reason) = (shown(config), fault.to_string());
+        match fault.is_waited_for() {
+            true => Self::Away { url, reason },
+            false => Self::Unusable { url, reason },
+        }
+    }
 }
 
 /// The addresses without credentials.
@@ -81,13 +98,13 @@ enum Refusal {
 }
 
 async fn check_one(
-    mut connection: MultiplexedConnection,
+    connection: &mut MultiplexedConnection,
     address: &Address,
 ) -> Result<(), Refusal> {
     let mut info = redis::cmd("INFO");
     let info: String = info
         .arg("server")
-        .query_async(&mut connection)
+        .query_async(connection)
         .await
         .map_err(|error| Refusal::Fault(error.into()))?;
     let version = info
@@ -102,24 +119,20 @@ async fn check_one(
             version,
         }));
     }
-    match setting(&mut connection, "maxmemory-policy").await {
-        Some(policy) if policy != "noeviction" => {
-            return Err(Refusal::Open(OpenError::Evicts {
-                address: address.clone(),
-                policy,
-            }));
-        }
-        Some(_) => {}
-        None => {
-            warn!(%address, "Unable to read Redis's settings (CONFIG GET is denied?): be sure that maxmemory-policy is noeviction.")
-        }
+    match setting(connection, "maxmemory-policy").await {
+        Some(policy) if policy != "noeviction" => Err(Refusal::Open(OpenError::Evicts {
+            address: address.clone(),
+            policy,
+        })),
+        Some(_) | None => Ok(()),
     }
-    tell_persistence(&mut connection, address).await;
-    Ok(())
 }
 
-/// What `disk` is worth on this Redis.
-async fn tell_persistence(connection: &mut MultiplexedConnection, address: &Address) {
+/// What could not be seen, and what `disk` is worth on this Redis.
+async fn tell_settings(connection: &mut MultiplexedConnection, address: &Address) {
+    if setting(connection, "maxmemory-policy").await.is_none() {
+        warn!(%address, "Unable to read Redis's settings (CONFIG GET is denied?): be sure that maxmemory-policy is noeviction.");
+    }
     let appends = setting(connection, "appendonly").await.unwrap_or_default();
     let fsync = setting(connection, "appendfsync").await.unwrap_or_default();
     let save = setting(connection, "save").await.unwrap_or_default();

@@ -1,11 +1,15 @@
 #!/usr/bin/env python3
-"""Plays every row of faults of docs/reliability.md with many seeds, several runs beside each other.
+"""Plays the rows of faults of docs/reliability.md with many seeds.
 
-    tests/chaos/all.py [SEEDS] [LANES]      20 seeds in 4 lanes unless told
+    tests/chaos/play.py                                 every row, seeds 1 to 20
+    tests/chaos/play.py row_04 --seeds 5 --first 21     the rows with that in their name, seeds 21 to 25
+    tests/chaos/play.py --lanes 2                       two runs beside each other
 
-The longest rows get fewer seeds (FEW). One line per run goes to $PARLOR_CHAOS_LOG, or target/chaos.log; what a run said that
-was not clean is kept beside it. A run that is in the log already is not played again. `table.py` makes the tables.
+One line per run goes to $PARLOR_CHAOS_LOG, or target/chaos.log; what a run said that was not clean is kept beside it. A run that was
+not clean does not end the others. Where every row is played, the longest get fewer seeds (FEW), and a run that is in the log
+already is not played again. `table.py` makes the tables.
 """
+import argparse
 import json
 import os
 import queue
@@ -13,7 +17,7 @@ import subprocess
 import sys
 import threading
 
-from table import ROWS, runs_in
+from table import NAMES, ROWS, runs_in
 
 # Rows of minutes, which differ from a shorter one in their time only.
 FEW = {
@@ -60,20 +64,40 @@ def play(chaos, parlor, test, seed):
     return clean
 
 
-def main(words):
-    seeds, lanes = (int(word) for word in (words + ["20", "4"][len(words):])[:2])
+def arguments():
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("row", nargs="?", default="", metavar="ROW", help="a part of a row's name")
+    parser.add_argument("--seeds", type=int, default=20, help="how many (20)")
+    parser.add_argument("--first", type=int, default=1, help="the first seed (1)")
+    parser.add_argument("--lanes", type=int, default=1, help="runs beside each other (1)")
+    asked = parser.parse_args()
+    if not any(asked.row in name for name in NAMES):
+        parser.error(f"no row is called {asked.row}")
+    return asked
+
+
+def wanted(asked):
+    """The rows and seeds to play."""
+    is_all = not asked.row
+    played = runs_in([LOG]) if is_all and os.path.exists(LOG) else {}
+    names = [row[0] for row in ROWS if asked.row in row[0]]
+    # The longest first, so that no lane ends long after the others.
+    for name in sorted(names, key=lambda name: (name not in FEW, name != "scripted_failovers")):
+        seeds = min(asked.seeds, FEW.get(name, asked.seeds)) if is_all else asked.seeds
+        for seed in range(asked.first, asked.first + seeds):
+            if (name, seed) not in played:
+                yield name, seed
+
+
+def main():
+    asked = arguments()
     chaos, parlor = built()
     listed = subprocess.run([chaos, "--list", "--include-ignored"], check=True, stdout=subprocess.PIPE, text=True).stdout
     paths = [line.removesuffix(": test") for line in listed.splitlines() if line.startswith("rows::")]
     tests = {path.rsplit("::", 1)[1]: path for path in paths}
-    played = runs_in([LOG]) if os.path.exists(LOG) else {}
-    # The longest first, so that no lane ends long after the others.
-    names = sorted((row[0] for row in ROWS), key=lambda name: (name not in FEW, name != "scripted_failovers"))
     waiting = queue.SimpleQueue()
-    for name in names:
-        for seed in range(1, min(seeds, FEW.get(name, seeds)) + 1):
-            if (name, seed) not in played:
-                waiting.put((tests[name], seed))
+    for name, seed in wanted(asked):
+        waiting.put((tests[name], seed))
     failed = []
 
     def lane():
@@ -85,7 +109,7 @@ def main(words):
             if not play(chaos, parlor, test, seed):
                 failed.append(f"{test} {seed}")
 
-    threads = [threading.Thread(target=lane) for _ in range(lanes)]
+    threads = [threading.Thread(target=lane) for _ in range(asked.lanes)]
     for thread in threads:
         thread.start()
     for thread in threads:
@@ -95,4 +119,4 @@ def main(words):
 
 
 if __name__ == "__main__":
-    sys.exit(main(sys.argv[1:]))
+    sys.exit(main())
