@@ -5,6 +5,7 @@
 
 mod accept;
 pub mod client;
+mod ends;
 mod http1;
 mod listen;
 mod newcomer;

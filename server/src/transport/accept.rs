@@ -4,7 +4,6 @@ use std::io;
 use std::rc::Rc;
 use std::time::Duration;
 
-use socket2::SockRef;
 use tokio::net::{TcpListener, TcpStream};
 use tracing::{debug, warn};
 
@@ -19,10 +18,6 @@ const PAUSE_MAX: Duration = Duration::from_secs(1);
 
 /// A shard keeps a socket unless it owns this many more connections than the least loaded.
 const IMBALANCE: u64 = 64;
-
-/// Bytes that the kernel takes for a socket beyond what it can send. Its own bound is megabytes for a reader that is
-/// stuck, on top of the outbox's, and nothing in there can be taken back when the channel's policy says so.
-const UNSENT_BYTES_MAX: u32 = 64 * 1024;
 
 /// Accepts until the node drains.
 pub(super) async fn accept(shard: Rc<Shard>, listener: TcpListener) {
@@ -82,13 +77,6 @@ fn adopt(shard: &Rc<Shard>, socket: TcpStream) {
         metrics::incr(&shard.state().counters().handshakes_refused);
         return;
     };
-    // Frames are joined by us, not by Nagle's algorithm.
-    if let Err(error) = socket.set_nodelay(true) {
-        debug!(%error, "Unable to set TCP_NODELAY.");
-    }
-    if let Err(error) = SockRef::from(&socket).set_tcp_notsent_lowat(UNSENT_BYTES_MAX) {
-        debug!(%error, "Unable to set TCP_NOTSENT_LOWAT.");
-    }
     tokio::task::spawn_local(newcomer::serve(Rc::clone(shard), socket, place));
 }
 

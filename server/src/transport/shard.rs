@@ -17,6 +17,7 @@ use tokio::runtime::{Builder, LocalOptions};
 use tokio::sync::Notify;
 use tracing::debug;
 
+use super::ends::Ends;
 use super::pending::{Pending, PendingPlace};
 use super::rounds::{self, Round, Rounds};
 use super::websocket::{self, Peer, Scratch};
@@ -58,6 +59,7 @@ pub struct Shard {
     is_draining: Cell<bool>,
     drain_bell: Notify,
     rounds: Rounds,
+    ends: Ends,
 }
 
 /// Runs a shard on the calling thread until the node has drained.
@@ -105,6 +107,7 @@ impl Shard {
             is_draining: Cell::default(),
             drain_bell: Notify::new(),
             rounds: Rounds::default(),
+            ends: Ends::new(),
         }
     }
 
@@ -182,6 +185,10 @@ impl Shard {
 
     pub(super) fn rounds(&self) -> &Rounds {
         &self.rounds
+    }
+
+    pub(super) fn ends(&self) -> &Ends {
+        &self.ends
     }
 
     /// Every peer's key is below.

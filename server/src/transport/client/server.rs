@@ -103,7 +103,8 @@ impl Server {
         match &self.trust {
             None => Ok(Either::Left(socket)),
             Some(Trust { config, name }) => {
-                let handshake = TlsConnector::from(Arc::clone(config)).connect(name.clone(), socket);
+                let handshake =
+                    TlsConnector::from(Arc::clone(config)).connect(name.clone(), socket);
                 handshake.await.map(Either::Right).map_err(refusal)
             }
         }

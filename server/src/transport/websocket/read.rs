@@ -38,14 +38,23 @@ enum End {
 pub(super) async fn run(shard: Rc<Shard>, peer: Rc<Peer>, read_ahead: Vec<u8>) {
     let inlet = Inlet::new(read_ahead, shard.config().frame_bytes_max);
     let end = converse(&shard, &peer, inlet).await;
+    // Boxed: its waiting would be room in the future of each connection for all of its life.
+    Box::pin(finish(&shard, peer, end)).await;
+}
+
+/// Takes the connection out of everything, when it is its turn, and closes its socket.
+async fn finish(shard: &Shard, peer: Rc<Peer>, end: End) {
+    if end == End::Lost {
+        peer.session().outbox().abandon();
+    }
+    let turn = shard.ends().turn().await;
     peer.session().close(end == End::Left);
-    match end {
-        End::Lost => peer.session().outbox().abandon(),
-        // Boxed: its timers would be room in the future of each connection for all of its life.
-        End::Left | End::Closing => Box::pin(say_goodbye(&shard, &peer)).await,
+    if end != End::Lost {
+        drop(turn);
+        say_goodbye(shard, &peer).await;
     }
     shard.remove_peer(&peer);
-    count_end(&shard, &peer, end);
+    count_end(shard, &peer, end);
 }
 
 async fn converse(shard: &Rc<Shard>, peer: &Rc<Peer>, mut inlet: Inlet) -> End {
