@@ -1,6 +1,6 @@
 """10,000 clients are cut at once and come back: how long until all have everything again, and what they missed."""
 
-from compare.machine import Load
+from compare.machine import Failed, Load
 
 CLIENTS = 10_000
 ROOM = 100
@@ -45,6 +45,9 @@ def storm(peer, clients, seconds):
         found = load.finish()
         if reads is not None:
             found["log_reads_per_channel"] = (peer.log_reads(server) - reads) / rooms
+    refused = load.report["faults"]["not_recovered"]
+    if reads is not None and refused:
+        raise Failed(f"{refused} returns were refused what they had missed: {load.report['troubles']}")
     returns = load.report["returns"]
     steady, stormy = load.report["stages"]
     cpu = (stormy["server_cpu_cores"] - steady["server_cpu_cores"]) * stormy["seconds"]
@@ -56,6 +59,5 @@ def storm(peer, clients, seconds):
         "back_99_ms": returns["latency"]["p99_ms"] if back >= 0.99 * returns["cut"] else None,
         "back_all_ms": returns["latency"]["max_ms"] if back >= returns["cut"] else None,
         "missed_per_client": found["gaps"] / returns["cut"],
-        "not_recovered": load.report["faults"]["not_recovered"],
         "cpu_us_per_return": cpu * 1e6 / returns["cut"],
     }
