@@ -82,6 +82,22 @@ def parlor(here, name="parlor", form="json", shards=1):
     return peer
 
 
+def parlor_presence(here):
+    """The same, and everybody is a member of the channels that they are in."""
+    peer = parlor(here, "parlor-presence")
+    plain = peer._command
+
+    def command(port, directory):
+        arguments, environment = plain(port, directory)
+        text = (here / "peers/parlor.toml").read_text()
+        config = directory / "presence.toml"
+        config.write_text(text.replace("presence = false", "presence = true"))
+        return [*arguments[:-1], config], environment
+
+    peer._command = command
+    return peer
+
+
 def parlor_tls(here):
     """The same over TLS, with a certificate of its own."""
     peer = parlor(here, "parlor-tls")
@@ -111,6 +127,7 @@ def all_peers(here):
         own("bare-joined", "raw", channel[0], "bare-loop", "joined", publish_path=channel[1]),
         parlor(here),
         parlor(here, "parlor-msgpack", "msgpack"),
+        parlor_presence(here),
         parlor_tls(here),
         Peer("centrifuge", "centrifuge", "/connection/websocket", lambda: go_version(centrifuge), lambda port, _: ([centrifuge, "-listen", f"127.0.0.1:{port}"], {})),
         Peer("nats-server", "nats", "/", lambda: told("nats-server", "--version").split()[-1], lambda port, directory: nats(here, port, directory)),
