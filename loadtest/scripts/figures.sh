@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Makes every figure of docs/benchmarks.md again: builds, starts a fresh server for each scenario, runs it, and leaves a
+# Makes the figures of one node in docs/benchmarks.md again: builds, starts a fresh server for each scenario, runs it, and leaves a
 # Markdown and a JSON report in the directory given (default: target/loadtest).
 #
 #   loadtest/scripts/figures.sh [OUTPUT_DIR] [SCENARIO...]

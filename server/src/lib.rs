@@ -1,7 +1,7 @@
 //! Parlor's server. One message's walk: `transport/websocket/read` → `protocol` → `session` →
 //! `commands` → `broker` → `hub` → `outbox` → `transport/websocket/write`.
 //!
-//! Modules stand in the order of that walk; each may use only what stands below it (`tests/tidy.rs` checks).
+//! Which module may use which stands in ARCHITECTURE.md, and `tests/tidy.rs` checks it.
 
 pub mod app;
 pub mod auth;

@@ -16,7 +16,7 @@ pub(super) struct PublishedBody {
     position: String,
     /// When, in 100 ns ticks since 1970, as a decimal string.
     time: String,
-    /// `memory` or `disk`: what it has survived.
+    /// `memory`, `disk` or `replicated`: what it has survived.
     durability: String,
     /// The same id and content had been published before: this is the first one's place.
     duplicate: bool,

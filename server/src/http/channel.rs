@@ -27,7 +27,7 @@ pub(super) struct ChannelBody {
     channel: String,
     /// The name of the configured kind.
     kind: String,
-    /// `memory` or `disk`.
+    /// `memory`, `disk` or `replicated`.
     durability: String,
     /// The newest event's number; 0: there was none.
     offset: u64,

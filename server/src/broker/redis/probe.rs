@@ -1,7 +1,7 @@
-//! Probes: each path to Redis carries one twice a second, and the node is well only while they come back.
+//! Probes: each path to Redis carries one every 400 ms, and the node is well only while they come back.
 //!
 //! A connection that is open, and a Redis that answers, prove nothing: what counts is that an entry written by an
-//! appender is seen by a tail. After two misses everything is dialled anew with fresh topology.
+//! appender is seen by a tail. After 1.5 s without one everything is dialled anew with fresh topology.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -22,7 +22,7 @@ use super::roster::LEASE;
 
 const INTERVAL: Duration = Duration::from_millis(400);
 
-/// Two misses.
+/// Three that did not come back.
 const RED_AFTER: Duration = Duration::from_millis(1_500);
 
 /// While red, everything is dialled anew this often.
