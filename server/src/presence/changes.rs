@@ -90,7 +90,7 @@ impl Changes {
             let was_seen = change.first <= self.seen;
             match (change.before, users.get(&user)) {
                 (None, Some(is)) => named.joined.push(page::member(&user, is)),
-                (Some(was), Some(is)) if was != *is || was_seen => {
+                (Some(was), Some(is)) if was != **is || was_seen => {
                     named.updated.push(page::member(&user, is))
                 }
                 (Some(_), None) => named.left.push((*user).to_owned()),

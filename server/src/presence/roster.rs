@@ -24,8 +24,8 @@ pub(super) struct User {
     pub(super) sessions: Vec<Arc<str>>,
 }
 
-/// The users of one channel, by id.
-pub(super) type Users = BTreeMap<Arc<str>, User>;
+/// The users of one channel, by id. Boxed: a node of the tree has room for eleven, and many channels have one user.
+pub(super) type Users = BTreeMap<Arc<str>, Box<User>>;
 
 /// Who is in a channel, and what of it has not been pushed yet.
 ///
@@ -67,10 +67,12 @@ impl Roster {
         let user = self
             .users
             .entry(Arc::clone(&entry.user))
-            .or_insert_with(|| User {
-                info: None,
-                state: None,
-                sessions: Vec::with_capacity(1),
+            .or_insert_with(|| {
+                Box::new(User {
+                    info: None,
+                    state: None,
+                    sessions: Vec::with_capacity(1),
+                })
             });
         user.info.clone_from(&entry.info);
         if let Err(place) = user.sessions.binary_search(&entry.session) {
@@ -219,7 +221,8 @@ impl Roster {
     /// Called before a user changes.
     fn touch(&mut self, user: &Arc<str>, config: &PresenceConfig) {
         if self.names_are_pushed(config) {
-            self.changes.note(user, self.users.get(user));
+            let as_is = self.users.get(user);
+            self.changes.note(user, as_is.map(Box::as_ref));
         } else {
             self.changes.blur();
         }
