@@ -32,9 +32,12 @@ ROWS = [
     ("row_12_redis_away_for_5_min", "12", "the same for 5 minutes", "three nodes, one Redis"),
     ("row_13_node_cut_off_from_redis", "13", "one node is cut off from Redis", "three nodes, one Redis"),
     ("row_15_half_open_clients", "15", "no byte passes between clients and a node", "one node, embedded"),
+    ("row_15_half_open_clients_over_three_nodes", "15", "no byte passes between clients and one node, then all nodes", "three nodes, one Redis"),
     ("row_16_slow_readers", "16", "readers stop reading", "one node, embedded"),
+    ("row_16_slow_readers_over_three_nodes", "16", "the same at three nodes", "three nodes, one Redis"),
     ("row_18_reconnect_storm", "18", "all 300 connections end at once", "one node, embedded"),
-    ("row_18_reconnect_storm_of_thousands", "18", "the same with 3,000", "one node, embedded"),
+    ("row_18_reconnect_storm_over_three_nodes", "18", "the same at three nodes", "three nodes, one Redis"),
+    ("row_18_reconnect_storm_of_thousands", "18", "all 3,000 connections end at once", "one node, embedded"),
     ("row_24_power_cut", "24", "the power goes", "one node, embedded"),
     ("scripted_failovers", "–", "failovers, ten in a run, in six ways", "three nodes, Sentinels"),
 ]
