@@ -18,6 +18,7 @@ use crate::watch::Watch;
 use crate::workload::{Scale, Workload};
 
 mod end;
+mod leaks;
 
 pub(crate) use end::rosters_become;
 
@@ -160,6 +161,7 @@ pub(crate) fn play(row: &Row, seed: Seed) -> Summary {
     let start = Instant::now();
     let recorder = Recorder::new();
     let stage = Stage::set(&row.topology, &row.settings, &recorder);
+    let files_before = leaks::files_of(&stage.nodes);
     let watch = Watch::over(&stage, &recorder);
     let workload = Workload::start(&row.scale, &stage.addresses(), &recorder, seed);
     let rng = seed.rng(1);
@@ -174,6 +176,7 @@ pub(crate) fn play(row: &Row, seed: Seed) -> Summary {
     if end::heal(&scene, row.back_within) {
         end::quiesce(&scene);
         end::compare(&scene, row.rosters);
+        leaks::compare(&scene, &files_before);
     }
     drop(watch);
     let recording = scene.recorder.recording();

@@ -52,6 +52,17 @@ pub(crate) enum Topology {
     },
 }
 
+impl Topology {
+    /// Three nodes on one Redis.
+    pub(crate) fn three_nodes() -> Self {
+        Self::Standalone {
+            nodes: 3,
+            copies: 0,
+            options: RedisOptions::default(),
+        }
+    }
+}
+
 /// Everything that runs.
 #[derive(Debug)]
 pub(crate) struct Stage {

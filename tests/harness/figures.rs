@@ -5,14 +5,15 @@ use std::net::SocketAddr;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
 
-use crate::patience::in_time;
+use crate::patience::{PATIENCE, in_time};
 
 /// The metrics page of one server.
 #[derive(Clone, Copy, Debug)]
 pub struct Figures(SocketAddr);
 
 impl Figures {
-    pub(crate) fn new(address: SocketAddr) -> Self {
+    /// Of the server whose metrics listener is there.
+    pub fn new(address: SocketAddr) -> Self {
         Self(address)
     }
 
@@ -24,12 +25,13 @@ impl Figures {
         let page = in_time("the metrics page", self.page())
             .await
             .expect("the metrics page is there");
-        let value = page
-            .lines()
-            .find_map(|line| line.strip_prefix(name)?.strip_prefix(' '));
-        value
-            .and_then(|value| value.trim().parse().ok())
-            .unwrap_or_else(|| panic!("no {name} in {page}"))
+        value(&page, name).unwrap_or_else(|| panic!("no {name} in {page}"))
+    }
+
+    /// The same, or nothing where no page comes, or none that shows it.
+    pub async fn try_read(&self, name: &str) -> Option<u64> {
+        let page = tokio::time::timeout(PATIENCE, self.page()).await;
+        value(&page.ok()?.ok()?, name)
     }
 
     /// Reads until the metric has this value.
@@ -54,4 +56,10 @@ impl Figures {
         stream.read_to_string(&mut page).await?;
         Ok(page)
     }
+}
+
+fn value(page: &str, name: &str) -> Option<u64> {
+    let mut lines = page.lines();
+    let value = lines.find_map(|line| line.strip_prefix(name)?.strip_prefix(' '))?;
+    value.trim().parse().ok()
 }

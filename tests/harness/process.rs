@@ -5,8 +5,12 @@ use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::sync::{Mutex, MutexGuard, OnceLock, PoisonError};
+use std::time::Duration;
 
 use crate::patience::in_time;
+
+/// In which the kernel counts processor time for `/proc`, on every machine that Parlor runs on.
+const TICKS_PER_SECOND: u64 = 100;
 
 /// A `parlor` process. Killed when dropped.
 #[derive(Debug)]
@@ -129,6 +133,24 @@ impl Process {
         let line = lines.find_map(|line| line.strip_prefix("VmRSS:"));
         let kib = line.and_then(|line| line.split_whitespace().next()?.parse::<u64>().ok());
         kib.unwrap_or(0) * 1024
+    }
+
+    /// Files and sockets that it has open now; 0 when it is gone.
+    pub fn open_files(&self) -> u64 {
+        let open = std::fs::read_dir(format!("/proc/{}/fd", self.child.id()));
+        open.map_or(0, |open| open.count() as u64)
+    }
+
+    /// Processor time that it has used so far, on all cores together; none when it is gone.
+    pub fn cpu_time(&self) -> Duration {
+        let path = format!("/proc/{}/stat", self.child.id());
+        let stat = std::fs::read_to_string(path).unwrap_or_default();
+        // Its name stands in brackets, and may hold anything.
+        let fields = stat.rsplit_once(')').map_or("", |(_, fields)| fields);
+        // The 14th and 15th of all fields: its own work, and the kernel's for it.
+        let ticks = fields.split_whitespace().skip(11).take(2);
+        let ticks: u64 = ticks.filter_map(|field| field.parse::<u64>().ok()).sum();
+        Duration::from_millis(ticks * 1_000 / TICKS_PER_SECOND)
     }
 
     pub fn address(&self) -> SocketAddr {

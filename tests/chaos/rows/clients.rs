@@ -10,7 +10,7 @@ use tokio::sync::watch;
 use crate::checker::Promises;
 use crate::recorder::{Fact, Name, Start};
 use crate::run::{Row, Scene, play_all, rosters_become};
-use crate::stage::{Settings, Topology};
+use crate::stage::{Node, Settings, Topology};
 use crate::workload::{Post, Scale, Sleep, Sleeper};
 
 fn row(name: &'static str, scale: Scale, script: fn(&mut Scene)) -> Row {
@@ -23,6 +23,13 @@ fn row(name: &'static str, scale: Scale, script: fn(&mut Scene)) -> Row {
         back_within: Duration::from_secs(10),
         rosters: true,
         script,
+    }
+}
+
+fn over_three_nodes(row: Row) -> Row {
+    Row {
+        topology: Topology::three_nodes(),
+        ..row
     }
 }
 
@@ -47,22 +54,105 @@ fn stall(scene: &mut Scene) {
     scene.last(Duration::from_secs(1));
 }
 
+#[test]
+#[ignore = "not of the smoke set"]
+fn row_15_half_open_clients_over_three_nodes() {
+    let scale = Scale::small(&["disk", "memory"]);
+    play_all(&over_three_nodes(row(
+        "rows::clients::row_15_half_open_clients_over_three_nodes",
+        scale,
+        stall_one_then_all,
+    )));
+}
+
+/// First one node's clients fall silent, and go on at the others; then everybody does, and no roster holds anybody.
+fn stall_one_then_all(scene: &mut Scene) {
+    scene.last_between(500, 1_500);
+    let first = scene.some_node();
+    let name = scene.stage.nodes[first].name.clone();
+    scene.fault(format!("no byte passes between clients and {name}"));
+    scene.stage.nodes[first].front.both(Flow::Stall);
+    wait_until_left(scene, first);
+    scene.publishes_within(Duration::from_secs(10), "at the other nodes");
+    scene.fault("no byte passes between clients and any node");
+    for node in &scene.stage.nodes {
+        node.front.both(Flow::Stall);
+    }
+    rosters_become(scene, Duration::from_secs(12), |_| BTreeSet::new());
+    scene.fault("bytes pass again");
+    for node in &scene.stage.nodes {
+        node.front.heal();
+    }
+    scene.last(Duration::from_secs(1));
+}
+
+/// Silence is noticed after 5 s; what is sent to say so may take 5 s more, and a socket that said nothing yet 10 s.
+const LEFT_WITHIN: Duration = Duration::from_secs(20);
+
+/// Waits until a node knows that none of its sockets has anybody at the other end.
+fn wait_until_left(scene: &Scene, node: usize) {
+    let node = &scene.stage.nodes[node];
+    let connections = || {
+        let figures = node.figures();
+        let open = figures.try_read("parlor_connections");
+        scene.workload.block_on(open)
+    };
+    let start = Instant::now();
+    while connections() != Some(0) {
+        if start.elapsed() > LEFT_WITHIN {
+            let name = &node.name;
+            let what = format!("{name} keeps silent connections after {LEFT_WITHIN:?}");
+            return scene.note(Fact::Overdue { what });
+        }
+        scene.last(Duration::from_millis(20));
+    }
+}
+
 /// Bytes of payloads published while the sleepers sleep: many times what kernel buffers hold.
 const SLEPT_THROUGH: usize = 24 << 20;
 const EVENT_BYTES: usize = 30 << 10;
-/// Through their small receive buffers the kernel lets some 350 KB/s pass, of 24 MiB for each.
+/// Through the smallest receive buffers the kernel lets some 350 KB/s pass, of 24 MiB for each.
 const CAUGHT_UP_WITHIN: Duration = Duration::from_secs(240);
-const SLEEPERS: usize = 20;
 /// The outbox (256 KiB), and what the kernel holds between two sockets of one machine.
 const WAITING_MAX: u64 = 7 << 20;
 /// Over the memory before the sleep: outboxes, tails, what waits for the log, and what the allocator keeps on a busy machine. Far
 /// less than what was slept through.
 const MEMORY_GROWTH_MAX: u64 = 36 << 20;
 
+/// Who sleep.
+#[derive(Clone, Copy, Debug)]
+struct Sleepers {
+    /// Dealt out over the nodes.
+    count: usize,
+    /// What the kernel may take in for each.
+    receive_bytes: u32,
+}
+
+/// As little room as can be had.
+const AT_ONE_NODE: Sleepers = Sleepers {
+    count: 20,
+    receive_bytes: 4_096,
+};
+/// Room enough to catch up in seconds.
+const AT_THREE_NODES: Sleepers = Sleepers {
+    count: 9,
+    receive_bytes: 256 << 10,
+};
+
 #[test]
 #[ignore = "not of the smoke set"]
 fn row_16_slow_readers() {
     play_all(&slow_readers());
+}
+
+#[test]
+#[ignore = "not of the smoke set"]
+fn row_16_slow_readers_over_three_nodes() {
+    play_all(&over_three_nodes(Row {
+        name: "rows::clients::row_16_slow_readers_over_three_nodes",
+        script: |scene| sleep(scene, AT_THREE_NODES),
+        ..slow_readers()
+    }));
 }
 
 /// Who stops reading is closed at the bound, finds nothing missing on return, and costs others nothing.
@@ -71,20 +161,23 @@ pub(crate) fn slow_readers() -> Row {
         followers: 8,
         ..Scale::small(&["disk"])
     };
-    row("rows::clients::row_16_slow_readers", scale, sleep)
+    let script = |scene: &mut Scene| sleep(scene, AT_ONE_NODE);
+    row("rows::clients::row_16_slow_readers", scale, script)
 }
 
-fn sleep(scene: &mut Scene) {
+fn sleep(scene: &Scene, those: Sleepers) {
     let (channel, last): (Name, Name) = ("disk:asleep".into(), "last-of-the-sleep".into());
     let (orders, told) = watch::channel(Sleep::Awake);
-    let sleepers: Vec<_> = (0..SLEEPERS)
+    let nodes = scene.stage.nodes.len();
+    let sleepers: Vec<_> = (0..those.count)
         .map(|number| {
             let sleeper = Sleeper {
                 name: format!("sleeper-{number}").into(),
                 recorder: scene.recorder.clone(),
-                node: scene.stage.nodes[0].address(),
+                node: scene.stage.nodes[number % nodes].address(),
                 channel: channel.clone(),
                 last: last.clone(),
+                receive_bytes: those.receive_bytes,
                 waiting_max: WAITING_MAX,
                 orders: told.clone(),
             };
@@ -92,21 +185,14 @@ fn sleep(scene: &mut Scene) {
             scene.workload.spawn(life)
         })
         .collect();
-    wait_for_followers(scene, &channel, SLEEPERS);
-    let _awake = stay_awake(scene, &channel, &last);
-    wait_for_followers(scene, &channel, SLEEPERS + 1);
-    let before = scene.stage.nodes[0].memory_bytes();
+    wait_for_followers(scene, &channel, those.count);
+    let _awake = stay_awake(scene, &channel, &last, those.receive_bytes);
+    wait_for_followers(scene, &channel, those.count + nodes);
+    let before: Vec<u64> = scene.stage.nodes.iter().map(Node::memory_bytes).collect();
     scene.fault("sleepers stop reading");
     orders.send_replace(Sleep::Asleep);
     publish_much(scene, &channel);
-    let grown = scene.stage.nodes[0].memory_bytes().saturating_sub(before);
-    let what = "bytes of memory that node-1 grew by".to_owned();
-    let max = MEMORY_GROWTH_MAX;
-    scene.note(Fact::Measured {
-        what,
-        value: grown,
-        max,
-    });
+    note_growth(scene, &before);
     scene.fault("sleepers wake up");
     orders.send_replace(Sleep::AwakeAgain);
     scene.workload.block_on(say(scene, &channel, &last, 0));
@@ -119,19 +205,38 @@ fn sleep(scene: &mut Scene) {
     }
 }
 
-/// Somebody who reads all the time, so that the channel stays live while its sleepers are away.
-fn stay_awake(scene: &Scene, channel: &Name, last: &Name) -> watch::Sender<Sleep> {
+/// Notes by how much the memory of each node has grown.
+fn note_growth(scene: &Scene, before: &[u64]) {
+    for (node, before) in scene.stage.nodes.iter().zip(before) {
+        scene.note(Fact::Measured {
+            what: format!("bytes of memory that {} grew by", node.name),
+            value: node.memory_bytes().saturating_sub(*before),
+            max: MEMORY_GROWTH_MAX,
+        });
+    }
+}
+
+/// Somebody at each node who reads all the time, so that the channel stays live there while its sleepers are away.
+fn stay_awake(
+    scene: &Scene,
+    channel: &Name,
+    last: &Name,
+    receive_bytes: u32,
+) -> watch::Sender<Sleep> {
     let (orders, told) = watch::channel(Sleep::Awake);
-    let watcher = Sleeper {
-        name: "watcher".into(),
-        recorder: scene.recorder.clone(),
-        node: scene.stage.nodes[0].address(),
-        channel: channel.clone(),
-        last: last.clone(),
-        waiting_max: u64::MAX,
-        orders: told,
-    };
-    scene.workload.spawn(watcher.live(Seed(99).rng(7_000)));
+    for (node, seed) in scene.stage.nodes.iter().zip(99..) {
+        let watcher = Sleeper {
+            name: format!("watcher-at-{}", node.name).into(),
+            recorder: scene.recorder.clone(),
+            node: node.address(),
+            channel: channel.clone(),
+            last: last.clone(),
+            receive_bytes,
+            waiting_max: u64::MAX,
+            orders: told.clone(),
+        };
+        scene.workload.spawn(watcher.live(Seed(seed).rng(7_000)));
+    }
     orders
 }
 
@@ -208,6 +313,20 @@ fn row_18_reconnect_storm() {
         ..Scale::small(&["disk"])
     };
     play_all(&row("rows::clients::row_18_reconnect_storm", scale, storm));
+}
+
+#[test]
+#[ignore = "not of the smoke set"]
+fn row_18_reconnect_storm_over_three_nodes() {
+    let scale = Scale {
+        followers: 300,
+        ..Scale::small(&["disk"])
+    };
+    play_all(&over_three_nodes(row(
+        "rows::clients::row_18_reconnect_storm_over_three_nodes",
+        scale,
+        storm,
+    )));
 }
 
 #[test]

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use parlor_tests::{Flow, RedisOptions, Seed};
+use parlor_tests::{Flow, Seed};
 
 use crate::checker::Promises;
 use crate::run::{Row, Scene, play_all};
@@ -12,11 +12,7 @@ use crate::workload::{Phase, Scale, Workload};
 fn row(name: &'static str, script: fn(&mut Scene)) -> Row {
     Row {
         name,
-        topology: Topology::Standalone {
-            nodes: 3,
-            copies: 0,
-            options: RedisOptions::default(),
-        },
+        topology: Topology::three_nodes(),
         settings: Settings::default(),
         scale: Scale::small(&["disk", "memory"]),
         promises: Promises::strict(),

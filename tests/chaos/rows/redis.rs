@@ -16,11 +16,7 @@ const BACK_WITHIN: Duration = Duration::from_secs(15);
 fn row(name: &'static str, script: fn(&mut Scene)) -> Row {
     Row {
         name,
-        topology: Topology::Standalone {
-            nodes: 3,
-            copies: 0,
-            options: RedisOptions::default(),
-        },
+        topology: Topology::three_nodes(),
         settings: Settings::default(),
         scale: Scale::small(&["disk", "memory"]),
         promises: Promises::strict(),

@@ -5,8 +5,9 @@ use std::net::{Ipv4Addr, SocketAddr};
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
-use parlor_tests::{API_KEY, Backend, Port, Process, Proxy, eventually};
+use parlor_tests::{API_KEY, Backend, Figures, Port, Process, Proxy, eventually};
 use tempfile::TempDir;
 
 use super::Settings;
@@ -29,6 +30,8 @@ pub(crate) struct Node {
     /// Between it and its Redis, where there can be one.
     pub(crate) back: Option<Proxy>,
     port: Port,
+    /// Of its metrics.
+    figures: Port,
     directory: TempDir,
     /// What of the directory was flushed.
     shadow: Option<Shadow>,
@@ -51,6 +54,7 @@ impl Node {
             front,
             back,
             port,
+            figures: Port::free(),
             directory: TempDir::new().expect("a directory"),
             shadow: settings.keeps_shadow.then(Shadow::new),
             settings,
@@ -76,6 +80,15 @@ impl Node {
         Backend::new(self.address()).with_key(API_KEY)
     }
 
+    /// Its metrics.
+    pub(crate) fn figures(&self) -> Figures {
+        Figures::new(self.figures_address())
+    }
+
+    fn figures_address(&self) -> SocketAddr {
+        (Ipv4Addr::LOCALHOST, self.figures.number()).into()
+    }
+
     /// The fault that it has built in.
     pub(crate) fn planted(&self) -> Option<&'static str> {
         self.settings.planted
@@ -88,6 +101,15 @@ impl Node {
 
     pub(crate) fn memory_bytes(&self) -> u64 {
         self.process().as_ref().map_or(0, Process::memory_bytes)
+    }
+
+    pub(crate) fn open_files(&self) -> u64 {
+        self.process().as_ref().map_or(0, Process::open_files)
+    }
+
+    pub(crate) fn cpu_time(&self) -> Duration {
+        let process = self.process();
+        process.as_ref().map_or(Duration::ZERO, Process::cpu_time)
     }
 
     /// `kill -9`.
@@ -162,6 +184,7 @@ impl Node {
         let directory = self.directory.path();
         let change = |command: &mut Command| {
             configure(command, directory, &self.settings);
+            command.env("PARLOR_METRICS_LISTEN", self.figures_address().to_string());
             if let Some(shadow) = &self.shadow {
                 shadow.follow(command, directory);
             }

@@ -1,4 +1,4 @@
-//! Somebody who follows a channel and stops reading for a while, with as little room in the kernel as can be had.
+//! Somebody who follows a channel and stops reading for a while, with little room in the kernel.
 
 use std::net::SocketAddr;
 
@@ -10,8 +10,6 @@ use tokio::sync::watch;
 
 use super::message;
 use crate::recorder::{Fact, Name, Recorder};
-
-const RECEIVE_BYTES: u32 = 4_096;
 
 /// What sleepers are told.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -31,6 +29,8 @@ pub(crate) struct Sleeper {
     pub(crate) channel: Name,
     /// The id of the last event to wait for.
     pub(crate) last: Name,
+    /// What the kernel may take in for it.
+    pub(crate) receive_bytes: u32,
     /// Bytes of payloads that may wait on the socket on which it sleeps: the server's bound, and the kernel's buffers.
     pub(crate) waiting_max: u64,
     pub(crate) orders: watch::Receiver<Sleep>,
@@ -44,7 +44,7 @@ impl Sleeper {
             ..ClientConfig::default()
         };
         let mut roamer = Roamer::new(vec![self.node], config, message::rng(&mut rng));
-        roamer.receive_bytes = Some(RECEIVE_BYTES);
+        roamer.receive_bytes = Some(self.receive_bytes);
         let wish = Subscribe::new(&*self.channel);
         roamer.session.subscribe(wish);
         let mut waiting = Some(0);
