@@ -128,6 +128,24 @@ fn tool(arguments: &[&str]) -> (String, Option<i32>) {
     )
 }
 
+/// The same load again and again until its result is valid: on a machine that is busy with other tests the generator may
+/// come too late, and from such a run nothing can be planned.
+fn run_until_valid(arguments: &[&str]) {
+    let mut said = String::new();
+    for _ in 0..VALID_TRIES {
+        let code;
+        (said, code) = tool(arguments);
+        assert!(matches!(code, Some(0 | 98)), "{said}");
+        if code == Some(0) {
+            return;
+        }
+    }
+    panic!("none of {VALID_TRIES} runs was valid; the last one said\n{said}");
+}
+
+/// Of some three seconds each.
+const VALID_TRIES: u32 = 10;
+
 #[test]
 fn a_crowd_that_is_cut_comes_back_and_misses_nothing() {
     let server = Server::start(2);
@@ -197,9 +215,7 @@ fn two_runs_make_a_plan_and_a_comparison() {
         ];
         let time = ["--duration", "1s", "--warmup", "1s"];
         let files = ["--json", &json, "--html", &html, "--junit", &junit];
-        let (said, code) = tool(&[&load[..], &time, &files].concat());
-        // A busy machine makes a run invalid, and then there is nothing to plan from.
-        assert!(matches!(code, Some(0 | 98)), "{said}");
+        run_until_valid(&[&load[..], &time, &files].concat());
         let page = std::fs::read_to_string(&html).expect("a page was written");
         assert!(page.contains("<svg") && !page.contains("http"), "{page}");
         let tests = std::fs::read_to_string(&junit).expect("JUnit was written");
@@ -207,11 +223,9 @@ fn two_runs_make_a_plan_and_a_comparison() {
             tests.contains("<testcase") && tests.contains("max-gaps"),
             "{tests}"
         );
-        code == Some(0)
     };
-    if !(run("slow", "50") && run("fast", "200")) {
-        return;
-    }
+    run("slow", "50");
+    run("fast", "200");
     let future = concat!(env!("CARGO_MANIFEST_DIR"), "/scenarios/future.toml");
     let (said, code) = tool(&[
         "plan",
