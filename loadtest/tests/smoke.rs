@@ -1,10 +1,14 @@
 //! A small load on the real server, in both wire forms: nothing lost, nothing twice, nothing out of order.
 
+use std::io::{Read as _, Write as _};
+use std::net::TcpStream;
 use std::process::Command;
 use std::thread;
 
 use parlor::app::{self, Addresses};
 use parlor::config::Config;
+use parlor_tests::Authority;
+use serde_json::Value;
 use tempfile::TempDir;
 use tokio::sync::oneshot;
 
@@ -18,6 +22,10 @@ struct Server {
 
 impl Server {
     fn start(shards: usize) -> Self {
+        Self::start_with(shards, |_| {})
+    }
+
+    fn start_with(shards: usize, change: impl FnOnce(&mut Config)) -> Self {
         let data = tempfile::tempdir().expect("there is a temporary directory");
         let mut config = Config::defaults().expect("the defaults are good");
         config.listen = ([127, 0, 0, 1], 0).into();
@@ -26,6 +34,7 @@ impl Server {
         config.auth.dev = true;
         config.transport.drain_window = std::time::Duration::from_millis(100);
         config.storage.data_dir = Some(data.path().to_owned());
+        change(&mut config);
         let (stop, stopped) = oneshot::channel::<()>();
         let (tell, told) = oneshot::channel();
         let thread = thread::spawn(move || serve(config, stopped, tell));
@@ -36,6 +45,25 @@ impl Server {
             thread: Some(thread),
             _data: data,
         }
+    }
+
+    /// What the server has counted of something.
+    fn counted(&self, name: &str) -> u64 {
+        let address = self.addresses.metrics.expect("metrics are served");
+        let mut stream = TcpStream::connect(address).expect("the metrics page is there");
+        // HTTP/1.0: the answer ends with the connection.
+        let request = format!("GET /metrics HTTP/1.0\r\nHost: {address}\r\n\r\n");
+        let mut page = String::new();
+        stream
+            .write_all(request.as_bytes())
+            .and_then(|()| stream.read_to_string(&mut page))
+            .expect("the metrics page comes");
+        let value = page
+            .lines()
+            .find_map(|line| line.strip_prefix(name)?.strip_prefix(' '));
+        value
+            .and_then(|value| value.trim().parse().ok())
+            .unwrap_or_else(|| panic!("no {name} in {page}"))
     }
 }
 
@@ -174,6 +202,54 @@ fn a_crowd_that_is_cut_comes_back_and_misses_nothing() {
         !said.contains("given all") || !said.contains("Came back: 0 given"),
         "{said}"
     );
+}
+
+/// Runs the tool, which must end well; returns its report.
+fn report(arguments: &[&str]) -> Value {
+    let files = tempfile::tempdir().expect("there is a temporary directory");
+    let path = files.path().join("result.json");
+    let json = ["--json", path.to_str().expect("a plain name")];
+    let (said, code) = tool(&[arguments, &json].concat());
+    assert!(matches!(code, Some(0 | 98)), "{said}");
+    let text = std::fs::read(&path).expect("a report was written");
+    serde_json::from_slice(&text).expect("JSON")
+}
+
+/// A small load over TLS, by clients that make whole handshakes or take up sessions; returns how many were taken up.
+fn check_tls(resume: &[&str]) -> u64 {
+    let authority = Authority::new();
+    let files = authority.issue("server");
+    let server = Server::start_with(2, |config| config.transport.certificate = Some(files));
+    let url = format!("wss://{}/v1/socket", server.addresses.http);
+    let ca = authority.certificate();
+    let ca = ["--url", &url, "--ca", ca.to_str().expect("a plain name")];
+    // One after the other: only who has come already has left a session to take up.
+    let load = "run --shape rooms=10x10 --connect-rate 100 --rate 100 --duration 1s --warmup 0s";
+    let load: Vec<_> = load.split(' ').collect();
+    let report = report(&[&load[..], &ca, resume].concat());
+    let opening = &report["opening"];
+    assert_eq!(
+        ["ready", "failed", "closed_later"].map(|count| opening[count].as_u64()),
+        [Some(100), Some(0), Some(0)]
+    );
+    assert_eq!(
+        ["gaps", "duplicates", "reordered"].map(|fault| report["faults"][fault].as_u64()),
+        [Some(0); 3]
+    );
+    assert_eq!(report["stages"][0]["groups"][0]["deliveries"], 1_000);
+    assert!(server.counted("parlor_tls_handshakes_total") >= 100);
+    server.counted("parlor_tls_handshakes_resumed_total")
+}
+
+#[test]
+fn a_load_over_tls_arrives_whole_and_every_client_shakes_hands_anew() {
+    assert_eq!(check_tls(&[]), 0);
+}
+
+#[test]
+fn a_load_over_tls_arrives_whole_when_clients_take_up_sessions() {
+    let resumed = check_tls(&["--tls-resume"]);
+    assert!(resumed > 0, "no session was taken up");
 }
 
 #[test]
