@@ -5,6 +5,8 @@
 use std::collections::HashMap;
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex};
+use std::thread;
+use std::time::Duration;
 
 use bytes::Bytes;
 use futures_util::{SinkExt as _, StreamExt as _};
@@ -33,12 +35,15 @@ pub(crate) enum Fault {
     Swap,
     Close,
     Refuse,
+    /// Nobody is served for [`STALL`].
+    Stall,
     /// What the first subscriber that came back had missed, whatever it speaks.
     Forget,
 }
 
 /// The event at which it happens.
 const FAULT_AT: u64 = 20;
+pub(crate) const STALL: Duration = Duration::from_millis(500);
 const OUTBOX_FRAMES: usize = 10_000;
 
 /// Serves until the process ends; returns where.
@@ -160,6 +165,10 @@ impl Server {
             channel.broken = true;
             return Err(ErrorCode::Busy.with("busy on purpose"));
         }
+        if first && self.fault == Fault::Stall {
+            // The only thread: no socket is read and none is written meanwhile.
+            thread::sleep(STALL);
+        }
         let speaks = |outbox: &Outbox| outbox.form == self.form;
         let victim = channel.subscribers.iter().position(speaks);
         let push = channel.append(publish);
@@ -228,7 +237,7 @@ impl Channel {
                 outbox.push(push);
                 outbox.push(push);
             }
-            Fault::None | Fault::Refuse | Fault::Forget => outbox.push(push),
+            Fault::None | Fault::Refuse | Fault::Stall | Fault::Forget => outbox.push(push),
         }
     }
 }

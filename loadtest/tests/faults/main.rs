@@ -11,7 +11,7 @@ use std::process::{Command, Output};
 
 use parlor_protocol::Form;
 
-use crate::faulty::{Fault, serve};
+use crate::faulty::{Fault, STALL, serve};
 
 #[path = "../toys/accept.rs"]
 mod accept;
@@ -145,6 +145,28 @@ fn a_refused_publish_is_caught() {
 fn what_comes_late_breaks_the_latency() {
     let level = ["--max-p99-ms", "0.0001"];
     check_limit(Fault::None, &level, BROKEN, "latency broke: max-p99-ms");
+}
+
+#[test]
+fn a_stall_shows_from_the_due_time_and_moves_no_publish() {
+    let files = tempfile::tempdir().unwrap();
+    let path = files.path().join("result.json");
+    let json = ["--json", path.to_str().unwrap()];
+    let output = load(serve(Fault::Stall, Form::Json), "run", &json);
+    assert_ended(&output, PASSED, "0 gaps, 0 duplicates, 0 reordered");
+    let result: serde_json::Value = serde_json::from_slice(&std::fs::read(path).unwrap()).unwrap();
+    let group = &result["stages"][0]["groups"][0];
+    // A client that waits for each answer would have published half as often, and seen one slow answer.
+    assert_eq!(
+        (&group["published"], &group["deliveries"]),
+        (&200.into(), &800.into())
+    );
+    // Half of the second's publishes were due in the stall; those at its beginning waited for nearly all of it.
+    for latency in ["latency", "acknowledge_latency"] {
+        let p99_ms = group[latency]["p99_ms"].as_f64().unwrap();
+        let least = STALL.as_secs_f64() * 1e3 * 0.8;
+        assert!(p99_ms >= least, "{latency}: {p99_ms} ms\n{group}");
+    }
 }
 
 /// A crowd that is cut as a whole and comes back; what the report says of it, and the exit code.
