@@ -128,6 +128,9 @@ fn check(shards: usize, form: &str) {
     let said = format!("{report}\n{progress}");
     assert!(report.contains("Checked on every subscriber: 0 gaps, 0 duplicates, 0 reordered, 0 skipped aloud, 0 foreign events."), "{said}");
     assert!(report.contains("1000 of 1000 connections"), "{said}");
+    for figure in ["bytes per connection", "load: CPU µs per delivery"] {
+        assert!(report.contains(&format!("| {figure} | ")), "{said}");
+    }
     assert!(!report.contains("**broken**"), "{said}");
     // 98 only says that this machine was too busy for the latencies to mean much.
     assert!(matches!(output.status.code(), Some(0 | 98)), "{said}");

@@ -35,6 +35,8 @@ pub(crate) enum Fault {
     Swap,
     Close,
     Refuse,
+    /// Not once but always: a channel takes [`FULL_AT`] events, and refuses all others.
+    Full,
     /// Nobody is served for [`STALL`].
     Stall,
     /// What the first subscriber that came back had missed, whatever it speaks.
@@ -43,6 +45,8 @@ pub(crate) enum Fault {
 
 /// The event at which it happens.
 const FAULT_AT: u64 = 20;
+/// The events of a channel that is full.
+const FULL_AT: u64 = 35;
 pub(crate) const STALL: Duration = Duration::from_millis(500);
 const OUTBOX_FRAMES: usize = 10_000;
 
@@ -160,6 +164,9 @@ impl Server {
     fn publish(&self, publish: Publish) -> Result<Reply, parlor_protocol::WireError> {
         let mut channels = self.channels.lock().unwrap();
         let channel = channels.entry(publish.channel.clone()).or_default();
+        if self.fault == Fault::Full && channel.top() >= FULL_AT {
+            return Err(ErrorCode::Busy.with("full on purpose"));
+        }
         let first = channel.alias == 0 && channel.top() + 1 == FAULT_AT;
         if first && self.fault == Fault::Refuse && !channel.broken {
             channel.broken = true;
@@ -237,7 +244,9 @@ impl Channel {
                 outbox.push(push);
                 outbox.push(push);
             }
-            Fault::None | Fault::Refuse | Fault::Stall | Fault::Forget => outbox.push(push),
+            Fault::None | Fault::Refuse | Fault::Full | Fault::Stall | Fault::Forget => {
+                outbox.push(push);
+            }
         }
     }
 }
