@@ -8,52 +8,62 @@ CONNECTIONS = 5_000
 ROOM = 100
 # 120 messages for each room: their histories are full before the burst, and hold no more after it.
 FILL_SECONDS, FILL_RATE = 15, 400
-BURST_SECONDS, BURST_RATE = 10, 2_000
+BURST_RATE = 2_000
 # The server has time to give back what it will.
 REST_SECONDS = 8
 OPENED_WITHIN_SECONDS = 60
 
-STAGES = f"""
-shape = "rooms={CONNECTIONS // ROOM}x{ROOM}"
+STAGES = """
+shape = "rooms={rooms}x{room}"
 connect-rate = 3000.0
 
 [[stages]]
 name = "fill"
-length = "{FILL_SECONDS}s"
-rate = {FILL_RATE}.0
+length = "{fill}s"
+rate = {fill_rate}.0
 
 [[stages]]
 name = "before"
-length = "{REST_SECONDS}s"
+length = "{rest}s"
 rate = 0.0
 
 [[stages]]
 name = "burst"
-length = "{BURST_SECONDS}s"
-rate = {BURST_RATE}.0
+length = "{burst}s"
+rate = {burst_rate}.0
 
 [[stages]]
 name = "after"
-length = "{2 * REST_SECONDS}s"
+length = "{long_rest}s"
 rate = 0.0
 """
 
 
-def after_burst(peer, _):
+def stages(burst_seconds):
+    return STAGES.format(
+        rooms=CONNECTIONS // ROOM, room=ROOM, fill=FILL_SECONDS, fill_rate=FILL_RATE, rest=REST_SECONDS,
+        burst=burst_seconds, burst_rate=BURST_RATE, long_rest=2 * REST_SECONDS,
+    )
+
+
+def after_burst(peer, options):
     with peer.start() as server:
         files = server.files()
-        load = Load(server, peer, "--scenario", server.file("burst.toml", STAGES)).start()
+        load = Load(server, peer, "--scenario", server.file("burst.toml", stages(options.burst_seconds))).start()
         try:
             await_all(server, files, load)
             time.sleep(FILL_SECONDS + REST_SECONDS)
             before = server.resident_kib()
-            time.sleep(BURST_SECONDS)
+            time.sleep(options.burst_seconds)
             during = server.resident_kib()
             time.sleep(REST_SECONDS)
             after = server.resident_kib()
+            # Without its connections the server would look better than it is.
+            if load.process.poll() is not None:
+                raise Failed("the load ended while it was measured")
         finally:
             load.stop()
-    return {"after_per_idle": after / before, "idle_mib": before / 1024, "burst_mib": during / 1024, "after_mib": after / 1024}
+    return {"after_per_idle": after / before, "idle_mib": before / 1024, "burst_mib": during / 1024, "after_mib": after / 1024, "burst_seconds": options.burst_seconds}
 
 
 def await_all(server, files, load):

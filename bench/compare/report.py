@@ -3,6 +3,7 @@
 import json
 
 LIMITS = ("bare-single", "bare-joined")
+OURS = "parlor"
 SHOWN = {
     "cpu": ("p50_ms", "p99_ms", "deliveries_per_s"),
     "fanout-1k": ("p99_ms", "server_cores", "generator_busy", "resident_mib_after"),
@@ -39,17 +40,27 @@ def markdown(result, works):
 
 
 def table(work, figures):
-    extras, limit = SHOWN[work.name], limit_of(work, figures)
-    lines = [f"### {work.title}", "", f"| server | {work.unit} | × limit | " + " | ".join(extras) + " |", "|---|" + "---:|" * (2 + len(extras))]
+    extras, beside = SHOWN[work.name], references(work, figures)
+    columns = [work.unit, *beside, *extras]
+    lines = [f"### {work.title}", "", f"| server | {' | '.join(columns)} |", "|---|" + "---:|" * len(columns)]
     for name, found in figures.items():
         if "failed" in found:
-            lines.append(f"| {name} | – ({' '.join(found['failed'].split())[:80]}) | " + " | " * len(extras) + " |")
+            lines.append(f"| {name} | – ({' '.join(found['failed'].split())[:80]}) | " + " | " * (len(columns) - 2) + " |")
             continue
         value = found[work.figure]
-        ratio = f"{value / limit:.2f}" if limit and value is not None else ""
-        cells = [number(value), ratio] + [number(found.get(extra)) for extra in extras]
+        cells = [number(value)] + [ratio(value, reference) for reference in beside.values()] + [number(found.get(extra)) for extra in extras]
         lines.append(f"| {name} | " + " | ".join(cells) + " |")
     return lines + [""]
+
+
+def references(work, figures):
+    """What every figure is divided by, by column: the limit, and Parlor's own figure of the same run where it has one."""
+    ours = figures.get(OURS, {}).get(work.figure)
+    return {"× limit": limit_of(work, figures)} | ({"× Parlor": ours} if ours else {})
+
+
+def ratio(value, reference):
+    return f"{value / reference:.2f}" if reference and value is not None else ""
 
 
 def limit_of(work, figures):

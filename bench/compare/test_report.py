@@ -18,7 +18,9 @@ class Report(unittest.TestCase):
         text = report.markdown({"machine": MACHINE, "peers": {}, "works": works}, WORKS)
         for work in WORKS:
             self.assertIn(f"### {work.title}", text)
-            self.assertIn("| parlor | 4.00 | 2.00 | ", text)
+            self.assertIn(f"| server | {work.unit} | × limit | × Parlor | ", text)
+            self.assertIn("| bare-single | 2.00 | 1.00 | 0.50 | ", text)
+            self.assertIn("| parlor | 4.00 | 2.00 | 1.00 | ", text)
             self.assertIn("| nchan | – (gone for good) |", text)
             self.assertEqual(report.svg(work, works[work.name]).count("<rect x="), 2)
 
@@ -27,6 +29,19 @@ class Report(unittest.TestCase):
         found = {"socket.io": figures(work, None) | {"back_all_ms": None}}
         self.assertIn("| socket.io |  |  | 1.50 |  | 1.50 |", "\n".join(report.table(work, found)))
         self.assertNotIn("<rect x=", report.svg(work, found))
+
+
+    def test_all_rows_have_the_columns_of_the_head(self):
+        for others in ({}, {"parlor": 4}, {"bare-joined": 2}, {"parlor": 4, "bare-joined": 2}):
+            for work in WORKS:
+                found = {name: figures(work, value) for name, value in others.items()} | {"ws": figures(work, 3), "nchan": {"failed": "gone"}}
+                head, *rows = (line for line in report.table(work, found) if line.startswith("|"))
+                self.assertEqual([row.count("|") for row in rows], [head.count("|")] * len(rows))
+
+    def test_there_is_no_column_beside_parlor_where_parlor_has_no_figure(self):
+        work = WORKS[0]
+        for found in ({}, {"parlor": {"failed": "gone"}}, {"parlor": figures(work, None)}):
+            self.assertNotIn("× Parlor", "\n".join(report.table(work, found | {"ws": figures(work, 3)})))
 
 
 class Sockets(unittest.TestCase):

@@ -102,6 +102,31 @@ fn assert_ended_well(output: &Output) {
     );
 }
 
+/// The server's processes do nothing else, so memory and CPU time are this load's.
+fn assert_costs(report: &Value) {
+    let server = &report["server"];
+    let [before, connected, bytes] = [
+        "resident_bytes_before",
+        "resident_bytes_connected",
+        "bytes_per_connection",
+    ]
+    .map(|figure| server[figure].as_u64().unwrap_or(0));
+    let opening = &report["opening"];
+    let connections = ["ready", "publishers"].map(|count| opening[count].as_u64().unwrap_or(0));
+    assert!(bytes > 0, "{server}");
+    assert_eq!(
+        bytes,
+        (connected - before) / connections.iter().sum::<u64>(),
+        "{server}"
+    );
+    let cpu_us = report["stages"][0]["server_cpu_us_per_delivery"].as_f64();
+    // A tenth of a second for one delivery would be another unit.
+    assert!(
+        cpu_us.is_some_and(|us| us > 0.0 && us < 1e5),
+        "{cpu_us:?} µs"
+    );
+}
+
 fn faults(report: &Value) -> [Option<u64>; 3] {
     ["gaps", "duplicates", "reordered"].map(|fault| report["faults"][fault].as_u64())
 }
@@ -131,6 +156,7 @@ fn a_load_is_spread_over_all_nodes_and_all_of_them_are_watched() {
     ];
     let report = report("run", &load, &files.path().join("result.json"));
     assert_eq!(faults(&report), [Some(0); 3]);
+    assert_costs(&report);
     assert_eq!(report["server"]["nodes"], 2);
     assert_eq!(report["server"]["pids"].as_array().map(Vec::len), Some(2));
     let stage = &report["stages"][0];

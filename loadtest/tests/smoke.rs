@@ -1,10 +1,14 @@
 //! A small load on the real server, in both wire forms: nothing lost, nothing twice, nothing out of order.
 
+use std::io::{Read as _, Write as _};
+use std::net::TcpStream;
 use std::process::Command;
 use std::thread;
 
 use parlor::app::{self, Addresses};
 use parlor::config::Config;
+use parlor_tests::Authority;
+use serde_json::Value;
 use tempfile::TempDir;
 use tokio::sync::oneshot;
 
@@ -18,6 +22,10 @@ struct Server {
 
 impl Server {
     fn start(shards: usize) -> Self {
+        Self::start_with(shards, |_| {})
+    }
+
+    fn start_with(shards: usize, change: impl FnOnce(&mut Config)) -> Self {
         let data = tempfile::tempdir().expect("there is a temporary directory");
         let mut config = Config::defaults().expect("the defaults are good");
         config.listen = ([127, 0, 0, 1], 0).into();
@@ -26,6 +34,7 @@ impl Server {
         config.auth.dev = true;
         config.transport.drain_window = std::time::Duration::from_millis(100);
         config.storage.data_dir = Some(data.path().to_owned());
+        change(&mut config);
         let (stop, stopped) = oneshot::channel::<()>();
         let (tell, told) = oneshot::channel();
         let thread = thread::spawn(move || serve(config, stopped, tell));
@@ -36,6 +45,25 @@ impl Server {
             thread: Some(thread),
             _data: data,
         }
+    }
+
+    /// What the server has counted of something.
+    fn counted(&self, name: &str) -> u64 {
+        let address = self.addresses.metrics.expect("metrics are served");
+        let mut stream = TcpStream::connect(address).expect("the metrics page is there");
+        // HTTP/1.0: the answer ends with the connection.
+        let request = format!("GET /metrics HTTP/1.0\r\nHost: {address}\r\n\r\n");
+        let mut page = String::new();
+        stream
+            .write_all(request.as_bytes())
+            .and_then(|()| stream.read_to_string(&mut page))
+            .expect("the metrics page comes");
+        let value = page
+            .lines()
+            .find_map(|line| line.strip_prefix(name)?.strip_prefix(' '));
+        value
+            .and_then(|value| value.trim().parse().ok())
+            .unwrap_or_else(|| panic!("no {name} in {page}"))
     }
 }
 
@@ -100,6 +128,9 @@ fn check(shards: usize, form: &str) {
     let said = format!("{report}\n{progress}");
     assert!(report.contains("Checked on every subscriber: 0 gaps, 0 duplicates, 0 reordered, 0 skipped aloud, 0 foreign events."), "{said}");
     assert!(report.contains("1000 of 1000 connections"), "{said}");
+    for figure in ["bytes per connection", "load: CPU µs per delivery"] {
+        assert!(report.contains(&format!("| {figure} | ")), "{said}");
+    }
     assert!(!report.contains("**broken**"), "{said}");
     // 98 only says that this machine was too busy for the latencies to mean much.
     assert!(matches!(output.status.code(), Some(0 | 98)), "{said}");
@@ -128,6 +159,24 @@ fn tool(arguments: &[&str]) -> (String, Option<i32>) {
     )
 }
 
+/// The same load again and again until its result is valid: on a machine that is busy with other tests the generator may
+/// come too late, and from such a run nothing can be planned.
+fn run_until_valid(arguments: &[&str]) {
+    let mut said = String::new();
+    for _ in 0..VALID_TRIES {
+        let (told, code) = tool(arguments);
+        assert!(matches!(code, Some(0 | 98)), "{told}");
+        if code == Some(0) {
+            return;
+        }
+        said = told;
+    }
+    panic!("none of {VALID_TRIES} runs was valid; the last one said\n{said}");
+}
+
+/// Of some three seconds each.
+const VALID_TRIES: u32 = 10;
+
 #[test]
 fn a_crowd_that_is_cut_comes_back_and_misses_nothing() {
     let server = Server::start(2);
@@ -143,19 +192,100 @@ fn a_crowd_that_is_cut_comes_back_and_misses_nothing() {
     )
     .expect("the file is written");
     let scenario = scenario.to_str().expect("a plain name");
-    let (said, code) = tool(&["run", "--scenario", scenario, "--url", &url]);
+    let json = files.path().join("result.json");
+    let load = ["run", "--scenario", scenario, "--url", &url];
+    let result = ["--json", json.to_str().expect("a plain name")];
+    let (said, code) = tool(&[&load[..], &result].concat());
     assert!(matches!(code, Some(0 | 98)), "{said}");
     assert!(said.contains("0 gaps, 0 duplicates, 0 reordered"), "{said}");
     assert!(
         said.contains("(of which 0 events were lost), 0 told that it is not to be had"),
         "{said}"
     );
-    assert!(said.contains("| history reads |"), "{said}");
     assert!(said.contains("Cut and back with everything: "), "{said}");
-    assert!(
-        !said.contains("given all") || !said.contains("Came back: 0 given"),
-        "{said}"
+    let text = std::fs::read(&json).expect("a report was written");
+    let report: Value = serde_json::from_slice(&text).expect("JSON");
+    for errand in ["signals", "history reads", "presence reads", "joins"] {
+        assert!(answered(&report, errand) > 0, "{errand}: {said}");
+    }
+    // Of 200 the storm alone cuts a hundred. Who was on the way back when the run ended is not among the resumed.
+    let (cut, resumed) = (&report["returns"]["cut"], &report["faults"]["resumes"]);
+    assert!(cut.as_u64() >= Some(100), "{cut}: {said}");
+    assert!(resumed.as_u64() >= Some(50), "{resumed}: {said}");
+}
+
+/// How many errands of a kind were answered, in all stages.
+fn answered(report: &Value, errand: &str) -> u64 {
+    let stages = report["stages"].as_array().expect("stages");
+    stages
+        .iter()
+        .filter_map(|stage| stage["errands"].as_array())
+        .flatten()
+        .filter(|ran| ran["name"] == errand)
+        .filter_map(|ran| ran["answered"].as_u64())
+        .sum()
+}
+
+#[test]
+fn readers_that_are_slow_are_checked_and_not_timed() {
+    let server = Server::start(1);
+    let url = format!("ws://{}/v1/socket", server.addresses.http);
+    let load = "run --shape channel=1x20 --slow-readers 0.5 --rate 40 --duration 1s --warmup 0s";
+    let words: Vec<_> = load.split(' ').chain(["--url", &url]).collect();
+    let (said, code) = tool(&words);
+    assert!(matches!(code, Some(0 | 98)), "{said}");
+    assert!(said.contains("20 of 20 connections"), "{said}");
+    // Forty events for each of the ten that read at once.
+    assert!(said.contains("| load | rooms | 40 | 400 |"), "{said}");
+    assert!(said.contains("0 gaps, 0 duplicates, 0 reordered"), "{said}");
+}
+
+/// Runs the tool, which must end well; returns its report.
+fn report(arguments: &[&str]) -> Value {
+    let files = tempfile::tempdir().expect("there is a temporary directory");
+    let path = files.path().join("result.json");
+    let json = ["--json", path.to_str().expect("a plain name")];
+    let (said, code) = tool(&[arguments, &json].concat());
+    assert!(matches!(code, Some(0 | 98)), "{said}");
+    let text = std::fs::read(&path).expect("a report was written");
+    serde_json::from_slice(&text).expect("JSON")
+}
+
+/// A small load over TLS, by clients that make whole handshakes or take up sessions; returns how many were taken up.
+fn check_tls(resume: &[&str]) -> u64 {
+    let authority = Authority::new();
+    let files = authority.issue("server");
+    let server = Server::start_with(2, |config| config.transport.certificate = Some(files));
+    let url = format!("wss://{}/v1/socket", server.addresses.http);
+    let ca = authority.certificate();
+    let ca = ["--url", &url, "--ca", ca.to_str().expect("a plain name")];
+    // One after the other: only who has come already has left a session to take up.
+    let load = "run --shape rooms=10x10 --connect-rate 100 --rate 100 --duration 1s --warmup 0s";
+    let load: Vec<_> = load.split(' ').collect();
+    let report = report(&[&load[..], &ca, resume].concat());
+    let opening = &report["opening"];
+    assert_eq!(
+        ["ready", "failed", "closed_later"].map(|count| opening[count].as_u64()),
+        [Some(100), Some(0), Some(0)]
     );
+    assert_eq!(
+        ["gaps", "duplicates", "reordered"].map(|fault| report["faults"][fault].as_u64()),
+        [Some(0); 3]
+    );
+    assert_eq!(report["stages"][0]["groups"][0]["deliveries"], 1_000);
+    assert!(server.counted("parlor_tls_handshakes_total") >= 100);
+    server.counted("parlor_tls_handshakes_resumed_total")
+}
+
+#[test]
+fn a_load_over_tls_arrives_whole_and_every_client_shakes_hands_anew() {
+    assert_eq!(check_tls(&[]), 0);
+}
+
+#[test]
+fn a_load_over_tls_arrives_whole_when_clients_take_up_sessions() {
+    let resumed = check_tls(&["--tls-resume"]);
+    assert!(resumed > 0, "no session was taken up");
 }
 
 #[test]
@@ -197,9 +327,7 @@ fn two_runs_make_a_plan_and_a_comparison() {
         ];
         let time = ["--duration", "1s", "--warmup", "1s"];
         let files = ["--json", &json, "--html", &html, "--junit", &junit];
-        let (said, code) = tool(&[&load[..], &time, &files].concat());
-        // A busy machine makes a run invalid, and then there is nothing to plan from.
-        assert!(matches!(code, Some(0 | 98)), "{said}");
+        run_until_valid(&[&load[..], &time, &files].concat());
         let page = std::fs::read_to_string(&html).expect("a page was written");
         assert!(page.contains("<svg") && !page.contains("http"), "{page}");
         let tests = std::fs::read_to_string(&junit).expect("JUnit was written");
@@ -207,11 +335,9 @@ fn two_runs_make_a_plan_and_a_comparison() {
             tests.contains("<testcase") && tests.contains("max-gaps"),
             "{tests}"
         );
-        code == Some(0)
     };
-    if !(run("slow", "50") && run("fast", "200")) {
-        return;
-    }
+    run("slow", "50");
+    run("fast", "200");
     let future = concat!(env!("CARGO_MANIFEST_DIR"), "/scenarios/future.toml");
     let (said, code) = tool(&[
         "plan",

@@ -163,3 +163,133 @@ fn server(looks: &Looks, generator_s: f64) -> String {
 const TELL: Duration = Duration::from_secs(1);
 const NANOS_PER_SECOND: u64 = 1_000_000_000;
 const MIB: f64 = 1_048_576.0;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::proc::Process;
+    use crate::schedule::{Rate, Stage};
+    use crate::watch::redis::RedisFigures;
+
+    /// A warm-up of a second, then three seconds of load.
+    fn timeline() -> Timeline {
+        let stage = |name: &str, seconds| Stage {
+            name: name.to_owned(),
+            length: Duration::from_secs(seconds),
+            measured: true,
+            rates: vec![Rate::steady(1.0)],
+        };
+        Timeline::new(vec![stage("warm-up", 1), stage("load", 3)])
+    }
+
+    /// One that has told of a second in which so much had happened.
+    fn view_behind(before: Tick) -> View {
+        View {
+            bar: None,
+            timeline: timeline(),
+            before,
+            told: Instant::now(),
+            p99: Spark::default(),
+        }
+    }
+
+    fn sample(at: Instant) -> Sample {
+        Sample {
+            at,
+            process: None,
+            counters: None,
+            redis: None,
+            machine: None,
+            network: None,
+        }
+    }
+
+    fn looks(seconds: Vec<Sample>) -> Looks {
+        let start = sample(Instant::now());
+        Looks {
+            pids: Vec::new(),
+            before: start.clone(),
+            connected: start,
+            open_files_connected: None,
+            boundaries: Vec::new(),
+            seconds,
+        }
+    }
+
+    #[test]
+    fn a_second_tells_what_it_added_and_how_much_is_wrong_by_now() {
+        let before = Tick {
+            published: 100,
+            deliveries: 1_000,
+            cpu_s: 1.0,
+            ..Tick::default()
+        };
+        let now = Tick {
+            published: 140,
+            deliveries: 1_400,
+            online: 7,
+            faults: 1,
+            refused: 2,
+            cpu_s: 1.25,
+            ..before
+        };
+        let words = view_behind(before).words(1, &now, None, &looks(Vec::new()));
+        assert_eq!(words.stage, "load (2 of 2)");
+        assert_eq!(
+            words.load,
+            "7 online, 40 publishes/s, 400 deliveries/s, 1 faults, 2 refused"
+        );
+        assert_eq!(words.latency, "no latency");
+        assert_eq!(words.server, "generator 25 % cpu");
+    }
+
+    #[test]
+    fn the_stage_is_the_one_in_which_the_second_began() {
+        let view = view_behind(Tick::default());
+        let stage = |second| {
+            view.words(second, &Tick::default(), None, &looks(Vec::new()))
+                .stage
+        };
+        assert_eq!(
+            [0, 1, 3].map(stage),
+            ["warm-up (1 of 2)", "load (2 of 2)", "load (2 of 2)"]
+        );
+    }
+
+    #[test]
+    fn the_middle_and_the_worst_latency_are_told_in_ms() {
+        let mut latencies = Latencies::new();
+        (0..60).for_each(|_| latencies.record_ns(10_000_000));
+        (0..40).for_each(|_| latencies.record_ns(50_000_000));
+        let view = view_behind(Tick::default());
+        let words = view.words(0, &Tick::default(), Some(&latencies), &looks(Vec::new()));
+        assert_eq!(words.latency, "p50 10.0 ms, p99 50.0 ms");
+    }
+
+    #[test]
+    fn server_and_redis_are_told_by_their_last_second() {
+        let start = Instant::now();
+        let look = |seconds, server_s, redis_s| Sample {
+            process: Some(Process {
+                cpu_seconds: server_s,
+                resident_bytes: 64 << 20,
+            }),
+            redis: Some(RedisFigures {
+                cpu_seconds: redis_s,
+                memory_bytes: 8.0 * MIB,
+                ..RedisFigures::default()
+            }),
+            ..sample(start + Duration::from_secs(seconds))
+        };
+        // What was before the last second is not told. This one took two.
+        let looks = looks(vec![
+            look(0, 0.0, 0.0),
+            look(1, 9.0, 9.0),
+            look(3, 10.0, 9.5),
+        ]);
+        assert_eq!(
+            server(&looks, 0.5),
+            "server 50 % cpu 64 MiB, generator 50 % cpu, Redis 25 % cpu 8 MiB"
+        );
+    }
+}

@@ -5,6 +5,8 @@
 use std::collections::HashMap;
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex};
+use std::thread;
+use std::time::Duration;
 
 use bytes::Bytes;
 use futures_util::{SinkExt as _, StreamExt as _};
@@ -33,12 +35,19 @@ pub(crate) enum Fault {
     Swap,
     Close,
     Refuse,
+    /// Not once but always: a channel takes [`FULL_AT`] events, and refuses all others.
+    Full,
+    /// Nobody is served for [`STALL`].
+    Stall,
     /// What the first subscriber that came back had missed, whatever it speaks.
     Forget,
 }
 
 /// The event at which it happens.
 const FAULT_AT: u64 = 20;
+/// The events of a channel that is full.
+const FULL_AT: u64 = 35;
+pub(crate) const STALL: Duration = Duration::from_millis(500);
 const OUTBOX_FRAMES: usize = 10_000;
 
 /// Serves until the process ends; returns where.
@@ -155,10 +164,17 @@ impl Server {
     fn publish(&self, publish: Publish) -> Result<Reply, parlor_protocol::WireError> {
         let mut channels = self.channels.lock().unwrap();
         let channel = channels.entry(publish.channel.clone()).or_default();
+        if self.fault == Fault::Full && channel.top() >= FULL_AT {
+            return Err(ErrorCode::Busy.with("full on purpose"));
+        }
         let first = channel.alias == 0 && channel.top() + 1 == FAULT_AT;
         if first && self.fault == Fault::Refuse && !channel.broken {
             channel.broken = true;
             return Err(ErrorCode::Busy.with("busy on purpose"));
+        }
+        if first && self.fault == Fault::Stall {
+            // The only thread: no socket is read and none is written meanwhile.
+            thread::sleep(STALL);
         }
         let speaks = |outbox: &Outbox| outbox.form == self.form;
         let victim = channel.subscribers.iter().position(speaks);
@@ -228,7 +244,9 @@ impl Channel {
                 outbox.push(push);
                 outbox.push(push);
             }
-            Fault::None | Fault::Refuse | Fault::Forget => outbox.push(push),
+            Fault::None | Fault::Refuse | Fault::Full | Fault::Stall | Fault::Forget => {
+                outbox.push(push);
+            }
         }
     }
 }
