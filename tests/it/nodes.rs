@@ -7,12 +7,15 @@ use parlor_protocol::push::Status;
 use parlor_protocol::{CloseCode, ErrorCode, Push};
 use parlor_tests::{
     API_KEY, At, Backend, Client, Proxy, Redis, Server, Setup, Token, everywhere, in_both_forms,
-    publish, text,
+    in_time, publish, said, text,
 };
 use serde_json::{Value, json};
 
 /// How soon every node obeys.
 const EVERYWHERE_WITHIN: Duration = Duration::from_secs(1);
+
+/// A node that cannot deliver says so within 2 s, and a busy machine may take as long again.
+const RED_WITHIN: Duration = Duration::from_secs(4);
 
 /// Two nodes and the Redis between them.
 struct Pair {
@@ -55,6 +58,19 @@ async fn is_refused(server: &Server, token: &str) -> bool {
             true
         }
     }
+}
+
+async fn is_ready(server: &Server) -> bool {
+    server.backend().get("/readyz").await.0 == 200
+}
+
+async fn until_ready(server: &Server) {
+    let ready = async {
+        while !is_ready(server).await {
+            tokio::task::yield_now().await;
+        }
+    };
+    in_time("the node to be ready", ready).await;
 }
 
 async fn expect_status(client: &mut Client, degraded: bool) {
@@ -221,6 +237,32 @@ fn a_redis_that_is_silent_is_answered_for_in_time() {
         nodes.redis.thaw();
         expect_status(&mut ann, false).await;
         ann.publish("disk:a", "back").await;
+    });
+}
+
+#[test]
+fn a_node_that_appends_and_hears_nothing_is_not_ready() {
+    in_both_forms(async |at| {
+        let redis = Redis::start();
+        let server = at.setup().on_redis(&redis.url()).start().await;
+        until_ready(&server).await;
+        let mut ann = server.join("ann").await;
+        let mut bob = server.join("bob").await;
+        bob.subscribe("disk:b").await;
+        // The tails are the only ones that use this.
+        redis.ask(&["ACL", "SETUSER", "default", "-xread"]);
+        let began = Instant::now();
+        while is_ready(&server).await {
+            assert!(began.elapsed() < RED_WITHIN, "{:?}", began.elapsed());
+            ann.publish("disk:a", "taken").await;
+        }
+        expect_status(&mut bob, true).await;
+        ann.publish("disk:a", "taken while it is red").await;
+        redis.ask(&["ACL", "SETUSER", "default", "+xread"]);
+        until_ready(&server).await;
+        expect_status(&mut bob, false).await;
+        ann.publish("disk:b", "delivered").await;
+        assert_eq!(said(&bob.event().await), "delivered");
     });
 }
 
