@@ -4,7 +4,7 @@ use std::time::{Duration, Instant};
 
 use parlor_protocol::command::{Connect, Subscribe};
 use parlor_protocol::push::Status;
-use parlor_protocol::{CloseCode, ErrorCode, Push};
+use parlor_protocol::{CloseCode, ErrorCode, Push, WireError};
 use parlor_tests::{
     API_KEY, At, Backend, Client, Proxy, Redis, Server, Setup, Token, everywhere, in_both_forms,
     in_time, publish, said, text,
@@ -58,6 +58,13 @@ async fn is_refused(server: &Server, token: &str) -> bool {
             true
         }
     }
+}
+
+/// Refused for lack of Redis, and told when to come back.
+fn expect_retry(refused: Option<WireError>) {
+    let refused = refused.expect("nothing is taken without Redis");
+    assert_eq!(refused.kind(), Some(ErrorCode::StorageUnavailable));
+    assert!(refused.retry_after_ms.is_some(), "{refused}");
 }
 
 async fn is_ready(server: &Server) -> bool {
@@ -215,20 +222,15 @@ fn a_redis_that_is_silent_is_answered_for_in_time() {
         let began = Instant::now();
         let refused = ann.try_publish(publish("disk:a", text("x"))).await.err();
         let answered = [began.elapsed()];
-        assert_eq!(
-            refused.and_then(|error| error.kind()),
-            Some(ErrorCode::StorageUnavailable)
-        );
+        expect_retry(refused);
         let began = Instant::now();
         let refused = ann.try_subscribe(Subscribe::new("disk:a")).await.err();
         let answered = [answered[0], began.elapsed()];
-        assert_eq!(
-            refused.and_then(|error| error.kind()),
-            Some(ErrorCode::StorageUnavailable)
-        );
+        expect_retry(refused);
         let began = Instant::now();
         let (status, problem) = backend.post("/v1/users/ann/disconnect", json!({})).await;
         assert_eq!(status, 503, "{problem}");
+        assert!(problem["retry_after_ms"].is_u64(), "{problem}");
         let answered = [answered[0], answered[1], began.elapsed()];
         assert!(
             answered.iter().all(|took| *took < Duration::from_secs(7)),
