@@ -74,6 +74,8 @@ pub(super) struct Reader {
     client: AtomicI64,
     /// Counts orders to connect anew.
     restarts: AtomicU64,
+    /// Entries of one stream that came with the last read.
+    lag: AtomicU64,
 }
 
 impl Readers {
@@ -101,6 +103,7 @@ impl Readers {
                     seen: AtomicU64::new(0),
                     client: AtomicI64::new(0),
                     restarts: AtomicU64::new(0),
+                    lag: AtomicU64::new(0),
                 })
             })
             .collect();
@@ -117,6 +120,13 @@ impl Readers {
     /// The partition's reader is to look at its cursors again.
     pub(super) fn wake(&self, partition: usize) {
         self.of[partition].wake();
+    }
+
+    /// Notes how many entries of one stream a reader had to take at once, and says how many the slowest of all had to.
+    fn lag_with(&self, reader: &Reader, entries: u64) -> u64 {
+        reader.lag.store(entries, Ordering::Relaxed);
+        let lags = self.all.iter().map(|one| one.lag.load(Ordering::Relaxed));
+        lags.max().unwrap_or(entries)
     }
 
     /// All connect anew.
@@ -250,6 +260,7 @@ async fn read(core: &Arc<Core>, reader: &Reader, link: &Link) -> Result<bool, Fa
         .filter_map(|partition| Some((partition, partition.tail()?)))
         .collect();
     if followed.is_empty() {
+        note_lag(core, reader, 0);
         reader.start.notified().await;
         return Ok(false);
     }
@@ -267,9 +278,11 @@ async fn read(core: &Arc<Core>, reader: &Reader, link: &Link) -> Result<bool, Fa
         command.arg(format!("{}-0", cursor.pseq));
     }
     let Value::Array(streams) = link.query(&command).await? else {
+        note_lag(core, reader, 0);
         return Ok(false);
     };
-    let mut lag = 0;
+    let longest = streams.iter().map(entries_in).max().unwrap_or(0);
+    note_lag(core, reader, longest as u64);
     for stream in streams {
         let Value::Array(mut parts) = stream else {
             continue;
@@ -284,11 +297,25 @@ async fn read(core: &Arc<Core>, reader: &Reader, link: &Link) -> Result<bool, Fa
         else {
             continue;
         };
-        lag = lag.max(entries.len() as u64);
         take_all(core, partition, &link.lineage, entries).await?;
     }
-    core.stats.tail_lag.store(lag, Ordering::Relaxed);
     Ok(true)
+}
+
+fn note_lag(core: &Core, reader: &Reader, entries: u64) {
+    let slowest = core.readers.lag_with(reader, entries);
+    core.stats.tail_lag.store(slowest, Ordering::Relaxed);
+}
+
+/// How many entries of a stream came: it stands as its key and its entries.
+fn entries_in(stream: &Value) -> usize {
+    if let Value::Array(parts) = stream
+        && let Some(Value::Array(entries)) = parts.last()
+    {
+        entries.len()
+    } else {
+        0
+    }
 }
 
 /// Delivers a stream's entries in order; at the first that does not follow on, the logs are asked instead.
@@ -482,5 +509,41 @@ fn heartbeat(core: &Core, partition: &Partition, words: &str) {
             .is_some_and(|reader: &Arc<Reader>| reader.home().index == partition.index)
     {
         core.probes.came_back(reader, now);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::keys::Keys;
+    use super::super::share::Share;
+    use super::*;
+
+    #[test]
+    fn the_slowest_reader_counts() {
+        let partition = |index| {
+            Arc::new(Partition::new(
+                index,
+                Keys::new("p", index, 2),
+                Share::of(2),
+            ))
+        };
+        let partitions: Vec<_> = (0..2).map(partition).collect();
+        let readers = Readers::new(&partitions, false);
+        let [slow, quick] = [&readers.all()[0], &readers.all()[1]];
+        assert_eq!(readers.lag_with(slow, 40), 40);
+        assert_eq!(readers.lag_with(quick, 1), 40, "it does not hide the other");
+        assert_eq!(readers.lag_with(quick, 50), 50);
+        assert_eq!(readers.lag_with(quick, 0), 40);
+        assert_eq!(readers.lag_with(slow, 0), 0);
+    }
+
+    #[test]
+    fn the_entries_of_a_stream_are_counted() {
+        let stream = |entries: usize| {
+            let key = Value::BulkString(b"p:{0.0}:s".to_vec());
+            Value::Array(vec![key, Value::Array(vec![Value::Nil; entries])])
+        };
+        assert_eq!([stream(0), stream(3)].map(|one| entries_in(&one)), [0, 3]);
+        assert_eq!(entries_in(&Value::Nil), 0);
     }
 }
