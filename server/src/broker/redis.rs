@@ -43,6 +43,7 @@ mod outcome;
 mod partition;
 mod probe;
 mod read;
+mod readers;
 mod reload;
 mod resync;
 mod roster;
@@ -69,10 +70,10 @@ use links::Links;
 use members::Members;
 use partition::Partition;
 use probe::Probes;
+use readers::Readers;
 use reload::Reloading;
 use roster::Roster;
 use share::Share;
-use tail::Readers;
 
 /// How long a stop waits for appends that were accepted.
 const STOP_PATIENCE: Duration = Duration::from_secs(6);

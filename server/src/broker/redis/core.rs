@@ -13,10 +13,10 @@ use super::links::Links;
 use super::members::Members;
 use super::partition::Partition;
 use super::probe::Probes;
+use super::readers::Readers;
 use super::reload::Reloading;
 use super::roster::Roster;
 use super::stats::RedisStats;
-use super::tail::Readers;
 use crate::hub::Hub;
 
 /// Items and bytes that may wait for Redis in all partitions together; beyond, publishes are answered `busy`.

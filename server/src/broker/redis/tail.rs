@@ -4,13 +4,12 @@
 //! repeat the tag of the one before, else the partition's channels are compared with their logs before anything goes on.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
+use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use parlor_protocol::{ChannelName, Event, EventKind, Time};
 use redis::Value;
-use tokio::sync::Notify;
 use tracing::{debug, warn};
 
 use super::core::Core;
@@ -21,11 +20,9 @@ use super::link::Link;
 use super::links::Purpose;
 use super::partition::{Cursor, Partition};
 use super::read::text;
+use super::readers::Reader;
 use super::stats::add;
 use crate::hub::{ConnectionId, EphemeralBody, Frames, LogEntry};
-
-/// Readers of a Redis that has all partitions in one place: waking one costs Redis a little per stream that it waits for.
-const READERS: usize = 2;
 
 /// Entries per stream and read.
 const COUNT: usize = 500;
@@ -48,117 +45,6 @@ const IDLE_TAIL: Duration = Duration::from_secs(30);
 /// Attempts to wake a reader, and the time between.
 const WAKES: usize = 40;
 const WAKE_PAUSE: Duration = Duration::from_millis(5);
-
-/// All readers of a node.
-#[derive(Debug)]
-pub(super) struct Readers {
-    all: Vec<Arc<Reader>>,
-    /// By partition.
-    of: Vec<Arc<Reader>>,
-}
-
-/// One connection that reads the streams of some partitions.
-#[derive(Debug)]
-pub(super) struct Reader {
-    pub(super) index: usize,
-    pub(super) partitions: Vec<Arc<Partition>>,
-    /// Always followed by the first reader, and by every reader that has all partitions in one place: for probes.
-    is_always_on: bool,
-    /// For who rings at a blocked reader, and for a reader that has nothing to follow.
-    bell: Notify,
-    start: Notify,
-    /// Counts wishes to look anew; and the newest one that was seen.
-    wished: AtomicU64,
-    seen: AtomicU64,
-    /// The connection that may be blocked, for `CLIENT UNBLOCK`; 0: none.
-    client: AtomicI64,
-    /// Counts orders to connect anew.
-    restarts: AtomicU64,
-    /// Entries of one stream that came with the last read.
-    lag: AtomicU64,
-}
-
-impl Readers {
-    pub(super) fn new(partitions: &[Arc<Partition>], is_cluster: bool) -> Self {
-        let count = if is_cluster {
-            partitions.len()
-        } else {
-            READERS.min(partitions.len())
-        };
-        let all: Vec<_> = (0..count)
-            .map(|index| {
-                let own = partitions
-                    .iter()
-                    .skip(index)
-                    .step_by(count)
-                    .cloned()
-                    .collect();
-                Arc::new(Reader {
-                    index,
-                    partitions: own,
-                    is_always_on: !is_cluster || index == 0,
-                    bell: Notify::new(),
-                    start: Notify::new(),
-                    wished: AtomicU64::new(0),
-                    seen: AtomicU64::new(0),
-                    client: AtomicI64::new(0),
-                    restarts: AtomicU64::new(0),
-                    lag: AtomicU64::new(0),
-                })
-            })
-            .collect();
-        let of = (0..partitions.len())
-            .map(|index| Arc::clone(&all[index % count]))
-            .collect();
-        Self { all, of }
-    }
-
-    pub(super) fn all(&self) -> &[Arc<Reader>] {
-        &self.all
-    }
-
-    /// The partition's reader is to look at its cursors again.
-    pub(super) fn wake(&self, partition: usize) {
-        self.of[partition].wake();
-    }
-
-    /// Notes how many entries of one stream a reader had to take at once, and says how many the slowest of all had to.
-    fn lag_with(&self, reader: &Reader, entries: u64) -> u64 {
-        reader.lag.store(entries, Ordering::Relaxed);
-        let lags = self.all.iter().map(|one| one.lag.load(Ordering::Relaxed));
-        lags.max().unwrap_or(entries)
-    }
-
-    /// All connect anew.
-    pub(super) fn restart(&self) {
-        for reader in &self.all {
-            reader.restarts.fetch_add(1, Ordering::AcqRel);
-            reader.wake();
-        }
-    }
-}
-
-impl Reader {
-    fn wake(&self) {
-        self.wished.fetch_add(1, Ordering::AcqRel);
-        self.bell.notify_one();
-        self.start.notify_one();
-    }
-
-    /// The partition that carries this reader's probes.
-    pub(super) fn home(&self) -> &Arc<Partition> {
-        &self.partitions[0]
-    }
-
-    /// Whether it follows anything now.
-    pub(super) fn is_active(&self) -> bool {
-        self.is_always_on
-            || self
-                .partitions
-                .iter()
-                .any(|partition| partition.tail().is_some())
-    }
-}
 
 /// Follows the reader's partitions for ever.
 pub(super) async fn run(core: Arc<Core>, reader: Arc<Reader>) {
@@ -514,28 +400,7 @@ fn heartbeat(core: &Core, partition: &Partition, words: &str) {
 
 #[cfg(test)]
 mod tests {
-    use super::super::keys::Keys;
-    use super::super::share::Share;
     use super::*;
-
-    #[test]
-    fn the_slowest_reader_counts() {
-        let partition = |index| {
-            Arc::new(Partition::new(
-                index,
-                Keys::new("p", index, 2),
-                Share::of(2),
-            ))
-        };
-        let partitions: Vec<_> = (0..2).map(partition).collect();
-        let readers = Readers::new(&partitions, false);
-        let [slow, quick] = [&readers.all()[0], &readers.all()[1]];
-        assert_eq!(readers.lag_with(slow, 40), 40);
-        assert_eq!(readers.lag_with(quick, 1), 40, "it does not hide the other");
-        assert_eq!(readers.lag_with(quick, 50), 50);
-        assert_eq!(readers.lag_with(quick, 0), 40);
-        assert_eq!(readers.lag_with(slow, 0), 0);
-    }
 
     #[test]
     fn the_entries_of_a_stream_are_counted() {
