@@ -28,6 +28,7 @@ mod append;
 mod attached;
 mod batch;
 mod begun;
+mod complaint;
 mod config;
 mod core;
 mod entry;
@@ -63,6 +64,7 @@ pub use stats::{LATENCY_SECONDS, Latency, RedisStats};
 
 use append::LaneId;
 use batch::Item;
+use complaint::Complaint;
 use core::Core;
 use fault::Fault;
 use keys::Keys;
@@ -179,6 +181,7 @@ fn build(config: RedisConfig, hub: Arc<Hub>, count: usize, runtime: Handle) -> C
         readers,
         roster: Roster::new(),
         reloading: Reloading::default(),
+        complaint: Complaint::default(),
         stats,
         waiting: Default::default(),
         waiting_bytes: Default::default(),

@@ -8,6 +8,7 @@ use tokio::sync::Semaphore;
 
 use super::append::LaneId;
 use super::batch::Item;
+use super::complaint::Complaint;
 use super::keys::partition_of;
 use super::links::Links;
 use super::members::Members;
@@ -37,6 +38,7 @@ pub(super) struct Core {
     pub(super) probes: Probes,
     pub(super) roster: Roster,
     pub(super) reloading: Reloading,
+    pub(super) complaint: Complaint,
     pub(super) stats: Arc<RedisStats>,
     pub(super) waiting: AtomicI64,
     pub(super) waiting_bytes: AtomicI64,
