@@ -167,7 +167,7 @@ pub(crate) async fn an_id_is_known_for_its_whole_window_and_no_longer(factory: F
         dedup_window: SHORT,
     });
     // New ones all the time: whenever the store lets go of old ids, some are a moment old and some are just due.
-    let (began, mut known, mut ids) = (Instant::now(), Vec::new(), 0);
+    let (began, mut known, mut ids) = (Instant::now(), Vec::new(), 0_u32);
     loop {
         if began.elapsed() < SHORT * 3 {
             ids += 1;
