@@ -194,7 +194,7 @@ node_metrics! {
     RedisRetries = Counter, "redis_retries";
     /// Entries of Redis's streams that came in.
     RedisTailed = Counter, "redis_entries";
-    /// Entries that the slowest tail had to take at once, as last seen.
+    /// Entries that the slowest of all tails had to take at once, as last seen.
     RedisTailLag = Gauge, "redis_tail_lag";
     /// Times a stream did not continue where it had ended, and logs were read back.
     RedisHoles = Counter, "redis_holes";

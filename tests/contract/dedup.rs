@@ -1,6 +1,6 @@
 //! A publish with an id stays single inside the window.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use parlor::broker::{Append, Error};
 use parlor_protocol::EventKind;
@@ -119,4 +119,70 @@ pub(crate) async fn an_id_is_new_again_after_its_window(factory: Factory) {
         .await
         .unwrap();
     assert_eq!((again.duplicate, again.position.offset), (false, 2));
+}
+
+/// An id as its publisher knows it: it was first taken between these two moments.
+struct Known {
+    id: String,
+    sent: Instant,
+    answered: Instant,
+}
+
+impl Known {
+    async fn publish(subject: &Subject, id: String) -> Self {
+        let sent = Instant::now();
+        let append = with_id(subject, "u:ann", &id);
+        assert!(!subject.append(append).await.unwrap().duplicate, "{id}");
+        Self {
+            id,
+            sent,
+            answered: Instant::now(),
+        }
+    }
+
+    /// Publishes it once more. However slow the machine is: a known one was asked for before its window ended, and one
+    /// that is new again was answered after.
+    async fn is_still_known(&self, subject: &Subject) -> bool {
+        let age_min = self.answered.elapsed();
+        let append = with_id(subject, "u:ann", &self.id);
+        let duplicate = subject.append(append).await.unwrap().duplicate;
+        let age_max = self.sent.elapsed();
+        if duplicate {
+            assert!(age_min < SHORT + CLOCKS, "{}: after {age_min:?}", self.id);
+        } else {
+            assert!(age_max + CLOCKS > SHORT, "{}: after {age_max:?}", self.id);
+        }
+        duplicate
+    }
+}
+
+/// A window that ends several times while a test looks on.
+const SHORT: Duration = Duration::from_millis(300);
+
+/// A store's clock counts in ms, and is read a little before or after ours.
+const CLOCKS: Duration = Duration::from_millis(10);
+
+pub(crate) async fn an_id_is_known_for_its_whole_window_and_no_longer(factory: Factory) {
+    let subject = factory(Settings {
+        dedup_window: SHORT,
+    });
+    // New ones all the time: whenever the store lets go of old ids, some are a moment old and some are just due.
+    let (began, mut known, mut ids) = (Instant::now(), Vec::new(), 0_u32);
+    loop {
+        if began.elapsed() < SHORT * 3 {
+            ids += 1;
+            known.push(Known::publish(&subject, ids.to_string()).await);
+        }
+        let mut still_known = Vec::new();
+        for one in known {
+            if one.is_still_known(&subject).await {
+                still_known.push(one);
+            }
+        }
+        known = still_known;
+        // It ends: an id that is known for too long fails.
+        if known.is_empty() && began.elapsed() > SHORT * 3 {
+            return;
+        }
+    }
 }

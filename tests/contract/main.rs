@@ -25,6 +25,7 @@ mod crash;
 mod disk;
 mod redis_access;
 mod redis_answers;
+mod redis_dedup;
 mod redis_deposed;
 mod redis_erasing;
 mod redis_leases;
@@ -70,6 +71,7 @@ every_broker! {
     dedup::the_same_id_with_other_content_is_refused,
     dedup::ids_are_unique_per_channel_and_sender,
     dedup::an_id_is_new_again_after_its_window,
+    dedup::an_id_is_known_for_its_whole_window_and_no_longer,
     pages::pages_run_in_both_directions,
     pages::pages_are_found_by_time,
     pages::a_page_says_whether_there_is_more,

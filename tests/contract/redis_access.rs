@@ -6,10 +6,11 @@ use std::sync::Arc;
 use parlor::broker::Redis as Broker;
 use parlor::broker::redis::{OpenError, RedisConfig};
 use parlor::hub::Hub;
-use parlor_tests::{Authority, Redis, RedisOptions};
+use parlor_tests::{Authority, Redis, RedisOptions, eventually};
 
+use crate::listener::Listener;
 use crate::redis::{config_of, over};
-use crate::subject::Subject;
+use crate::subject::{SHARDS, Subject};
 
 /// What a node needs and no more, as an operator finds it in the book.
 fn documented_rules() -> String {
@@ -71,6 +72,53 @@ async fn prefixes_keep_parlors_apart() {
     let server = Redis::start();
     for prefix in ["one", "two"] {
         works(&over(config_of(&address(&server), prefix))).await;
+    }
+}
+
+/// Writes down what a node of another wish or version would have.
+fn agree_before(server: &Redis, field: &str, value: &str) {
+    server.ask(&["HSET", "parlor:{config}:agreed", field, value]);
+}
+
+/// How many partitions were ever used.
+fn partitions(server: &Redis) -> usize {
+    let metas = server.ask(&["KEYS", "parlor:*:meta"]);
+    redis::from_redis_value::<Vec<String>>(metas).unwrap().len()
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn nodes_work_with_the_partitions_that_were_agreed_on() {
+    let server = Redis::start();
+    // On one primary a node would have chosen a single one.
+    agree_before(&server, "partitions", "3");
+    let node = || over(config_of(&address(&server), "parlor"));
+    let (one, other) = (node(), node());
+    for shard in 0..SHARDS {
+        let channel = format!("room:{shard}");
+        let mut listener = Listener::join(&other, shard, &channel).await;
+        one.append(one.message(&channel, "x")).await.unwrap();
+        assert_eq!(listener.read_to(1).await.len(), 1, "{channel}");
+    }
+    eventually("all three to be used", || {
+        (partitions(&server) == 3).then_some(())
+    });
+}
+
+#[test]
+fn a_redis_whose_keys_are_of_another_version_is_refused() {
+    let server = Redis::start();
+    agree_before(&server, "version", "2");
+    let told = refusal(config_of(&address(&server), "parlor"));
+    assert!(told.contains("version 2"), "{told}");
+}
+
+#[test]
+fn a_number_of_partitions_that_cannot_be_is_refused() {
+    for number in ["0", "1025"] {
+        let server = Redis::start();
+        agree_before(&server, "partitions", number);
+        let told = refusal(config_of(&address(&server), "parlor"));
+        assert!(told.contains(&format!("{number} partitions")), "{told}");
     }
 }
 

@@ -134,6 +134,14 @@ impl Redis {
             .map(|(_, value)| value.to_owned())
     }
 
+    /// How often this process answered an error of this name, for example `MOVED`.
+    pub fn errors_answered(&self, name: &str) -> u64 {
+        let figure = self.info(&format!("errorstat_{name}"));
+        figure
+            .and_then(|figure| figure.trim().strip_prefix("count=")?.parse().ok())
+            .unwrap_or(0)
+    }
+
     /// `CONFIG SET`.
     ///
     /// # Panics

@@ -28,6 +28,7 @@ mod append;
 mod attached;
 mod batch;
 mod begun;
+mod complaint;
 mod config;
 mod core;
 mod entry;
@@ -43,6 +44,7 @@ mod outcome;
 mod partition;
 mod probe;
 mod read;
+mod readers;
 mod reload;
 mod resync;
 mod roster;
@@ -62,6 +64,7 @@ pub use stats::{LATENCY_SECONDS, Latency, RedisStats};
 
 use append::LaneId;
 use batch::Item;
+use complaint::Complaint;
 use core::Core;
 use fault::Fault;
 use keys::Keys;
@@ -69,10 +72,10 @@ use links::Links;
 use members::Members;
 use partition::Partition;
 use probe::Probes;
+use readers::Readers;
 use reload::Reloading;
 use roster::Roster;
 use share::Share;
-use tail::Readers;
 
 /// How long a stop waits for appends that were accepted.
 const STOP_PATIENCE: Duration = Duration::from_secs(6);
@@ -178,6 +181,7 @@ fn build(config: RedisConfig, hub: Arc<Hub>, count: usize, runtime: Handle) -> C
         readers,
         roster: Roster::new(),
         reloading: Reloading::default(),
+        complaint: Complaint::default(),
         stats,
         waiting: Default::default(),
         waiting_bytes: Default::default(),

@@ -401,7 +401,12 @@ fn kind(name: &str, raw: &raw::Kind) -> Result<ChannelKind, Error> {
         "disk" => Durability::Disk,
         "memory" => Durability::Memory,
         "replicated" => Durability::Replicated,
-        _ => return Err(wrong(key("durability"), "needs `disk` or `memory`")),
+        _ => {
+            return Err(wrong(
+                key("durability"),
+                "needs `disk`, `memory` or `replicated`",
+            ));
+        }
     };
     let slow = match raw.slow.as_str() {
         "close" => SlowPolicy::Close,

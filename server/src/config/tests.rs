@@ -127,7 +127,11 @@ fn what_is_wrong_is_named() {
     );
     check_wrong(
         "[kinds.a]\npattern = \"a\"\ndurability = \"paper\"",
-        "kinds.a.durability",
+        "kinds.a.durability: needs `disk`, `memory` or `replicated`",
+    );
+    check_wrong(
+        "[kinds.a]\npattern = \"a\"\ndurability = \"replicated\"",
+        "kinds.a.durability: `replicated` needs a Redis",
     );
     check_wrong(
         "[kinds.a]\npattern = \"a\"\nallow = [\"fly\"]",
@@ -222,6 +226,34 @@ fn secrets_come_from_files_and_are_not_shown() {
     assert!(
         !format!("{shown}{config:?}{layers:?}").contains("canary"),
         "{layers:?}"
+    );
+}
+
+#[test]
+fn the_password_of_redis_comes_from_a_file_and_is_not_shown() {
+    let directory = tempfile::tempdir().expect("a directory");
+    let path = directory.path().join("password");
+    std::fs::write(&path, "canary\n").expect("written");
+    let text = format!(
+        "[redis]\nurl = \"redis://127.0.0.1:1\"\npassword_file = {:?}",
+        path.display().to_string()
+    );
+    let layers = layers(&text).expect("good");
+    let config = Config::from_layers(&layers).expect("good");
+    let redis = config.redis.clone().expect("a Redis");
+    assert_eq!(redis.password.as_deref(), Some("canary"));
+    let shown = layers.show().expect("it shows");
+    assert!(
+        !format!("{shown}{config:?}{layers:?}").contains("canary"),
+        "{shown}"
+    );
+    check_wrong(
+        &format!("{text}\npassword = \"another\""),
+        "redis.password: stands beside redis.password_file",
+    );
+    check_wrong(
+        "[redis]\nurl = \"redis://127.0.0.1:1\"\npassword_file = \"/nowhere\"",
+        "/nowhere",
     );
 }
 

@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 
 use parlor_protocol::Tag;
 use redis::{RedisError, Value};
-use tracing::{debug, warn};
+use tracing::{debug, info, warn};
 
 use super::batch::{self, Batch, Item, Terms};
 use super::core::Core;
@@ -132,7 +132,10 @@ impl Sender {
                 Sent::Done(answer, lineage) => {
                     add(&self.core.stats.batches, 1);
                     match self.finish_from(&lineage, batch, &answer) {
-                        Ok(()) => return add(&self.core.stats.retries, attempts - 1),
+                        Ok(()) => {
+                            self.tell_success();
+                            return add(&self.core.stats.retries, attempts - 1);
+                        }
                         Err(unfinished) => batch = unfinished,
                     }
                     last = Fault::Elsewhere("acknowledged by a primary that was left".to_owned());
@@ -152,7 +155,21 @@ impl Sender {
             }
         }
         debug!(partition = self.partition.index, attempts, took = ?started.elapsed(), fault = %last, "A batch failed.");
+        self.tell_failure(&last);
         self.fail(batch, &last);
+    }
+
+    fn tell_failure(&self, fault: &Fault) {
+        let reason = fault.to_string();
+        if self.core.complaint.is_news(&reason, Instant::now()) {
+            warn!(partition = self.partition.index, %reason, "Unable to append to Redis.");
+        }
+    }
+
+    fn tell_success(&self) {
+        if self.core.complaint.ends(Instant::now()) {
+            info!("Redis takes appends again.");
+        }
     }
 
     async fn attempt(&self, batch: &Batch) -> Sent {

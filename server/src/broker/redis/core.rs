@@ -8,15 +8,16 @@ use tokio::sync::Semaphore;
 
 use super::append::LaneId;
 use super::batch::Item;
+use super::complaint::Complaint;
 use super::keys::partition_of;
 use super::links::Links;
 use super::members::Members;
 use super::partition::Partition;
 use super::probe::Probes;
+use super::readers::Readers;
 use super::reload::Reloading;
 use super::roster::Roster;
 use super::stats::RedisStats;
-use super::tail::Readers;
 use crate::hub::Hub;
 
 /// Items and bytes that may wait for Redis in all partitions together; beyond, publishes are answered `busy`.
@@ -37,6 +38,7 @@ pub(super) struct Core {
     pub(super) probes: Probes,
     pub(super) roster: Roster,
     pub(super) reloading: Reloading,
+    pub(super) complaint: Complaint,
     pub(super) stats: Arc<RedisStats>,
     pub(super) waiting: AtomicI64,
     pub(super) waiting_bytes: AtomicI64,

@@ -26,7 +26,7 @@ pub struct RedisStats {
     pub pages: AtomicU64,
     /// Entries that came through the partitions' streams.
     pub tailed: AtomicU64,
-    /// How far the slowest tail is behind, in entries, as last seen.
+    /// Entries that the slowest tail of all had to take at once, as last seen.
     pub tail_lag: AtomicU64,
     /// Times a stream did not continue where it had ended, and the logs were read back.
     pub holes: AtomicU64,

@@ -4,13 +4,12 @@
 //! repeat the tag of the one before, else the partition's channels are compared with their logs before anything goes on.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
+use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use parlor_protocol::{ChannelName, Event, EventKind, Time};
 use redis::Value;
-use tokio::sync::Notify;
 use tracing::{debug, warn};
 
 use super::core::Core;
@@ -21,11 +20,9 @@ use super::link::Link;
 use super::links::Purpose;
 use super::partition::{Cursor, Partition};
 use super::read::text;
+use super::readers::Reader;
 use super::stats::add;
 use crate::hub::{ConnectionId, EphemeralBody, Frames, LogEntry};
-
-/// Readers of a Redis that has all partitions in one place: waking one costs Redis a little per stream that it waits for.
-const READERS: usize = 2;
 
 /// Entries per stream and read.
 const COUNT: usize = 500;
@@ -48,107 +45,6 @@ const IDLE_TAIL: Duration = Duration::from_secs(30);
 /// Attempts to wake a reader, and the time between.
 const WAKES: usize = 40;
 const WAKE_PAUSE: Duration = Duration::from_millis(5);
-
-/// All readers of a node.
-#[derive(Debug)]
-pub(super) struct Readers {
-    all: Vec<Arc<Reader>>,
-    /// By partition.
-    of: Vec<Arc<Reader>>,
-}
-
-/// One connection that reads the streams of some partitions.
-#[derive(Debug)]
-pub(super) struct Reader {
-    pub(super) index: usize,
-    pub(super) partitions: Vec<Arc<Partition>>,
-    /// Always followed by the first reader, and by every reader that has all partitions in one place: for probes.
-    is_always_on: bool,
-    /// For who rings at a blocked reader, and for a reader that has nothing to follow.
-    bell: Notify,
-    start: Notify,
-    /// Counts wishes to look anew; and the newest one that was seen.
-    wished: AtomicU64,
-    seen: AtomicU64,
-    /// The connection that may be blocked, for `CLIENT UNBLOCK`; 0: none.
-    client: AtomicI64,
-    /// Counts orders to connect anew.
-    restarts: AtomicU64,
-}
-
-impl Readers {
-    pub(super) fn new(partitions: &[Arc<Partition>], is_cluster: bool) -> Self {
-        let count = if is_cluster {
-            partitions.len()
-        } else {
-            READERS.min(partitions.len())
-        };
-        let all: Vec<_> = (0..count)
-            .map(|index| {
-                let own = partitions
-                    .iter()
-                    .skip(index)
-                    .step_by(count)
-                    .cloned()
-                    .collect();
-                Arc::new(Reader {
-                    index,
-                    partitions: own,
-                    is_always_on: !is_cluster || index == 0,
-                    bell: Notify::new(),
-                    start: Notify::new(),
-                    wished: AtomicU64::new(0),
-                    seen: AtomicU64::new(0),
-                    client: AtomicI64::new(0),
-                    restarts: AtomicU64::new(0),
-                })
-            })
-            .collect();
-        let of = (0..partitions.len())
-            .map(|index| Arc::clone(&all[index % count]))
-            .collect();
-        Self { all, of }
-    }
-
-    pub(super) fn all(&self) -> &[Arc<Reader>] {
-        &self.all
-    }
-
-    /// The partition's reader is to look at its cursors again.
-    pub(super) fn wake(&self, partition: usize) {
-        self.of[partition].wake();
-    }
-
-    /// All connect anew.
-    pub(super) fn restart(&self) {
-        for reader in &self.all {
-            reader.restarts.fetch_add(1, Ordering::AcqRel);
-            reader.wake();
-        }
-    }
-}
-
-impl Reader {
-    fn wake(&self) {
-        self.wished.fetch_add(1, Ordering::AcqRel);
-        self.bell.notify_one();
-        self.start.notify_one();
-    }
-
-    /// The partition that carries this reader's probes.
-    pub(super) fn home(&self) -> &Arc<Partition> {
-        &self.partitions[0]
-    }
-
-    /// Whether it follows anything now.
-    pub(super) fn is_active(&self) -> bool {
-        self.is_always_on
-            || self
-                .partitions
-                .iter()
-                .any(|partition| partition.tail().is_some())
-    }
-}
 
 /// Follows the reader's partitions for ever.
 pub(super) async fn run(core: Arc<Core>, reader: Arc<Reader>) {
@@ -250,6 +146,7 @@ async fn read(core: &Arc<Core>, reader: &Reader, link: &Link) -> Result<bool, Fa
         .filter_map(|partition| Some((partition, partition.tail()?)))
         .collect();
     if followed.is_empty() {
+        note_lag(core, reader, 0);
         reader.start.notified().await;
         return Ok(false);
     }
@@ -267,9 +164,11 @@ async fn read(core: &Arc<Core>, reader: &Reader, link: &Link) -> Result<bool, Fa
         command.arg(format!("{}-0", cursor.pseq));
     }
     let Value::Array(streams) = link.query(&command).await? else {
+        note_lag(core, reader, 0);
         return Ok(false);
     };
-    let mut lag = 0;
+    let longest = streams.iter().map(entries_in).max().unwrap_or(0);
+    note_lag(core, reader, longest as u64);
     for stream in streams {
         let Value::Array(mut parts) = stream else {
             continue;
@@ -284,11 +183,25 @@ async fn read(core: &Arc<Core>, reader: &Reader, link: &Link) -> Result<bool, Fa
         else {
             continue;
         };
-        lag = lag.max(entries.len() as u64);
         take_all(core, partition, &link.lineage, entries).await?;
     }
-    core.stats.tail_lag.store(lag, Ordering::Relaxed);
     Ok(true)
+}
+
+fn note_lag(core: &Core, reader: &Reader, entries: u64) {
+    let slowest = core.readers.lag_with(reader, entries);
+    core.stats.tail_lag.store(slowest, Ordering::Relaxed);
+}
+
+/// How many entries of a stream came: it stands as its key and its entries.
+fn entries_in(stream: &Value) -> usize {
+    if let Value::Array(parts) = stream
+        && let Some(Value::Array(entries)) = parts.last()
+    {
+        entries.len()
+    } else {
+        0
+    }
 }
 
 /// Delivers a stream's entries in order; at the first that does not follow on, the logs are asked instead.
@@ -482,5 +395,20 @@ fn heartbeat(core: &Core, partition: &Partition, words: &str) {
             .is_some_and(|reader: &Arc<Reader>| reader.home().index == partition.index)
     {
         core.probes.came_back(reader, now);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_entries_of_a_stream_are_counted() {
+        let stream = |entries: usize| {
+            let key = Value::BulkString(b"p:{0.0}:s".to_vec());
+            Value::Array(vec![key, Value::Array(vec![Value::Nil; entries])])
+        };
+        assert_eq!([stream(0), stream(3)].map(|one| entries_in(&one)), [0, 3]);
+        assert_eq!(entries_in(&Value::Nil), 0);
     }
 }
