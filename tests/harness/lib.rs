@@ -50,4 +50,4 @@ pub use roamer::{Heard, Roamer};
 pub use say::{binary, blob, json, publish, said, text};
 pub use seed::Seed;
 pub use server::{Server, Setup, Stopped};
-pub use token::{API_KEY, Token};
+pub use token::{API_KEY, Token, now_s};

@@ -18,17 +18,17 @@ pub struct Token(Value);
 impl Token {
     /// Good for an hour, and for nothing: give it capabilities.
     pub fn of(user: &str) -> Self {
-        Self(json!({ "sub": user, "exp": now() + 3600, "caps": [] }))
+        Self(json!({ "sub": user, "exp": now_s() + 3600, "caps": [] }))
     }
 
     /// Without a user.
     pub fn anonymous() -> Self {
-        Self(json!({ "exp": now() + 3600, "caps": [] }))
+        Self(json!({ "exp": now_s() + 3600, "caps": [] }))
     }
 
     /// A subscription token for one channel.
     pub fn for_channel(user: &str, channel: &str) -> Self {
-        Self(json!({ "sub": user, "exp": now() + 3600, "channel": channel }))
+        Self(json!({ "sub": user, "exp": now_s() + 3600, "channel": channel }))
     }
 
     /// These verbs on the channels that match.
@@ -55,7 +55,7 @@ impl Token {
     /// Ends so many seconds from now; negative: ended.
     #[must_use]
     pub fn ends_in(self, seconds: i64) -> Self {
-        let exp = now().saturating_add_signed(seconds);
+        let exp = now_s().saturating_add_signed(seconds);
         self.claim("exp", exp)
     }
 
@@ -77,7 +77,11 @@ impl Token {
     }
 }
 
-fn now() -> u64 {
+/// The time as claims tell it: seconds since 1970.
+///
+/// # Panics
+/// When the clock stands before that.
+pub fn now_s() -> u64 {
     SystemTime::now()
         .duration_since(UNIX_EPOCH)
         .expect("a clock after 1970")

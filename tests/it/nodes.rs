@@ -7,7 +7,7 @@ use parlor_protocol::push::Status;
 use parlor_protocol::{CloseCode, ErrorCode, Push, WireError};
 use parlor_tests::{
     API_KEY, At, Backend, Client, Proxy, Redis, Server, Setup, Token, everywhere, in_both_forms,
-    in_time, publish, said, text,
+    in_time, now_s, publish, said, text,
 };
 use serde_json::{Value, json};
 
@@ -132,17 +132,23 @@ fn a_token_that_one_node_revokes_is_worth_nothing_on_all() {
         let backend = nodes.backend();
         let by_user = Token::of("ann").sign();
         let by_id = Token::of("bob").claim("jti", "t-1").sign();
+        let old = Token::of("dan").claim("iat", now_s() - 100).sign();
         let mut ann = nodes.other.join_by_token(&by_user).await;
         let mut bob = nodes.other.join_by_token(&by_id).await;
         let mut cid = nodes.other.join_by_token(&Token::of("cid").sign()).await;
+        let mut dan = nodes.other.join_by_token(&old).await;
         let began = Instant::now();
         post(&backend, "/v1/tokens/revoke", json!({ "user": "ann" })).await;
         post(&backend, "/v1/tokens/revoke", json!({ "token_id": "t-1" })).await;
+        let before = json!({ "issued_before": now_s() - 50 });
+        post(&backend, "/v1/tokens/revoke", before).await;
         ann.expect_close(CloseCode::Revoked).await;
         bob.expect_close(CloseCode::Revoked).await;
+        dan.expect_close(CloseCode::Revoked).await;
         assert!(began.elapsed() < EVERYWHERE_WITHIN, "{:?}", began.elapsed());
         assert!(is_refused(&nodes.other, &by_user).await);
         assert!(is_refused(&nodes.other, &by_id).await);
+        assert!(is_refused(&nodes.other, &old).await);
         cid.ping().await;
         // One that starts later knows it too.
         let late = Setup::new(at.form, at.shards)
@@ -152,6 +158,7 @@ fn a_token_that_one_node_revokes_is_worth_nothing_on_all() {
             .await;
         assert!(is_refused(&late, &by_user).await);
         assert!(is_refused(&late, &by_id).await);
+        assert!(is_refused(&late, &old).await);
     });
 }
 

@@ -3,7 +3,9 @@
 use parlor_protocol::command::{Connect, Refresh, Subscribe};
 use parlor_protocol::push::UNSUBSCRIBED_REVOKED;
 use parlor_protocol::{CloseCode, ErrorCode, Push};
-use parlor_tests::{API_KEY, Backend, Client, Server, Token, everywhere, in_both_forms, said};
+use parlor_tests::{
+    API_KEY, Backend, Client, Server, Token, everywhere, in_both_forms, now_s, said,
+};
 use serde_json::{Value, json};
 
 async fn revoke(backend: &Backend, body: Value) -> Value {
@@ -12,16 +14,9 @@ async fn revoke(backend: &Backend, body: Value) -> Value {
     answer
 }
 
-fn now() -> u64 {
-    std::time::SystemTime::now()
-        .duration_since(std::time::UNIX_EPOCH)
-        .expect("a clock after 1970")
-        .as_secs()
-}
-
 /// Issued a while ago, so that "before now" means it.
 fn old_token(user: &str) -> Token {
-    Token::of(user).claim("iat", now() - 100)
+    Token::of(user).claim("iat", now_s() - 100)
 }
 
 async fn on_every_shard(server: &Server, token: &str) -> Vec<Client> {
@@ -78,9 +73,9 @@ fn a_user_may_keep_the_tokens_that_are_new_enough() {
         let backend = server.backend().with_key(API_KEY);
         let mut old = server.join_by_token(&old_token("ann").sign()).await;
         let mut without_iat = server.join_by_token(&Token::of("ann").sign()).await;
-        let fresh = Token::of("ann").claim("iat", now() - 10).sign();
+        let fresh = Token::of("ann").claim("iat", now_s() - 10).sign();
         let mut new = server.join_by_token(&fresh).await;
-        let body = json!({ "user": "ann", "issued_before": now() - 50 });
+        let body = json!({ "user": "ann", "issued_before": now_s() - 50 });
         revoke(&backend, body).await;
         old.expect_close(CloseCode::Revoked).await;
         without_iat.expect_close(CloseCode::Revoked).await;
@@ -107,7 +102,7 @@ fn one_token_ends_by_its_id() {
         assert_refused(&server, &stolen).await;
         ann.ping().await;
         anonymous.ping().await;
-        let body = json!({ "token_id": "t-3", "expires_at": now() + 3600 });
+        let body = json!({ "token_id": "t-3", "expires_at": now_s() + 3600 });
         revoke(&backend, body).await;
         anonymous.expect_close(CloseCode::Revoked).await;
     });
@@ -119,12 +114,12 @@ fn everybodys_old_tokens_end_at_once() {
         let server = at.setup().with_tokens().start().await;
         let backend = server.backend().with_key(API_KEY);
         let mut ended = on_every_shard(&server, &old_token("ann").sign()).await;
-        let anonymous = Token::anonymous().claim("iat", now() - 100).sign();
+        let anonymous = Token::anonymous().claim("iat", now_s() - 100).sign();
         ended.push(server.join_by_token(&anonymous).await);
         let mut new = server
-            .join_by_token(&Token::of("bob").claim("iat", now()).sign())
+            .join_by_token(&Token::of("bob").claim("iat", now_s()).sign())
             .await;
-        revoke(&backend, json!({ "issued_before": now() - 50 })).await;
+        revoke(&backend, json!({ "issued_before": now_s() - 50 })).await;
         for client in &mut ended {
             client.expect_close(CloseCode::Revoked).await;
         }
@@ -275,7 +270,7 @@ fn a_wish_that_is_not_clear_is_refused() {
             json!({ "user": "ann", "token_id": "t-1" }),
             json!({ "token_id": "t-1", "issued_before": 1 }),
             json!({ "user": "ann", "expires_at": 1 }),
-            json!({ "issued_before": now() * 1_000 }),
+            json!({ "issued_before": now_s() * 1_000 }),
             json!({ "issued_before": -1 }),
             json!({ "usr": "ann", "issued_before": 1 }),
         ] {

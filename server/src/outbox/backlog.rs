@@ -133,3 +133,26 @@ impl Backlog {
 fn cost(frame: &Frame) -> usize {
     frame.len() + ENTRY_OVERHEAD
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_a_burst_took_is_given_back_once_it_is_sent() {
+        let mut backlog = Backlog::default();
+        let frame = Frame::pong(b"?");
+        let len = frame.len();
+        for _ in 0..1_000 {
+            let frame = frame.clone();
+            backlog.add(Entry { frame, alias: None });
+        }
+        backlog.sent(999 * len);
+        backlog.shrink();
+        assert!(!backlog.is_empty(), "the last is not sent");
+        backlog.sent(len);
+        backlog.shrink();
+        assert!(backlog.is_empty());
+        assert_eq!((backlog.bytes(), backlog.rest.capacity()), (0, 0));
+    }
+}
