@@ -12,16 +12,6 @@ use crate::listener::Listener;
 use crate::redis::{config_of, over};
 use crate::subject::{SHARDS, Subject};
 
-/// What a node needs and no more, as an operator finds it in the book.
-fn documented_rules() -> String {
-    let book = include_str!("../../docs/operating.md");
-    let (_, after) = book
-        .split_once("user parlor on >PASSWORD ")
-        .expect("the user's line");
-    let (rules, _) = after.split_once("```").expect("the end of the block");
-    rules.split_whitespace().collect::<Vec<_>>().join(" ")
-}
-
 async fn works(subject: &Subject) {
     let appended = subject.append(subject.message("room", "x")).await.unwrap();
     assert_eq!(appended.position.offset, 1);
@@ -57,8 +47,7 @@ async fn a_password_opens_and_a_wrong_one_is_told() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_user_with_the_documented_rights_is_enough() {
-    let server =
-        Redis::start_with(RedisOptions::default().user("parlor", "secret", &documented_rules()));
+    let server = Redis::start_with(RedisOptions::default().documented_user("secret"));
     let config = RedisConfig {
         user: Some("parlor".to_owned()),
         password: Some("secret".to_owned()),

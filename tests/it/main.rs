@@ -34,6 +34,7 @@ mod promises;
 mod publish;
 mod raw_http;
 mod recovery;
+mod redis_rights;
 mod redis_seen;
 mod refresh;
 mod revocation;

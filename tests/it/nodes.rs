@@ -135,7 +135,9 @@ fn a_token_that_one_node_revokes_is_worth_nothing_on_all() {
         let old = Token::of("dan").claim("iat", now_s() - 100).sign();
         let mut ann = nodes.other.join_by_token(&by_user).await;
         let mut bob = nodes.other.join_by_token(&by_id).await;
-        let mut cid = nodes.other.join_by_token(&Token::of("cid").sign()).await;
+        // Without a time of issue a token counts as old.
+        let new = Token::of("cid").claim("iat", now_s()).sign();
+        let mut cid = nodes.other.join_by_token(&new).await;
         let mut dan = nodes.other.join_by_token(&old).await;
         let began = Instant::now();
         post(&backend, "/v1/tokens/revoke", json!({ "user": "ann" })).await;

@@ -75,3 +75,18 @@ async fn a_node_that_would_wait_in_vain_ends_and_says_why() {
         assert!(!is_done && errors.contains(why), "{errors}");
     }
 }
+
+#[tokio::test]
+async fn a_node_warns_of_a_redis_that_keeps_too_little() {
+    let nothing = RedisOptions::default();
+    let snapshots = RedisOptions::default().setting("save", "900 1");
+    let a_second_late = RedisOptions::default().appendonly("everysec");
+    for (options, warning) in [
+        (nothing, "keeps nothing on disk"),
+        (snapshots, "only takes snapshots"),
+        (a_second_late, "up to a second of acknowledged events"),
+    ] {
+        let redis = Redis::start_with(options);
+        node_on(&redis.url()).error_with(warning).await;
+    }
+}

@@ -60,6 +60,21 @@ impl RedisOptions {
             .setting("user", format!("{name} on >{password} {rules}"))
     }
 
+    /// The ACL user `parlor` with what a node needs and no more, as an operator finds it in the book.
+    ///
+    /// # Panics
+    /// When the book tells of no user.
+    #[must_use]
+    pub fn documented_user(self, password: &str) -> Self {
+        let book = include_str!("../../../docs/operating.md");
+        let (_, after) = book
+            .split_once("user parlor on >PASSWORD ")
+            .expect("the user's line");
+        let (rules, _) = after.split_once("```").expect("the end of the block");
+        let rules: Vec<_> = rules.split_whitespace().collect();
+        self.user("parlor", password, &rules.join(" "))
+    }
+
     /// The port by which others reach it, where that is not its own.
     pub(super) fn announced_at(self, port: u16) -> Self {
         self.setting("replica-announce-ip", "127.0.0.1")
