@@ -4,6 +4,7 @@ use parlor_tests::{Proxy, Redis, eventually};
 
 use crate::listener::Listener;
 use crate::redis::{append_again, config_of, on_address, over, stream_key, wait_for_heartbeats};
+use crate::subject::Subject;
 
 /// Adds what a node would have appended: the channel's second event, under this tag.
 const FORGE: &str = r"
@@ -45,12 +46,46 @@ fn wait_until_settled(server: &Redis, meta: &str) {
     });
 }
 
+/// A node that reaches a primary with one replica through a proxy.
+struct Line {
+    old: Redis,
+    new: Redis,
+    proxy: Proxy,
+    subject: Subject,
+}
+
+impl Line {
+    fn start() -> Self {
+        let old = Redis::start();
+        let new = old.start_replica();
+        let proxy = Proxy::start(old.address());
+        let subject = on_address(proxy.address());
+        Self {
+            old,
+            new,
+            proxy,
+            subject,
+        }
+    }
+}
+
+/// Leads the node to the deposed primary until it has asked there more than so often.
+fn visit(old: &Redis, proxy: &Proxy, scripts: u64) {
+    let asked = scripts_run(old);
+    proxy.turn_to(old.address());
+    eventually("the deposed primary to be asked", || {
+        (scripts_run(old) > asked + scripts).then_some(())
+    });
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn what_a_deposed_primary_takes_is_not_delivered_once_its_node_has_spoken_to_another() {
-    let old = Redis::start();
-    let new = old.start_replica();
-    let proxy = Proxy::start(old.address());
-    let subject = on_address(proxy.address());
+    let Line {
+        old,
+        new,
+        proxy,
+        subject,
+    } = Line::start();
     let mut listener = Listener::join(&subject, 0, "room").await;
     append_again(&subject, "room").await;
     listener.read_to(1).await;
@@ -70,10 +105,12 @@ async fn what_a_deposed_primary_takes_is_not_delivered_once_its_node_has_spoken_
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn who_is_led_back_to_the_old_primary_goes_on_there_after_another_verdict() {
-    let old = Redis::start();
-    let new = old.start_replica();
-    let proxy = Proxy::start(old.address());
-    let subject = on_address(proxy.address());
+    let Line {
+        old,
+        new,
+        proxy,
+        subject,
+    } = Line::start();
     append_again(&subject, "room").await;
     new.wait_until_level_with(&old);
     new.promote();
@@ -87,10 +124,12 @@ async fn who_is_led_back_to_the_old_primary_goes_on_there_after_another_verdict(
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn who_is_led_to_a_deposed_primary_for_a_moment_tells_nobody_of_a_loss() {
-    let old = Redis::start();
-    let new = old.start_replica();
-    let proxy = Proxy::start(old.address());
-    let subject = on_address(proxy.address());
+    let Line {
+        old,
+        new,
+        proxy,
+        subject,
+    } = Line::start();
     let mut listener = Listener::join(&subject, 0, "room").await;
     append_again(&subject, "room").await;
     new.wait_until_level_with(&old);
@@ -98,11 +137,7 @@ async fn who_is_led_to_a_deposed_primary_for_a_moment_tells_nobody_of_a_loss() {
     proxy.turn_to(new.address());
     let before = append_again(&subject, "room").await;
     listener.read_to(2).await;
-    let asked = scripts_run(&old);
-    proxy.turn_to(old.address());
-    eventually("the deposed primary to be asked", || {
-        (scripts_run(&old) > asked + 8).then_some(())
-    });
+    visit(&old, &proxy, 8);
     assert_eq!(listener.channel().lost(before.epoch), None);
     proxy.turn_to(new.address());
     let after = append_again(&subject, "room").await;
@@ -112,10 +147,12 @@ async fn who_is_led_to_a_deposed_primary_for_a_moment_tells_nobody_of_a_loss() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn who_was_led_to_a_deposed_primary_for_a_moment_goes_on_under_the_same_verdict() {
-    let old = Redis::start();
-    let new = old.start_replica();
-    let proxy = Proxy::start(old.address());
-    let subject = on_address(proxy.address());
+    let Line {
+        old,
+        new,
+        proxy,
+        subject,
+    } = Line::start();
     let mut listener = Listener::join(&subject, 0, "room").await;
     append_again(&subject, "room").await;
     new.wait_until_level_with(&old);
@@ -124,11 +161,7 @@ async fn who_was_led_to_a_deposed_primary_for_a_moment_goes_on_under_the_same_ve
     proxy.turn_to(new.address());
     append_again(&subject, "room").await;
     let settled = generation(&new, &meta);
-    let asked = scripts_run(&old);
-    proxy.turn_to(old.address());
-    eventually("the deposed primary to be asked", || {
-        (scripts_run(&old) > asked + 2).then_some(())
-    });
+    visit(&old, &proxy, 2);
     // Without a reset: a word that gets no answer may count.
     proxy.lead_to(new.address());
     let after = append_again(&subject, "room").await;

@@ -42,6 +42,16 @@ impl Cli {
         }
     }
 
+    /// A server in memory on the Redis at this URL, with more arguments.
+    ///
+    /// # Panics
+    /// When it cannot be run.
+    pub fn node_on(redis_url: &str, more: &[&str]) -> Self {
+        let set = format!("redis.url={redis_url}");
+        let node = ["dev", "--memory", "--port", "0", "--set", &set];
+        Self::run(&[&node, more].concat())
+    }
+
     /// The next line that it prints.
     ///
     /// # Panics

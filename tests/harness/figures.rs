@@ -39,12 +39,26 @@ impl Figures {
     /// # Panics
     /// When it does not get there in time.
     pub async fn reach(&self, name: &str, value: u64) {
-        let reached = async {
-            while self.read(name).await != value {
+        let what = format!("{name} = {value}");
+        self.until(name, &what, |read| read == value).await;
+    }
+
+    /// Reads until the metric has grown beyond this value.
+    ///
+    /// # Panics
+    /// When it does not in time.
+    pub async fn pass(&self, name: &str, value: u64) {
+        let what = format!("{name} > {value}");
+        self.until(name, &what, |read| read > value).await;
+    }
+
+    async fn until(&self, name: &str, what: &str, is_there: impl Fn(u64) -> bool) {
+        let there = async {
+            while !is_there(self.read(name).await) {
                 tokio::task::yield_now().await;
             }
         };
-        in_time(&format!("{name} = {value}"), reached).await;
+        in_time(what, there).await;
     }
 
     async fn page(&self) -> std::io::Result<String> {

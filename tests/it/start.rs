@@ -7,12 +7,6 @@ use parlor_tests::{Cli, Proxy, Redis, RedisOptions, RedisSentinel, Setup, in_bot
 /// Longer than one look at Redis takes that is refused at once.
 const EARLY: Duration = Duration::from_millis(800);
 
-/// A node on the Redis at this URL, as a command.
-fn node_on(url: &str) -> Cli {
-    let set = format!("redis.url={url}");
-    Cli::run(&["dev", "--memory", "--port", "0", "--set", &set])
-}
-
 /// The server serves nobody until something is mended.
 async fn serves_after(setup: Setup, mend: impl FnOnce()) {
     let starting = setup.start();
@@ -50,7 +44,7 @@ fn a_node_waits_for_a_redis_that_is_away_or_silent() {
 #[tokio::test]
 async fn a_node_says_what_it_waits_for_and_ends_when_told() {
     // Nobody listens on port 1.
-    let mut node = node_on("redis+sentinel://127.0.0.1:1/mymaster");
+    let mut node = Cli::node_on("redis+sentinel://127.0.0.1:1/mymaster", &[]);
     let line = node.error_with("Waiting for Redis").await;
     assert!(line.contains("127.0.0.1:1 (Sentinels)"), "{line}");
     node.ask_to_end();
@@ -71,7 +65,7 @@ async fn a_node_that_would_wait_in_vain_ends_and_says_why() {
         (format!("redis://{}/99", small.address()), "DB index"),
         (group.url().replace("mymaster", "another"), "No such master"),
     ] {
-        let (is_done, errors) = node_on(&url).end().await;
+        let (is_done, errors) = Cli::node_on(&url, &[]).end().await;
         assert!(!is_done && errors.contains(why), "{errors}");
     }
 }
@@ -87,6 +81,6 @@ async fn a_node_warns_of_a_redis_that_keeps_too_little() {
         (a_second_late, "up to a second of acknowledged events"),
     ] {
         let redis = Redis::start_with(options);
-        node_on(&redis.url()).error_with(warning).await;
+        Cli::node_on(&redis.url(), &[]).error_with(warning).await;
     }
 }

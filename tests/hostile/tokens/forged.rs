@@ -1,10 +1,9 @@
 //! How a forger makes tokens, and how others misplace theirs. The good one is made here, too.
 
-use std::time::{SystemTime, UNIX_EPOCH};
-
 use base64::Engine as _;
 use base64::engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD};
 use jsonwebtoken::{Algorithm as Signing, EncodingKey};
+use parlor_tests::now_s;
 use serde_json::{Value, json};
 
 /// The key that the server knows.
@@ -13,10 +12,7 @@ const PRIVATE: &str = include_str!("../../../server/src/auth/tests/keys/rsa.pem"
 const ED_PRIVATE: &str = include_str!("../../../server/src/auth/tests/keys/ed.pem");
 
 pub(super) fn now() -> i64 {
-    let since = SystemTime::now()
-        .duration_since(UNIX_EPOCH)
-        .expect("a clock after 1970");
-    i64::try_from(since.as_secs()).expect("before the end of time")
+    i64::try_from(now_s()).expect("before the end of time")
 }
 
 /// Claims that are good.

@@ -130,10 +130,11 @@ async fn check_one(
 
 /// What could not be seen, and what `disk` is worth on this Redis.
 async fn tell_settings(connection: &mut MultiplexedConnection, address: &Address) {
-    if setting(connection, "maxmemory-policy").await.is_none() {
+    let appends = setting(connection, "appendonly").await;
+    if appends.is_none() {
         warn!(%address, "Unable to read Redis's settings (CONFIG GET is denied?): be sure that maxmemory-policy is noeviction.");
     }
-    let appends = setting(connection, "appendonly").await.unwrap_or_default();
+    let appends = appends.unwrap_or_default();
     let fsync = setting(connection, "appendfsync").await.unwrap_or_default();
     let save = setting(connection, "save").await.unwrap_or_default();
     match (appends.as_str(), fsync.as_str(), save.as_str()) {
