@@ -31,7 +31,7 @@ use memory::MemoryLogs;
 pub struct Embedded {
     /// Absent without a data directory: `disk` kinds are then refused.
     disk: Option<DiskLogs>,
-    memory: MemoryLogs,
+    memory: Arc<MemoryLogs>,
     hub: Arc<Hub>,
     stats: Arc<Stats>,
 }
@@ -52,7 +52,7 @@ impl Embedded {
             )?),
             None => None,
         };
-        let memory = MemoryLogs::new(&config, Arc::clone(&hub), Arc::clone(&stats));
+        let memory = MemoryLogs::open(&config, Arc::clone(&hub), Arc::clone(&stats))?;
         Ok(Self {
             disk,
             memory,

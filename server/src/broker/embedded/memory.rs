@@ -13,7 +13,7 @@ use std::time::Duration;
 use parking_lot::{Mutex, RwLock};
 use parlor_protocol::{ChannelName, Epoch, Position, Tag, Time};
 
-use super::config::EmbeddedConfig;
+use super::config::{EmbeddedConfig, OpenError};
 use super::stats::{Stats, add};
 use crate::broker::random;
 use crate::broker::{Append, Appended, Error, LogPage, Read};
@@ -23,6 +23,7 @@ use crate::kind::Durability;
 
 mod recent;
 mod ring;
+mod sweeper;
 
 use ring::{Outcome, Ring};
 
@@ -30,8 +31,6 @@ use ring::{Outcome, Ring};
 const RETRY_AFTER_CROWDED: Duration = Duration::from_secs(5);
 /// Parts of the directory. A sweep holds one of them, so its length is that of a part.
 const STRIPES: usize = 256;
-/// One stripe is swept per this many appends and joins.
-const STEPS_PER_SWEEP: usize = 256;
 
 /// The memory store.
 #[derive(Debug)]
@@ -42,7 +41,8 @@ pub(super) struct MemoryLogs {
     /// The epoch of channels without an event. Replaced before a log with events is dropped: a log made anew
     /// starts at offset 1 again and must not do so under an old name.
     epoch: AtomicU64,
-    steps: AtomicUsize,
+    /// The stripe to look into when room is needed.
+    sought: AtomicUsize,
     dedup_len: AtomicUsize,
     is_closed: AtomicBool,
     limits: Limits,
@@ -62,12 +62,23 @@ struct Limits {
 }
 
 impl MemoryLogs {
-    pub(super) fn new(config: &EmbeddedConfig, hub: Arc<Hub>, stats: Arc<Stats>) -> Self {
+    /// With a thread that lets go of what expired.
+    pub(super) fn open(
+        config: &EmbeddedConfig,
+        hub: Arc<Hub>,
+        stats: Arc<Stats>,
+    ) -> Result<Arc<Self>, OpenError> {
+        let logs = Arc::new(Self::new(config, hub, stats));
+        sweeper::start(&logs, sweeper::ROUND).map_err(OpenError::Threads)?;
+        Ok(logs)
+    }
+
+    fn new(config: &EmbeddedConfig, hub: Arc<Hub>, stats: Arc<Stats>) -> Self {
         Self {
             hasher: RandomState::new(),
             stripes: (0..STRIPES).map(|_| RwLock::default()).collect(),
             epoch: AtomicU64::new(random::epoch().0),
-            steps: AtomicUsize::new(0),
+            sought: AtomicUsize::new(0),
             dedup_len: AtomicUsize::new(0),
             is_closed: AtomicBool::new(false),
             limits: Limits {
@@ -84,13 +95,13 @@ impl MemoryLogs {
 
     /// Logs and delivers before it returns.
     pub(super) fn append(&self, append: Append) -> Result<Appended, Error> {
-        self.step()?;
+        self.make_room()?;
         self.with_ring(&append.channel, |ring| self.append_to(ring, &append))?
     }
 
     /// The log's top. Makes the log: the epoch that the caller is told must be the one that its events get.
     pub(super) fn top(&self, channel: &ChannelName) -> Result<Position, Error> {
-        self.step()?;
+        self.make_room()?;
         self.with_ring(channel, |ring| ring.top())
     }
 
@@ -209,22 +220,27 @@ impl MemoryLogs {
         usize::try_from(self.stats.memory_bytes.load(Ordering::Relaxed)).unwrap_or(usize::MAX)
     }
 
-    /// Counts one append or join, and sweeps a stripe when its turn has come, or at once when memory is short.
-    fn step(&self) -> Result<(), Error> {
-        if self.is_closed.load(Ordering::Acquire) {
+    fn is_closed(&self) -> bool {
+        self.is_closed.load(Ordering::Acquire)
+    }
+
+    /// Before each append and join: sweeps a stripe when memory is short, which cannot wait for the sweeper.
+    fn make_room(&self) -> Result<(), Error> {
+        if self.is_closed() {
             return Err(Error::Closed);
         }
-        let step = self.steps.fetch_add(1, Ordering::Relaxed);
         let is_crowded =
             self.stats.memory_channels.load(Ordering::Relaxed) >= self.limits.channels_max as u64;
         if self.bytes() > self.limits.bytes_max / 8 * 7 {
-            self.sweep(step % STRIPES, Pressure::High);
+            self.sweep(self.next_stripe(), Pressure::High);
         } else if is_crowded {
-            self.sweep(step % STRIPES, Pressure::Low);
-        } else if step.is_multiple_of(STEPS_PER_SWEEP) {
-            self.sweep(step / STEPS_PER_SWEEP % STRIPES, Pressure::Low);
+            self.sweep(self.next_stripe(), Pressure::Low);
         }
         Ok(())
+    }
+
+    fn next_stripe(&self) -> usize {
+        self.sought.fetch_add(1, Ordering::Relaxed) % STRIPES
     }
 
     /// Lets go of what expired in one stripe, and of logs that hold nothing and that nobody listens to.

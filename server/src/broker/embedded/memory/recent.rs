@@ -1,17 +1,23 @@
 //! A channel's publish ids of the last minutes.
 
 use std::collections::{HashMap, VecDeque};
+use std::hash::{BuildHasher as _, RandomState};
+use std::sync::LazyLock;
 
-use parlor_protocol::{Position, Time};
+use parlor_protocol::{Tag, Time};
 
 use crate::broker::Dedup;
 use crate::broker::content::ContentHash;
+
+/// Below this many ids, blocks that are too large are kept.
+const ROOM_MIN: usize = 64;
 
 /// Where a publish with an id was logged, and what it said.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct First {
     pub(super) content: ContentHash,
-    pub(super) position: Position,
+    pub(super) offset: u64,
+    pub(super) tag: Tag,
     pub(super) time: Time,
     pub(super) until: Time,
 }
@@ -19,9 +25,8 @@ pub(super) struct First {
 /// Ids in the order in which they came, which is that in which they are forgotten.
 #[derive(Debug, Default)]
 pub(super) struct Recent {
-    /// Keyed hashing: senders choose the ids.
-    firsts: HashMap<Dedup, First>,
-    order: VecDeque<Dedup>,
+    firsts: HashMap<Key, First>,
+    order: VecDeque<Key>,
 }
 
 impl Recent {
@@ -30,17 +35,17 @@ impl Recent {
     }
 
     /// The first publish under this id, if it was inside the window.
-    pub(super) fn find(&self, dedup: &Dedup, now: Time) -> Option<First> {
+    pub(super) fn find(&self, key: Key, now: Time) -> Option<First> {
         self.firsts
-            .get(dedup)
+            .get(&key)
             .copied()
             .filter(|first| first.until > now)
     }
 
     /// Remembers an id that is not known, or whose window ended.
-    pub(super) fn insert(&mut self, dedup: Dedup, first: First) {
-        if self.firsts.insert(dedup.clone(), first).is_none() {
-            self.order.push_back(dedup);
+    pub(super) fn insert(&mut self, key: Key, first: First) {
+        if self.firsts.insert(key, first).is_none() {
+            self.order.push_back(key);
         }
     }
 
@@ -60,35 +65,48 @@ impl Recent {
             self.firsts.remove(oldest);
             self.order.pop_front();
         }
-        if self.order.is_empty() {
-            // An idle channel gives its blocks back.
-            *self = Self::default();
+        self.give_back();
+    }
+
+    /// After a burst the blocks become as small as what is left.
+    fn give_back(&mut self) {
+        let len = self.order.len();
+        if self.firsts.capacity().max(self.order.capacity()) > ROOM_MIN.max(len * 4) {
+            self.firsts.shrink_to(len * 2);
+            self.order.shrink_to(len * 2);
         }
+    }
+}
+
+/// Sender and id in 128 bits, a fifth of what the texts would take. The hashes are keyed by this process: nobody can choose
+/// ids that collide, and by chance a million ids do so once in 10^26 times.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(super) struct Key(u64, u64);
+
+impl Key {
+    pub(super) fn of(dedup: &Dedup) -> Self {
+        static HALVES: LazyLock<[RandomState; 2]> =
+            LazyLock::new(|| [RandomState::new(), RandomState::new()]);
+        Self(HALVES[0].hash_one(dedup), HALVES[1].hash_one(dedup))
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use parlor_protocol::{Epoch, Tag};
-
     use super::*;
 
-    fn dedup(id: &str) -> Dedup {
-        Dedup {
+    fn key(id: &str) -> Key {
+        Key::of(&Dedup {
             sender: "u:ann".into(),
             id: id.into(),
-        }
+        })
     }
 
     fn first(until: u64) -> First {
-        let position = Position {
-            epoch: Epoch(1),
-            offset: 1,
-            tag: Tag(1),
-        };
         First {
             content: ContentHash([0; 16]),
-            position,
+            offset: 1,
+            tag: Tag(1),
             time: Time(1),
             until: Time(until),
         }
@@ -96,16 +114,16 @@ mod tests {
 
     fn recent() -> Recent {
         let mut recent = Recent::default();
-        recent.insert(dedup("a"), first(10));
-        recent.insert(dedup("b"), first(20));
-        recent.insert(dedup("c"), first(30));
+        recent.insert(key("a"), first(10));
+        recent.insert(key("b"), first(20));
+        recent.insert(key("c"), first(30));
         recent
     }
 
     #[test]
     fn an_id_is_known_until_the_moment_its_window_ends() {
-        assert!(recent().find(&dedup("a"), Time(9)).is_some());
-        assert!(recent().find(&dedup("a"), Time(10)).is_none());
+        assert!(recent().find(key("a"), Time(9)).is_some());
+        assert!(recent().find(key("a"), Time(10)).is_none());
     }
 
     #[test]
@@ -115,6 +133,25 @@ mod tests {
         assert_eq!(recent.len(), 2);
         recent.forget(Time(10), 1);
         assert_eq!(recent.len(), 1);
-        assert!(recent.find(&dedup("c"), Time(10)).is_some());
+        assert!(recent.find(key("c"), Time(10)).is_some());
+    }
+
+    #[test]
+    fn a_sender_has_ids_of_its_own() {
+        let others = Key::of(&Dedup {
+            sender: "u:bob".into(),
+            id: "a".into(),
+        });
+        assert!(recent().find(others, Time(9)).is_none());
+    }
+
+    #[test]
+    fn blocks_that_a_burst_needed_are_given_back() {
+        let mut recent = recent();
+        (0..10_000).for_each(|id: u64| recent.insert(key(&id.to_string()), first(100 + id)));
+        recent.forget(Time(10_000), 0);
+        assert_eq!(recent.len(), 99);
+        let kept = recent.firsts.capacity().max(recent.order.capacity());
+        assert!(kept < 1_000, "room for {kept} ids");
     }
 }

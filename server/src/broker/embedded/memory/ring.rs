@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use parlor_protocol::{EventKind, Position, Time};
 
-use super::recent::{First, Recent};
+use super::recent::{First, Key, Recent};
 use crate::broker::content::ContentHash;
 use crate::broker::random;
 use crate::broker::{Append, LogPage, Range};
@@ -84,13 +84,17 @@ impl Ring {
         let content = append
             .dedup
             .as_ref()
-            .map(|dedup| (dedup, ContentHash::of(append)));
-        if let Some((dedup, content)) = content
-            && let Some(first) = self.recent.find(dedup, now)
+            .map(|dedup| (Key::of(dedup), ContentHash::of(append)));
+        if let Some((key, content)) = content
+            && let Some(first) = self.recent.find(key, now)
         {
             return if first.content == content {
                 Outcome::Duplicate {
-                    position: first.position,
+                    position: Position {
+                        epoch: self.top.epoch,
+                        offset: first.offset,
+                        tag: first.tag,
+                    },
                     time: first.time,
                 }
             } else {
@@ -98,13 +102,14 @@ impl Ring {
             };
         }
         let entry = Arc::new(self.place(append));
-        if let Some((dedup, content)) = content {
+        if let Some((key, content)) = content {
             let until = later(now, dedup_window);
             self.recent.insert(
-                dedup.clone(),
+                key,
                 First {
                     content,
-                    position: entry.position(),
+                    offset: entry.offset,
+                    tag: entry.tag,
                     time: entry.time,
                     until,
                 },

@@ -1,5 +1,8 @@
 //! The memory store's bounds: what the shared contract suite cannot see from outside.
 
+use std::thread;
+use std::time::Instant;
+
 use bytes::Bytes;
 use parlor_protocol::{EventKind, Format, Payload, Tags};
 
@@ -174,4 +177,18 @@ fn publish_ids_are_bounded_by_number() {
         .unwrap();
     }
     assert_eq!(logs.dedup_len.load(Ordering::Relaxed), 10);
+}
+
+#[test]
+fn what_expired_is_let_go_of_while_nobody_appends() {
+    let logs = Arc::new(store(|_| ()));
+    logs.append(append("room", &kind(10, Duration::ZERO), 1))
+        .unwrap();
+    assert_eq!(logs.stats.memory_channels.load(Ordering::Relaxed), 1);
+    sweeper::start(&logs, Duration::ZERO).unwrap();
+    let started = Instant::now();
+    while logs.stats.memory_channels.load(Ordering::Relaxed) > 0 {
+        assert!(started.elapsed() < Duration::from_secs(10), "still there");
+        thread::yield_now();
+    }
 }
