@@ -8,13 +8,14 @@ SHOWN = {
     "cpu": ("p50_ms", "p99_ms", "deliveries_per_s"),
     "fanout-1k": ("p99_ms", "server_cores", "generator_busy", "resident_mib_after"),
     "fanout-10k": ("p99_ms", "server_cores", "generator_busy", "resident_mib_after"),
+    "rooms-cpu": ("p50_ms", "p99_ms", "deliveries_per_s"),
     "rooms": ("p99_ms", "server_cores", "generator_busy", "resident_mib_after"),
     "idle": ("cpu_us_per_connection", "resident_mib"),
     "cut-and-back": ("back_50_ms", "back_all_ms", "missed_per_client", "cpu_us_per_return", "log_reads_per_channel"),
     "mass-close": ("worst_before_ms", "gone_after_s", "cpu_us_per_close", "failed_connects"),
     "stuck-reader": ("resident_kib_per_stuck", "kernel_kib_per_stuck", "p99_ms", "p99_beside_one", "p99_beside_many"),
     "idle-cpu": ("cores", "connections"),
-    "after-burst": ("idle_mib", "burst_mib", "after_mib"),
+    "after-burst": ("idle_mib", "burst_mib", "at_once_mib", "after_mib"),
 }
 
 

@@ -8,7 +8,7 @@ from compare.machine import Load
 
 READERS = 1_000
 STUCK = 1_000
-ROUNDS = 3
+ROUNDS = 9
 # A frame of 4 KiB ten times a second for everybody; twice as many first, until the stuck ones' sockets are full.
 SCENARIO = """
 shape = "channel=1x{connections}"

@@ -103,6 +103,7 @@ WORKS = [
     Work("cpu", "1,000 subscribers of one channel, 10 messages/s", "cpu_us_per_delivery", "CPU µs per delivery", "low", at_rate("channel=1x1000", 10)),
     Work("fanout-1k", "1,000 subscribers of one channel, p99 < 100 ms", "deliveries_per_s", "deliveries/s at most", "high", most("channel=1x1000", 1_000, 64, 100)),
     Work("fanout-10k", "10,000 subscribers of one channel, p99 < 500 ms", "deliveries_per_s", "deliveries/s at most", "high", most("channel=1x10000", 10_000, 4, 500)),
+    Work("rooms-cpu", "1,000 rooms of 10, 2,000 messages/s", "cpu_us_per_delivery", "CPU µs per delivery", "low", at_rate("rooms=1000x10", 2_000)),
     Work("rooms", "1,000 rooms of 10, p99 < 100 ms", "deliveries_per_s", "deliveries/s at most", "high", most("rooms=1000x10", 10, 2_000, 100)),
     Work("idle", "idle connections, two channels each", "kib_per_connection", "KiB of user memory per connection", "low", idle),
     Work("cut-and-back", "10,000 clients cut and back, 100 rooms, 2 messages/s in each", "back_99_ms", "ms until 99 % have everything again", "low", cut_and_back),
