@@ -172,6 +172,8 @@ node_metrics! {
     BrokerAppends = Counter, "broker_appends";
     /// Publishes recognised as retries.
     BrokerDuplicates = Counter, "broker_duplicates";
+    /// Publish ids forgotten before their window was over, since there were too many.
+    BrokerIdsForgottenEarly = Counter, "broker_ids_forgotten_early";
     /// Appends refused because too many waited.
     BrokerBusy = Counter, "broker_busy";
     /// Appends that failed for lack of storage.

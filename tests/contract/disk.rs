@@ -3,6 +3,7 @@
 use std::fs;
 use std::path::Path;
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use futures_util::future::join_all;
@@ -11,9 +12,10 @@ use parlor::broker::{Append, Embedded, Error, Range};
 use parlor::hub::Hub;
 use parlor::kind::Durability;
 use parlor_protocol::{Position, Tag};
+use parlor_tests::eventually;
 
 use crate::listener::Listener;
-use crate::subject::{Subject, dedup, embedded, name};
+use crate::subject::{Subject, dedup, embedded, embedded_counting, name};
 
 fn config(directory: &Path) -> EmbeddedConfig {
     EmbeddedConfig {
@@ -239,6 +241,26 @@ async fn a_stop_finishes_what_was_accepted() {
     );
     drop(subject);
     assert_eq!(open(temp.path()).log("room").await.len(), 1_000);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn ids_that_go_before_their_window_is_over_are_counted() {
+    let temp = tempfile::tempdir().unwrap();
+    let config = EmbeddedConfig {
+        dedup_len_max: 3,
+        ..config(temp.path())
+    };
+    let (subject, stats) = embedded_counting(config, Durability::Disk);
+    for id in 0..10 {
+        let append = Append {
+            dedup: dedup("u:ann", &id.to_string()),
+            ..subject.message("room", "x")
+        };
+        assert!(!subject.append(append).await.unwrap().duplicate);
+    }
+    eventually("them to be counted", || {
+        (stats.ids_forgotten_early.load(Ordering::Relaxed) == 7).then_some(())
+    });
 }
 
 /// A store that may grow to 1 MiB is filled, refuses, and takes appends again once retention made room.

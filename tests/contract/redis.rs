@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, LazyLock, Mutex, Weak};
 use std::time::Duration;
 
-use parlor::broker::redis::RedisConfig;
+use parlor::broker::redis::{RedisConfig, RedisStats};
 use parlor::broker::{Error, Redis};
 use parlor::hub::Hub;
 use parlor::kind::Durability;
@@ -132,14 +132,21 @@ pub(crate) fn config_of(url: &str, prefix: &str) -> RedisConfig {
 
 /// A broker by this config.
 pub(crate) fn over(config: RedisConfig) -> Subject {
+    over_counting(config).0
+}
+
+/// The same, with what it counts.
+pub(crate) fn over_counting(config: RedisConfig) -> (Subject, Arc<RedisStats>) {
     let hub = Arc::new(Hub::new(SHARDS));
     let broker = Arc::new(Redis::open(config, Arc::clone(&hub)).unwrap());
-    Subject {
+    let stats = Arc::clone(broker.stats());
+    let subject = Subject {
         broker,
         hub,
         kind: kind(Durability::Disk, 100_000, Duration::from_secs(3_600)),
         _store: None,
-    }
+    };
+    (subject, stats)
 }
 
 /// Appends until Redis takes it again.

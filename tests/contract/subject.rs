@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
-use parlor::broker::embedded::EmbeddedConfig;
+use parlor::broker::embedded::{EmbeddedConfig, Stats};
 use parlor::broker::{Append, Appended, Broker, Dedup, Embedded, Error, LogPage, Range, Read};
 use parlor::hub::Hub;
 use parlor::kind::{ChannelKind, Durability, SlowPolicy};
@@ -65,14 +65,24 @@ pub(crate) fn embedded_memory(settings: Settings) -> Subject {
 }
 
 pub(crate) fn embedded(config: EmbeddedConfig, durability: Durability) -> Subject {
+    embedded_counting(config, durability).0
+}
+
+/// The same, with what it counts.
+pub(crate) fn embedded_counting(
+    config: EmbeddedConfig,
+    durability: Durability,
+) -> (Subject, Arc<Stats>) {
     let hub = Arc::new(Hub::new(SHARDS));
     let broker = Arc::new(Embedded::open(config, Arc::clone(&hub)).unwrap());
-    Subject {
+    let stats = Arc::clone(broker.stats());
+    let subject = Subject {
         broker,
         hub,
         kind: kind(durability, 100_000, Duration::from_secs(3_600)),
         _store: None,
-    }
+    };
+    (subject, stats)
 }
 
 pub(crate) fn kind(durability: Durability, len_max: u64, age_max: Duration) -> Arc<ChannelKind> {

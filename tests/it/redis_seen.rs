@@ -26,6 +26,10 @@ fn what_goes_through_redis_is_counted() {
         assert!(figures.read("parlor_broker_appends_total").await >= 5);
         assert!(figures.read("parlor_redis_entries_total").await > 0);
         assert!(figures.read("parlor_redis_dials_total").await > 0);
+        let forgotten_early = figures
+            .read("parlor_broker_ids_forgotten_early_total")
+            .await;
+        assert_eq!(forgotten_early, 0);
     });
 }
 

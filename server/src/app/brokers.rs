@@ -106,6 +106,9 @@ fn read_embedded(metrics: &Metrics, stats: &Arc<Stats>) {
     };
     read(NodeMetric::BrokerAppends, |stats| &stats.appends);
     read(NodeMetric::BrokerDuplicates, |stats| &stats.dedup_hits);
+    read(NodeMetric::BrokerIdsForgottenEarly, |stats| {
+        &stats.ids_forgotten_early
+    });
     read(NodeMetric::BrokerBusy, |stats| &stats.busy);
     read(NodeMetric::BrokerFailures, |stats| &stats.failed_batches);
     read(NodeMetric::BrokerWaiting, |stats| &stats.queue_len);
@@ -128,6 +131,9 @@ fn read_redis(metrics: &Metrics, stats: &Arc<RedisStats>) {
     };
     read(NodeMetric::BrokerAppends, |stats| &stats.appends);
     read(NodeMetric::BrokerDuplicates, |stats| &stats.dedup_hits);
+    read(NodeMetric::BrokerIdsForgottenEarly, |stats| {
+        &stats.ids_forgotten_early
+    });
     read(NodeMetric::BrokerBusy, |stats| &stats.busy);
     read(NodeMetric::BrokerFailures, |stats| &stats.failures);
     read(NodeMetric::BrokerWaiting, |stats| &stats.waiting);

@@ -25,7 +25,7 @@ pub struct EmbeddedConfig {
     pub read_queue_len_max: usize,
     /// How long a publish id is remembered.
     pub dedup_window: Duration,
-    /// Publish ids remembered at most, for each of the two stores; the oldest are forgotten first.
+    /// Publish ids remembered at most, for each of the two stores; the oldest are forgotten first, and counted.
     pub dedup_len_max: usize,
     /// Bytes of history in memory, over all channels; the oldest of each goes first.
     pub memory_bytes_max: usize,

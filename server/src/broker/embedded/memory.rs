@@ -158,7 +158,8 @@ impl MemoryLogs {
     /// others while a ring is locked.
     fn squeeze(&self, ring: &mut Ring, now: Time) {
         if self.dedup_len.load(Ordering::Relaxed) > self.limits.dedup_len_max {
-            self.measured(ring, |ring| ring.forget(now, 1));
+            let early = self.measured(ring, |ring| ring.forget(now, 1));
+            add(&self.stats.ids_forgotten_early, early as u64);
         }
         let excess = self.bytes().saturating_sub(self.limits.bytes_max);
         if excess > 0 {

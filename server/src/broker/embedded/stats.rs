@@ -10,6 +10,8 @@ pub struct Stats {
     pub appends: AtomicU64,
     /// Publishes answered with the place of an earlier one.
     pub dedup_hits: AtomicU64,
+    /// Publish ids forgotten before their window was over, since there were too many, in both stores.
+    pub ids_forgotten_early: AtomicU64,
     /// Appends refused because too much waited.
     pub busy: AtomicU64,
     /// Transactions that failed; their appends were answered `unavailable`.

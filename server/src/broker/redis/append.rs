@@ -305,7 +305,11 @@ impl Sender {
             );
             return self.fail(batch, &Fault::Odd("an answer of unknown form".to_owned()));
         };
-        for (item, outcome) in batch.items.into_iter().zip(outcomes) {
+        add(
+            &self.core.stats.ids_forgotten_early,
+            outcomes.ids_forgotten_early,
+        );
+        for (item, outcome) in batch.items.into_iter().zip(outcomes.items) {
             match item {
                 Item::Log {
                     append,

@@ -5,6 +5,15 @@ use parlor_protocol::{Epoch, Position, Tag, Time};
 use super::head::hex;
 use crate::broker::{Append, Appended};
 
+/// What became of a batch.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Outcomes {
+    /// Of each item.
+    pub(super) items: Vec<Outcome>,
+    /// Publish ids that had to go before their window was over.
+    pub(super) ids_forgotten_early: u64,
+}
+
 /// What became of one item.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Outcome {
@@ -27,23 +36,28 @@ pub(super) enum Outcome {
 /// Hex digits of an epoch.
 const EPOCH_DIGITS: usize = 16;
 
-/// The answer's first line: the entry's number, and in a batch of events its time and its channels' epochs.
+/// The answer's first line: the entry's number, and in a batch of events its time, its channels' epochs and, if any, how many
+/// ids had to go.
 struct First<'a> {
     pseq: u64,
     time: Option<Time>,
     epochs: &'a str,
+    ids_forgotten_early: u64,
 }
 
 /// Reads an answer, given the channel's number and the tag of each item that is logged. None when it is of unknown form.
-pub(super) fn outcomes(answer: &str, items: &[Option<(usize, Tag)>]) -> Option<Vec<Outcome>> {
+pub(super) fn outcomes(answer: &str, items: &[Option<(usize, Tag)>]) -> Option<Outcomes> {
     let (first, lines) = answer.split_once('\n')?;
     let first = First::parse(first)?;
     let mut lines = lines.split('\n');
-    let outcomes = items
+    let items = items
         .iter()
         .map(|item| outcome(&first, lines.next()?, *item))
         .collect::<Option<_>>()?;
-    lines.next().is_none().then_some(outcomes)
+    lines.next().is_none().then_some(Outcomes {
+        items,
+        ids_forgotten_early: first.ids_forgotten_early,
+    })
 }
 
 impl<'a> First<'a> {
@@ -53,6 +67,7 @@ impl<'a> First<'a> {
             pseq: words.next()?.parse().ok()?,
             time: words.next().and_then(|time| time.parse().ok()).map(Time),
             epochs: words.next().unwrap_or(""),
+            ids_forgotten_early: words.next().map_or(Some(0), |ids| ids.parse().ok())?,
         })
     }
 
@@ -163,7 +178,24 @@ mod tests {
             Outcome::PassedOn { pseq: 0 },
             Outcome::Refused("no room".to_owned()),
         ];
-        assert_eq!(outcomes(answer, &items).as_deref(), Some(&expected[..]));
+        let expected = Outcomes {
+            items: expected.into(),
+            ids_forgotten_early: 0,
+        };
+        assert_eq!(outcomes(answer, &items), Some(expected));
+    }
+
+    #[test]
+    fn an_answer_says_how_many_ids_had_to_go() {
+        let check = |answer: &str, items: &[_], expected: u64| {
+            let outcomes = outcomes(answer, items).unwrap();
+            assert_eq!(outcomes.ids_forgotten_early, expected, "{answer}");
+        };
+        let logged = [Some((1, Tag(1)))];
+        check("12 17000000000000000 00000000000000aa\n7", &logged, 0);
+        check("12 17000000000000000 00000000000000aa 500\n7", &logged, 500);
+        check("12 17000000000000000  500\nE", &[None], 500);
+        check("12\nE", &[None], 0);
     }
 
     #[test]
@@ -176,5 +208,6 @@ mod tests {
         check("12 17000000000000000 00000000000000a\n7");
         check("12\n7");
         check("12 17000000000000000 00000000000000aa\nA 7");
+        check("12 17000000000000000 00000000000000aa many\n7");
     }
 }

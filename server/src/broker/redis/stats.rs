@@ -10,6 +10,9 @@ pub struct RedisStats {
     pub appends: AtomicU64,
     /// Publishes answered with the place of an earlier one.
     pub dedup_hits: AtomicU64,
+    /// Publish ids that Redis forgot with a batch of this node before their window was over, since there were too many. They
+    /// go by half of all, in which some may have been older.
+    pub ids_forgotten_early: AtomicU64,
     /// Appends refused because too much waited.
     pub busy: AtomicU64,
     /// Appends answered `unavailable`.

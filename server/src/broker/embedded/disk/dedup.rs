@@ -78,18 +78,32 @@ pub(super) fn until(now: Time, window: u64) -> Time {
     expiry(now, window)
 }
 
-/// Forgets at most `budget` ids whose window ended, or that are too many. Returns how many.
+/// Ids that one step forgot.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Forgotten {
+    pub(super) over: usize,
+    /// Before their window was over, since there were too many.
+    pub(super) early: usize,
+}
+
+impl Forgotten {
+    pub(super) fn count(self) -> usize {
+        self.over + self.early
+    }
+}
+
+/// Forgets at most `budget` ids whose window ended, or that are too many.
 pub(super) fn prune(
     connection: &Connection,
     now: Time,
     len_max: usize,
     budget: usize,
-) -> rusqlite::Result<usize> {
+) -> rusqlite::Result<Forgotten> {
     let ends: (Option<i64>, Option<i64>) = connection
         .prepare_cached("SELECT (SELECT min(seq) FROM dedup), (SELECT max(seq) FROM dedup)")?
         .query_row([], |row| Ok((row.get(0)?, row.get(1)?)))?;
     let (Some(first), Some(last)) = ends else {
-        return Ok(0);
+        return Ok(Forgotten::default());
     };
     let last_of_step: i64 = connection
         .prepare_cached("SELECT max(seq) FROM (SELECT seq FROM dedup ORDER BY seq LIMIT ?)")?
@@ -102,9 +116,11 @@ pub(super) fn prune(
     let by_len = last.saturating_sub(i64::try_from(len_max).unwrap_or(i64::MAX)) + 1;
     let keep_from = by_age.max(by_len).min(last_of_step + 1);
     if keep_from <= first {
-        return Ok(0);
+        return Ok(Forgotten::default());
     }
-    connection
-        .prepare_cached("DELETE FROM dedup WHERE seq < ?")?
-        .execute([keep_from])
+    let mut delete = connection.prepare_cached("DELETE FROM dedup WHERE seq < ?")?;
+    Ok(Forgotten {
+        over: delete.execute([by_age.min(keep_from)])?,
+        early: delete.execute([keep_from])?,
+    })
 }

@@ -129,9 +129,10 @@ impl Log {
                 *known = *row;
             }
         }
-        let is_done = trimmed.is_done && forgotten < trim::BUDGET;
+        let is_done = trimmed.is_done && forgotten.count() < trim::BUDGET;
         Ok(Trimmed {
             events: trimmed.events,
+            ids_forgotten_early: forgotten.early,
             is_done,
         })
     }
@@ -178,6 +179,8 @@ impl Log {
 #[derive(Debug)]
 pub(super) struct Trimmed {
     pub(super) events: usize,
+    /// Publish ids that had to go before their window was over.
+    pub(super) ids_forgotten_early: usize,
     /// Whether nothing more is due.
     pub(super) is_done: bool,
 }

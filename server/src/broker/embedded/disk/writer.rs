@@ -340,6 +340,10 @@ impl Worker {
         let patience = match self.log.trim() {
             Ok(trimmed) => {
                 add(&self.stats.trimmed, trimmed.events as u64);
+                add(
+                    &self.stats.ids_forgotten_early,
+                    trimmed.ids_forgotten_early as u64,
+                );
                 self.bytes_since_checkpoint += trimmed.events;
                 if trimmed.is_done {
                     IDLE

@@ -49,23 +49,25 @@ impl Recent {
         }
     }
 
-    /// Forgets ids whose window ended, and `more` of the oldest others.
-    pub(super) fn forget(&mut self, now: Time, mut more: usize) {
+    /// Forgets ids whose window ended, and `more` of the oldest others. Returns how many others there were to forget.
+    pub(super) fn forget(&mut self, now: Time, more: usize) -> usize {
+        let mut early = 0;
         while let Some(oldest) = self.order.front() {
             let is_over = self
                 .firsts
                 .get(oldest)
                 .is_none_or(|first| first.until <= now);
             if !is_over {
-                if more == 0 {
+                if early == more {
                     break;
                 }
-                more -= 1;
+                early += 1;
             }
             self.firsts.remove(oldest);
             self.order.pop_front();
         }
         self.give_back();
+        early
     }
 
     /// After a burst the blocks become as small as what is left.
@@ -129,9 +131,9 @@ mod tests {
     #[test]
     fn what_is_over_is_forgotten_and_more_when_asked() {
         let mut recent = recent();
-        recent.forget(Time(10), 0);
+        assert_eq!(recent.forget(Time(10), 0), 0);
         assert_eq!(recent.len(), 2);
-        recent.forget(Time(10), 1);
+        assert_eq!(recent.forget(Time(10), 1), 1);
         assert_eq!(recent.len(), 1);
         assert!(recent.find(key("c"), Time(10)).is_some());
     }
@@ -153,5 +155,12 @@ mod tests {
         assert_eq!(recent.len(), 99);
         let kept = recent.firsts.capacity().max(recent.order.capacity());
         assert!(kept < 1_000, "room for {kept} ids");
+    }
+
+    #[test]
+    fn what_is_over_is_not_among_what_had_to_go_early() {
+        assert_eq!(recent().forget(Time(20), 1), 1);
+        assert_eq!(recent().forget(Time(30), 1), 0);
+        assert_eq!(recent().forget(Time(0), 9), 3);
     }
 }

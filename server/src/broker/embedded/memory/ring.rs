@@ -151,9 +151,9 @@ impl Ring {
         }
     }
 
-    /// Forgets publish ids whose window ended, and `more` of the oldest others.
-    pub(super) fn forget(&mut self, now: Time, more: usize) {
-        self.recent.forget(now, more);
+    /// Forgets publish ids whose window ended, and `more` of the oldest others. Returns how many others there were to forget.
+    pub(super) fn forget(&mut self, now: Time, more: usize) -> usize {
+        self.recent.forget(now, more)
     }
 
     /// Drops entries whose retention ended, or that are too many bytes.

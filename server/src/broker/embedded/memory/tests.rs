@@ -177,6 +177,7 @@ fn publish_ids_are_bounded_by_number() {
         .unwrap();
     }
     assert_eq!(logs.dedup_len.load(Ordering::Relaxed), 10);
+    assert_eq!(logs.stats.ids_forgotten_early.load(Ordering::Relaxed), 90);
 }
 
 #[test]

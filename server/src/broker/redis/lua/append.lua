@@ -9,7 +9,8 @@
 -- then the items.
 -- Item: number of the channel (negative: it does not count as a message), tag, dedup field, content, origin, body.
 -- Item: E (ephemeral) or H (heartbeat), words, body: they only pass through the stream.
--- The answer's first line goes on with the batch's time and the channels' epochs, one behind the other.
+-- The answer's first line goes on with the batch's time and the channels' epochs, one behind the other; then, if any, how
+-- many ids had to go before their window was over.
 -- Lines of the answer: "offset" or "offset time" (else it is the batch's); "D offset epoch tag time" (known already); R (id
 -- used for other content); E (passed on); X and why not.
 
@@ -18,9 +19,14 @@ local CHANNELS_AT, CHANNEL_ARGS, EVENT_ARGS, PASSED_ON_ARGS = 12, 4, 6, 3
 
 -- The older half of the dedup entries goes. First of all: while a slot moves, a key that was just deleted cannot be
 -- made again, and nothing else is written yet.
-if (now_ms - part.dedup_at >= window and window > 0)
+local forgotten_early, newer_for = 0, now_ms - part.dedup_at
+if (newer_for >= window and window > 0)
   or (part.pseq % 16 == 0 and call('HLEN', KEYS[3 + part.dedup]) > tonumber(ARGV[10])) then
   local old = KEYS[4 - part.dedup]
+  if newer_for < window then
+    -- All but the field that keeps it.
+    forgotten_early = math.max(call('HLEN', old) - 1, 0)
+  end
   call('UNLINK', old)
   call('HSET', old, '', '')
   part.dedup, part.dedup_at = 1 - part.dedup, now_ms
@@ -229,4 +235,7 @@ do
     epochs[index] = channel.epoch
   end
   about = ' ' .. now .. ' ' .. table.concat(epochs)
+  if forgotten_early > 0 then
+    about = about .. format(' %d', forgotten_early)
+  end
 end

@@ -88,13 +88,14 @@ fn many_channels_share_a_step() {
     );
 }
 
+fn ids(count: usize) -> Vec<Append> {
+    (0..count)
+        .map(|id| with_id(id, message("room", &kind(10, HOUR))))
+        .collect()
+}
+
 #[test]
 fn publish_ids_are_forgotten_after_their_window_and_by_number() {
-    let ids = |count| -> Vec<_> {
-        (0..count)
-            .map(|id| with_id(id, message("room", &kind(10, HOUR))))
-            .collect()
-    };
     let place = Place::new();
     let mut short = log(&place, |config| config.dedup_window = Duration::ZERO);
     commit(&mut short, &ids(10));
@@ -117,6 +118,21 @@ fn publish_ids_are_forgotten_after_their_window_and_by_number() {
     commit(&mut long, &ids(10));
     trim_all(&mut long);
     assert_eq!(place.count("dedup"), 10);
+}
+
+#[test]
+fn only_publish_ids_that_had_to_go_inside_their_window_are_told() {
+    let forgotten_early = |window| {
+        let place = Place::new();
+        let mut few = log(&place, |config| {
+            config.dedup_window = window;
+            config.dedup_len_max = 3;
+        });
+        commit(&mut few, &ids(10));
+        few.trim().unwrap().ids_forgotten_early
+    };
+    assert_eq!(forgotten_early(HOUR), 7);
+    assert_eq!(forgotten_early(Duration::ZERO), 0, "they were due anyway");
 }
 
 #[test]
