@@ -8,8 +8,8 @@
 mod nodes;
 
 use nodes::{
-    cost, crowd, frames, histogram, history, hosted, latency, light, line, million, peer, presence,
-    proc, rolling, stage, stream, trust, wire,
+    cost, crowd, frames, histogram, history, hosted, latency, leaves, light, line, million, peer,
+    presence, proc, rolling, stage, stream, trust, wire,
 };
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -50,6 +50,24 @@ async fn a_crowd_joins_and_those_who_watch_are_told_in_few_words() {
     };
     let outcome = crowd::run(&options).await.expect("it can be played");
     assert_eq!(outcome.faults(&options), [""; 0], "{outcome:?}");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn every_clean_leave_is_told_on_every_node() {
+    let options = leaves::Options {
+        leaves: 120,
+        rate: 50.0,
+        nodes: 3,
+        rooms: 4,
+        // What it is on a quiet machine stands in docs/benchmarks.md.
+        p99_ms_max: f64::INFINITY,
+    };
+    let outcome = leaves::run(&options).await.expect("it can be played");
+    assert_eq!(outcome.faults(&options), [""; 0], "{outcome:?}");
+    assert_eq!(outcome.unsubscribed.everywhere.count, 60, "{outcome:?}");
+    assert_eq!(outcome.closed.everywhere.count, 60, "{outcome:?}");
+    assert_eq!(outcome.all.same_node.count, 120, "{outcome:?}");
+    assert_eq!(outcome.all.other_nodes.count, 240, "{outcome:?}");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -179,7 +179,8 @@ fn who_comes_and_leaves_on_one_node_is_seen_on_the_others() {
             "a clean leave was seen after {:?} (median), {:?} (worst)",
             took[10], took[19]
         );
-        // The median: a machine that runs other tests beside holds up a few. Figures stand in docs/benchmarks.md.
+        // The median: a machine that runs other tests beside holds up a few. The p99 is measured by `nodes leaves` of the load tester:
+        // docs/benchmarks.md.
         assert!(took[10] < LEAVE, "{took:?}");
         // Nobody has asked the first node yet.
         let mut bob = nodes.come(0, "bob").await;

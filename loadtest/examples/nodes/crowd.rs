@@ -16,7 +16,7 @@ use crate::stage::{self, Node, Settings};
 pub(crate) mod clients;
 mod part;
 
-use clients::{Counts, Members};
+use clients::{CHANNEL, Counts, Members};
 use part::Part;
 pub(crate) use part::{HostOptions, host};
 
@@ -84,7 +84,7 @@ pub(crate) async fn run(options: &Options) -> anyhow::Result<Outcome> {
     .await?;
     let joined = start.elapsed();
     for (number, node) in nodes.iter().enumerate() {
-        if let Err(error) = await_members(node.address(), options.members).await {
+        if let Err(error) = await_members(node.address(), CHANNEL, options.members).await {
             bail!("node {number}: {error}; {:?}", sum(&mut parts)?);
         }
     }

@@ -90,6 +90,15 @@ impl Line {
         Ok(self.socket.send(Message::text(frame)).await?)
     }
 
+    /// The closing handshake of WebSocket. Returns when the server has ended it.
+    pub(crate) async fn close(mut self) -> anyhow::Result<()> {
+        self.socket.close(None).await?;
+        while let Some(message) = self.socket.next().await {
+            message?;
+        }
+        Ok(())
+    }
+
     /// The next frame that is no ping.
     pub(crate) async fn hear(&mut self) -> anyhow::Result<String> {
         loop {

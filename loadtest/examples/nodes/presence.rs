@@ -118,16 +118,20 @@ async fn gathered(node: SocketAddr, count: usize) -> anyhow::Result<Crowd> {
     let crowd = Crowd::open(members, count).await?;
     crowd.join().await?;
     ensure!(crowd.counts().lost == 0, "{:?}", crowd.counts());
-    await_members(node, count).await?;
+    await_members(node, CHANNEL, count).await?;
     Ok(crowd)
 }
 
 /// Until a node counts them all.
-pub(crate) async fn await_members(node: SocketAddr, count: usize) -> anyhow::Result<()> {
+pub(crate) async fn await_members(
+    node: SocketAddr,
+    channel: &str,
+    count: usize,
+) -> anyhow::Result<()> {
     let mut line = Line::open(node, Dialect::Parlor, "asker").await?;
     let give_up = Instant::now() + PATIENCE;
     loop {
-        let question = format!(r#"{{"channel":"{CHANNEL}","limit":0}}"#);
+        let question = format!(r#"{{"channel":"{channel}","limit":0}}"#);
         let answer = line.ask_value("presence", &question).await?;
         if answer["users"] == count {
             return Ok(());

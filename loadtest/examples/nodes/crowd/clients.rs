@@ -299,7 +299,8 @@ impl Shared {
     }
 }
 
-fn number_after(text: &str, key: &str) -> Option<u64> {
+/// The number behind the last of such keys.
+pub(crate) fn number_after(text: &str, key: &str) -> Option<u64> {
     let (_, rest) = text.rsplit_once(key)?;
     let end = rest.find(|c: char| !c.is_ascii_digit())?;
     rest[..end].parse().ok()
