@@ -25,6 +25,7 @@ mod crash;
 mod disk;
 mod redis_access;
 mod redis_answers;
+mod redis_bounds;
 mod redis_dedup;
 mod redis_deposed;
 mod redis_erasing;
