@@ -28,6 +28,7 @@ mod redis_answers;
 mod redis_bounds;
 mod redis_dedup;
 mod redis_deposed;
+mod redis_ends;
 mod redis_erasing;
 mod redis_leases;
 mod redis_losses;
