@@ -1,7 +1,8 @@
 //! Every metric: name, meaning, unit. The only file in which a metric is named.
 //!
 //! Shards count with plain relaxed atomics of their own, so a hot path never shares a cache line with another
-//! core; a scrape sums them. It knows no channel and no user: labels have few values, known at build time.
+//! core; a scrape sums them. It knows no channel and no user: labels have few values, known at build time (but for the
+//! addresses of Redis).
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -206,8 +207,6 @@ node_metrics! {
     RedisLost = Counter, "redis_lost_events";
     /// Connections to Redis dialled.
     RedisDials = Counter, "redis_dials";
-    /// Age of the oldest probe that came back through Redis, in milliseconds.
-    RedisProbeAge = Gauge, "redis_probe_age_milliseconds";
 }
 
 macro_rules! http_counters {
@@ -238,6 +237,15 @@ const COMMIT_ROW: (&str, &str) = (
     "Time until appended events were as safe as promised",
 );
 
+/// The one figure of a node that has a label: the addresses of the primaries that the node follows. One that is left is not
+/// shown any more.
+const PROBE_ROW: Row = Row {
+    name: "redis_probe_age_milliseconds",
+    kind: Kind::Gauge,
+    label: "redis",
+    help: "Age of the oldest probe that came back through this Redis, in milliseconds",
+};
+
 /// A histogram as its owner counts it.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Histogram {
@@ -252,12 +260,16 @@ type Reader = Box<dyn Fn() -> u64 + Send + Sync>;
 /// Reads the commit times from their owner.
 type HistogramReader = Box<dyn Fn() -> Histogram + Send + Sync>;
 
+/// Reads the probes' ages from their owner, by address.
+type ProbesReader = Box<dyn Fn() -> Vec<(String, u64)> + Send + Sync>;
+
 /// All counters of a process.
 pub struct Metrics {
     shards: Box<[Arc<ShardCounters>]>,
     pub http: HttpCounters,
     readers: parking_lot::Mutex<Vec<(NodeMetric, Reader)>>,
     commits: std::sync::OnceLock<HistogramReader>,
+    probes: std::sync::OnceLock<ProbesReader>,
 }
 
 impl Metrics {
@@ -267,6 +279,7 @@ impl Metrics {
             http: HttpCounters::default(),
             readers: parking_lot::Mutex::default(),
             commits: std::sync::OnceLock::new(),
+            probes: std::sync::OnceLock::new(),
         }
     }
 
@@ -294,6 +307,12 @@ impl Metrics {
         let _second = self.commits.set(Box::new(read));
     }
 
+    /// Tells where the ages of the probes through Redis are to be read, in ms by address; only the first word counts.
+    pub fn read_probes_from(&self, read: impl Fn() -> Vec<(String, u64)> + Send + Sync + 'static) {
+        // As above.
+        let _second = self.probes.set(Box::new(read));
+    }
+
     /// All metrics in the OpenMetrics text form.
     pub fn encode(self: &Arc<Self>) -> String {
         encode::encode(self)
@@ -312,7 +331,8 @@ impl std::fmt::Debug for Metrics {
 pub fn table() -> impl Iterator<Item = Row> {
     let shard = SHARD_ROWS.iter().map(|(row, _)| *row);
     let http = HTTP_ROWS.iter().map(|(row, _)| *row);
-    shard.chain(NODE_ROWS.iter().copied()).chain(http)
+    let node = NODE_ROWS.iter().copied().chain([PROBE_ROW]);
+    shard.chain(node).chain(http)
 }
 
 #[cfg(test)]
@@ -373,6 +393,19 @@ mod tests {
         ] {
             assert!(
                 text.contains(&format!("\nparlor_broker_commit_seconds{line}\n")),
+                "{text}"
+            );
+        }
+    }
+
+    #[test]
+    fn a_probe_stands_beside_its_redis() {
+        let metrics = Arc::new(Metrics::new(1));
+        metrics.read_probes_from(|| vec![("a:6379".to_owned(), 7), ("b:6380".to_owned(), 900)]);
+        let text = metrics.encode();
+        for line in ["{redis=\"a:6379\"} 7", "{redis=\"b:6380\"} 900"] {
+            assert!(
+                text.contains(&format!("\nparlor_redis_probe_age_milliseconds{line}\n")),
                 "{text}"
             );
         }

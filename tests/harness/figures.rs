@@ -17,7 +17,7 @@ impl Figures {
         Self(address)
     }
 
-    /// The value of a metric without labels, by its whole name.
+    /// The value of a metric, by its whole name: with its labels, where it has any.
     ///
     /// # Panics
     /// When the page does not come or does not show it.

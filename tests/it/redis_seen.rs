@@ -1,6 +1,9 @@
 //! What an operator sees of Redis from a node's side: its metrics and its log.
 
-use parlor_tests::{At, Cli, Client, Redis, Server, in_both_forms};
+use parlor_protocol::Form;
+use parlor_tests::{
+    At, Cli, Client, Figures, Redis, RedisSentinel, Server, Setup, in_both_forms, in_time,
+};
 
 /// A server on a Redis of its own, and somebody who listens there.
 async fn start(at: At) -> (Redis, Server, Client) {
@@ -46,6 +49,47 @@ fn channels_that_began_a_new_life_are_counted() {
             .pass("parlor_redis_epoch_changes_total", changes)
             .await;
     });
+}
+
+/// The age of the probe through one Redis, by the whole name of its figure.
+fn probe_age(redis: &Redis) -> String {
+    let address = redis.address();
+    format!("parlor_redis_probe_age_milliseconds{{redis=\"{address}\"}}")
+}
+
+/// Waits until the page shows this figure, or no longer does.
+async fn until_shown(figures: &Figures, name: &str, is_shown: bool) {
+    let as_wanted = async {
+        while figures.try_read(name).await.is_some() != is_shown {
+            tokio::task::yield_now().await;
+        }
+    };
+    in_time(&format!("{name}: {is_shown}"), as_wanted).await;
+}
+
+#[tokio::test]
+async fn a_redis_that_is_silent_shows_how_long() {
+    let redis = Redis::start();
+    let server = Setup::new(Form::Json, 1).on_redis(&redis.url());
+    let server = server.start().await;
+    let (figures, age) = (server.figures(), probe_age(&redis));
+    until_shown(figures, &age, true).await;
+    redis.freeze();
+    figures.pass(&age, 2_000).await;
+    redis.thaw();
+}
+
+#[tokio::test]
+async fn the_probe_is_shown_of_the_redis_that_is_used_and_of_no_other() {
+    let group = RedisSentinel::start(1);
+    let server = Setup::new(Form::Json, 1).on_redis(&group.url());
+    let server = server.start().await;
+    let old = group.primary();
+    until_shown(server.figures(), &probe_age(old), true).await;
+    old.kill();
+    let new = group.wait_for_primary_other_than(old);
+    until_shown(server.figures(), &probe_age(new), true).await;
+    until_shown(server.figures(), &probe_age(old), false).await;
 }
 
 #[tokio::test]

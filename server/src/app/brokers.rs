@@ -147,7 +147,12 @@ fn read_redis(metrics: &Metrics, stats: &Arc<RedisStats>) {
     read(NodeMetric::RedisEpochChanges, |stats| &stats.epoch_changes);
     read(NodeMetric::RedisLost, |stats| &stats.lost);
     read(NodeMetric::RedisDials, |stats| &stats.dials);
-    read(NodeMetric::RedisProbeAge, |stats| &stats.probe_age_ms);
+    let probes = Arc::clone(stats);
+    metrics.read_probes_from(move || {
+        let ages = probes.probe_ages_ms.lock();
+        let shown = ages.iter().map(|(redis, age)| (redis.to_string(), *age));
+        shown.collect()
+    });
     let stats = Arc::clone(stats);
     metrics.read_commits_from(move || {
         let latency = &stats.latency;

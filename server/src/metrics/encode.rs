@@ -10,7 +10,9 @@ use prometheus_client::encoding::{DescriptorEncoder, MetricEncoder, NoLabelSet};
 use prometheus_client::metrics::MetricType;
 use prometheus_client::registry::Registry;
 
-use super::{COMMIT_ROW, HTTP_ROWS, Histogram, Kind, Metrics, NODE_ROWS, Row, SHARD_ROWS, process};
+use super::{
+    COMMIT_ROW, HTTP_ROWS, Histogram, Kind, Metrics, NODE_ROWS, PROBE_ROW, Row, SHARD_ROWS, process,
+};
 
 /// Everything `metrics` counts, in the OpenMetrics text form.
 pub(super) fn encode(metrics: &Arc<Metrics>) -> String {
@@ -55,6 +57,9 @@ impl Collector for Table {
         for (metric, read) in &*self.0.readers.lock() {
             encode_row(&mut encoder, &NODE_ROWS[*metric as usize], &[("", read())])?;
         }
+        if let Some(read) = self.0.probes.get() {
+            encode_row(&mut encoder, &PROBE_ROW, &read())?;
+        }
         if let Some(read) = self.0.commits.get() {
             let (name, help) = COMMIT_ROW;
             let Histogram { buckets, sum } = read();
@@ -67,10 +72,10 @@ impl Collector for Table {
     }
 }
 
-fn encode_row(
+fn encode_row<V: AsRef<str>>(
     encoder: &mut DescriptorEncoder<'_>,
     row: &Row,
-    samples: &[(&'static str, u64)],
+    samples: &[(V, u64)],
 ) -> fmt::Result {
     let kind = match row.kind {
         Kind::Counter => MetricType::Counter,
@@ -84,7 +89,7 @@ fn encode_row(
             encode_sample(&mut metric, row.kind, *count)?;
         } else {
             encode_sample(
-                &mut metric.encode_family(&[(row.label, *value)])?,
+                &mut metric.encode_family(&[(row.label, value.as_ref())])?,
                 row.kind,
                 *count,
             )?;

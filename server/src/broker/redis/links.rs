@@ -141,6 +141,11 @@ impl Links {
         self.topology.primaries(&self.config).await
     }
 
+    /// The primary of a slot as last heard; none while nobody knows.
+    pub(super) fn known_primary(&self, slot: u16) -> Option<Address> {
+        self.topology.known_primary(slot)
+    }
+
     /// Drops a link on which something failed, where the fault asks for that.
     pub(super) fn heed(&self, link: &Link, fault: &Fault) {
         if fault.needs_new_link() {

@@ -3,9 +3,8 @@
 //! A connection that is open, and a Redis that answers, prove nothing: what counts is that an entry written by an
 //! appender is seen by a tail. After 1.5 s without one everything is dialled anew with fresh topology.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
 use parking_lot::Mutex;
@@ -39,6 +38,8 @@ pub(super) struct Probes {
 struct Paths {
     /// When each reader's probe came back last.
     readers: Vec<Instant>,
+    /// Where each reader's stream was last known to be.
+    homes: Vec<Option<Address>>,
     /// When the newest heartbeat that was answered had been made.
     append: Instant,
     /// Until when this node may have been given up last.
@@ -55,6 +56,7 @@ impl Probes {
         Self {
             paths: Mutex::new(Paths {
                 readers: vec![never; readers],
+                homes: vec![None; readers],
                 append: never,
                 given_up: never,
                 read: never,
@@ -117,6 +119,50 @@ impl Probes {
             (what, now.duration_since(at))
         })
     }
+
+    /// How long the slowest path of each Redis has been silent: of those that this node follows.
+    fn ages(&self, core: &Core, now: Instant) -> Vec<(Address, Duration)> {
+        let active = core
+            .readers
+            .all()
+            .iter()
+            .filter(|reader| reader.is_active());
+        let homes = active.map(|reader| {
+            let home = core.links.known_primary(reader.home().keys.slot);
+            (reader.index, home)
+        });
+        let homes: Vec<_> = homes.collect();
+        self.paths.lock().ages(homes, now)
+    }
+}
+
+impl Paths {
+    /// Takes the active readers, and where the stream of each is now. While nobody knows that, it is where it was.
+    fn ages(
+        &mut self,
+        active: Vec<(usize, Option<Address>)>,
+        now: Instant,
+    ) -> Vec<(Address, Duration)> {
+        let mut oldest: BTreeMap<Address, Instant> = BTreeMap::new();
+        for (reader, home) in active {
+            if home.is_some() {
+                self.homes[reader] = home;
+            }
+            let Some(home) = self.homes[reader].clone() else {
+                continue;
+            };
+            // An append that one Redis answered counts for all: where none is done no probe comes back either.
+            let mut at = self.readers[reader].min(self.append);
+            // Reads are tried where the first reader is.
+            if reader == 0 {
+                at = at.min(self.read);
+            }
+            let held = oldest.entry(home).or_insert(at);
+            *held = at.min(*held);
+        }
+        let age = |(home, at)| (home, now.duration_since(at));
+        oldest.into_iter().map(age).collect()
+    }
 }
 
 /// Sends and judges probes for ever.
@@ -173,15 +219,21 @@ fn send(core: &Arc<Core>) {
 fn judge(core: &Core, rebuilt: &mut Instant) {
     let now = Instant::now();
     let (what, age) = core.probes.worst(core, now);
-    core.stats
-        .probe_age_ms
-        .store(age.as_millis() as u64, Ordering::Relaxed);
+    let ages = core.probes.ages(core, now);
+    let in_ms = |(redis, age): &(Address, Duration)| (redis.clone(), age.as_millis() as u64);
+    *core.stats.probe_ages_ms.lock() = ages.iter().map(in_ms).collect();
     let is_red = age > RED_AFTER;
     core.roster.hearing(!is_red, now);
     let mut red = core.probes.red.lock();
     match (&*red, is_red) {
         (None, true) => {
-            error!(?age, "Redis does not deliver: {what}.");
+            let silent = ages.iter().filter(|(_, age)| *age > RED_AFTER);
+            let silent: Vec<_> = silent.map(|(redis, _)| redis.to_string()).collect();
+            error!(
+                ?age,
+                redis = silent.join(","),
+                "Redis does not deliver: {what}."
+            );
             *red = Some(format!("Redis does not deliver: {what}"));
         }
         (Some(_), false) => {
@@ -290,5 +342,61 @@ mod tests {
         probes.append_answered(at(6_000), at(6_010));
         probes.append_answered(at(6_400), at(6_410));
         assert!(!probes.may_be_given_up_since(at(6_020)));
+    }
+
+    #[test]
+    fn each_redis_is_as_old_as_the_slowest_path_to_it() {
+        let start = Instant::now();
+        let at = |millis| start + Duration::from_millis(millis);
+        let address = |port| Address {
+            host: "redis".to_owned(),
+            port,
+        };
+        let mut paths = Paths {
+            readers: vec![at(900), at(500), at(100)],
+            homes: vec![None; 3],
+            append: at(950),
+            given_up: start,
+            read: at(800),
+        };
+        let mut check = |active: &[(usize, Option<u16>)], expected: &[(u16, u64)]| {
+            let homes = active
+                .iter()
+                .map(|(reader, port)| (*reader, port.map(address)));
+            let ages = paths.ages(homes.collect(), at(1_000));
+            let expected = expected
+                .iter()
+                .map(|(port, age)| (address(*port), Duration::from_millis(*age)));
+            assert_eq!(ages, expected.collect::<Vec<_>>(), "{active:?}");
+        };
+        check(&[(0, None)], &[]);
+        check(
+            &[(0, Some(1)), (1, Some(2)), (2, Some(2))],
+            &[(1, 200), (2, 900)],
+        );
+        // A reader that follows nothing has no part in it; and where nobody knows the primaries, they are those of before.
+        check(&[(0, None), (1, None)], &[(1, 200), (2, 500)]);
+        // Another took the first one's place.
+        check(&[(0, Some(3)), (1, None)], &[(2, 500), (3, 200)]);
+    }
+
+    #[test]
+    fn an_append_that_nobody_answers_is_every_redis_own() {
+        let start = Instant::now();
+        let at = |millis| start + Duration::from_millis(millis);
+        let address = |port| Address {
+            host: "redis".to_owned(),
+            port,
+        };
+        let mut paths = Paths {
+            readers: vec![at(900); 2],
+            homes: vec![Some(address(1)), Some(address(2))],
+            append: at(300),
+            given_up: start,
+            read: at(900),
+        };
+        let ages = paths.ages(vec![(0, None), (1, None)], at(1_000));
+        let silent = Duration::from_millis(700);
+        assert_eq!(ages, [(address(1), silent), (address(2), silent)]);
     }
 }

@@ -3,6 +3,10 @@
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
+use parking_lot::Mutex;
+
+use super::config::Address;
+
 /// Plain counters and gauges. Counters only grow.
 #[derive(Debug, Default)]
 pub struct RedisStats {
@@ -39,8 +43,9 @@ pub struct RedisStats {
     pub lost: AtomicU64,
     /// Connections dialled.
     pub dials: AtomicU64,
-    /// Age of the oldest probe that came back, in ms, as last looked at.
-    pub probe_age_ms: AtomicU64,
+    /// Age of the oldest probe that came back through each Redis, in ms, as last looked at: of the primaries that this node
+    /// follows now, and of no other.
+    pub probe_ages_ms: Mutex<Vec<(Address, u64)>>,
     /// How long appends took, from the call to the answer of Redis.
     pub latency: Latency,
 }

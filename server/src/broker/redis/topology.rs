@@ -54,6 +54,12 @@ impl Topology {
         address
     }
 
+    /// The same without asking; none while it must be asked.
+    pub(super) fn known_primary(&self, slot: u16) -> Option<Address> {
+        let known = self.known.lock();
+        known.as_ref()?.primary_of(slot).ok()
+    }
+
     /// All primaries.
     ///
     /// # Errors
