@@ -54,12 +54,9 @@ pub(super) fn dev(args: &DevArgs) -> anyhow::Result<()> {
     let api_key = format!("dev_{:.32}", api_key_hash(&format!("API key of {secret}")));
     add_keys(&mut config, &secret, &api_key);
     let tokens = tokens(&config)?;
-    let data = config.storage.data_dir.clone();
+    let kept = where_kept(&config);
     serve::run(config, move |addresses| {
-        print!(
-            "{}",
-            welcome(addresses.http, data.as_deref(), &api_key, &tokens)
-        );
+        print!("{}", welcome(addresses.http, &kept, &api_key, &tokens));
         println!("listening on http://{}", addresses.http);
         // A pipe is not flushed by itself, and whoever waits for the line waits long.
         io::stdout().flush().unwrap_or_default();
@@ -126,16 +123,16 @@ fn tokens(config: &Config) -> anyhow::Result<Vec<(&'static str, String)>> {
     Ok(PEOPLE.into_iter().filter_map(issue).collect())
 }
 
-fn welcome(
-    address: SocketAddr,
-    data: Option<&Path>,
-    api_key: &str,
-    tokens: &[(&str, String)],
-) -> String {
-    let kept = match data {
-        Some(directory) => format!("kept in {}", directory.display()),
-        None => "in memory, gone when the process ends".to_owned(),
-    };
+/// What becomes of messages, in words.
+fn where_kept(config: &Config) -> String {
+    match (&config.redis, &config.storage.data_dir) {
+        (Some(redis), _) => format!("in Redis, keys begin with {}:", redis.prefix),
+        (None, Some(directory)) => format!("kept in {}", directory.display()),
+        (None, None) => "in memory, gone when the process ends".to_owned(),
+    }
+}
+
+fn welcome(address: SocketAddr, kept: &str, api_key: &str, tokens: &[(&str, String)]) -> String {
     let people: String = tokens
         .iter()
         .map(|(user, token)| format!("  token {user}   {token}\n"))
@@ -213,5 +210,18 @@ mod tests {
             );
         }
         assert!(auth.verify_bearer("dev_key").is_ok());
+    }
+
+    #[test]
+    fn it_says_where_messages_are_kept() {
+        let config = |key, value| {
+            let mut layers = Layers::default();
+            layers.set_flag(key, value).expect("a key");
+            read(&layers).expect("good values")
+        };
+        let on_disk = config("storage.data_dir", "words");
+        assert_eq!(where_kept(&on_disk), "kept in words");
+        let in_redis = config("redis.url", "redis://127.0.0.1:6379");
+        assert_eq!(where_kept(&in_redis), "in Redis, keys begin with parlor:");
     }
 }
