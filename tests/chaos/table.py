@@ -107,7 +107,7 @@ def table(runs):
                    f"| {sum(count for _, count in found):,} | {statistics.median(longest):.1f} s | {max(longest):.1f} s |")
     yield ""
     bad = sorted((name, seed, verdict) for (name, seed), (verdict, _) in runs.items() if verdict != "clean")
-    yield "Runs that were not clean:" if bad else "Every run was clean."
+    yield "Runs that were not clean:" if bad else "Every run in this table was clean; what was left out, and why, stands above it."
     if bad:
         yield ""
         for name, seed, verdict in bad:

@@ -9,7 +9,8 @@ local call = redis.call
 local format, sub, match, floor = string.format, string.sub, string.match, math.floor
 local NO_TAG = '0000000000000000'
 -- How long the epoch of unwritten channels holds. A channel lives for at least two of these after its last event, so
--- that one that died and is born again never takes the same epoch twice.
+-- that one that died and is born again never takes the same epoch twice. (In a partition without any batch for so long, of
+-- a Cluster where nobody follows it, it may: there the tags tell the two lives apart.)
 local EPOCH_S = 3600
 
 local clock = call('TIME')
