@@ -48,6 +48,13 @@ impl LogEntry {
         }
     }
 
+    /// Whether it is the very next entry behind `at`, of the same life of the log.
+    pub fn follows(&self, at: Position) -> bool {
+        // In front of the first entry stands none whose tag could differ.
+        let continues = at.offset == 0 || self.prev == at.tag;
+        self.epoch == at.epoch && self.offset == at.offset + 1 && continues
+    }
+
     /// What it costs to hold, in bytes, without its frames.
     pub fn bytes(&self) -> usize {
         const OVERHEAD: usize = 256;

@@ -4,6 +4,8 @@
 //! race: between looking at `delivered` and entering, nothing else runs.
 
 use std::collections::HashMap;
+use std::iter;
+use std::ops::RangeInclusive;
 use std::rc::Rc;
 use std::sync::Arc;
 
@@ -215,22 +217,33 @@ impl Table {
     }
 
     /// Delivers what a log read found. False when it does not follow on what was delivered: retention overtook
-    /// the shard, and the channel's subscriptions must start anew.
+    /// the shard, or the log began a new life, and the channel's subscriptions must start anew.
     pub fn deliver(&mut self, alias: Alias, entries: &[Arc<LogEntry>]) -> bool {
         let Some(local) = self.channels.get_mut(&alias) else {
             return true;
         };
         local.reading = false;
-        let next = local.delivered.map_or(0, |position| position.offset + 1);
-        if entries
-            .iter()
-            .zip(next..)
-            .any(|(entry, next)| entry.offset != next)
-        {
+        // Offsets do not tell: a life that began further back may have passed what was delivered of the one before it.
+        // Taken for its continuation, it would make the shard stand in the new life, and nobody would be told of the loss.
+        let is_next = local.delivered.is_some_and(|delivered| {
+            let places = entries.iter().map(|entry| entry.position());
+            let befores = iter::once(delivered).chain(places);
+            entries
+                .iter()
+                .zip(befores)
+                .all(|(entry, before)| entry.follows(before))
+        });
+        if !is_next {
             return false;
         }
         local.fan_out(entries, &mut self.tally, &mut self.skipping);
         true
+    }
+
+    /// What was lost when the life of the log ended in which this shard still stands: for "start anew".
+    pub fn lost(&self, alias: Alias) -> Option<RangeInclusive<u64>> {
+        let local = self.channels.get(&alias)?;
+        local.channel.lost(local.delivered?.epoch)
     }
 
     /// Every connection that is live in the channel: for "start anew".

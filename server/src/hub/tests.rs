@@ -19,6 +19,7 @@ use crate::kind::SlowPolicy;
 use crate::outbox::{Dirty, Outbox};
 
 mod ephemerals;
+mod lag;
 mod tail;
 
 const EPOCH: Epoch = Epoch(5);

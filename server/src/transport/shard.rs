@@ -5,7 +5,6 @@
 use std::cell::{Cell, Ref, RefCell};
 use std::fmt;
 use std::net::TcpListener;
-use std::ops::RangeInclusive;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -235,7 +234,7 @@ impl Shard {
                 false
             }
             Advanced::EpochChanged => {
-                self.start_anew_after_loss(alias);
+                self.start_anew(alias, "the log began a new life");
                 false
             }
         }
@@ -250,25 +249,17 @@ impl Shard {
         metrics::add(&counters.ephemerals_dropped, tally.ephemerals_dropped);
     }
 
-    /// The log began a new life. Joins that are under way notice it by themselves.
-    fn start_anew_after_loss(&self, alias: Alias) {
-        let lost = {
+    /// The log and this shard's subscribers no longer fit: all subscribe again from their positions, and hear what was lost,
+    /// by whatever it was noticed. Joins that are under way notice it by themselves.
+    fn start_anew(&self, alias: Alias, reason: &str) {
+        let (connections, lost) = {
             let table = self.state.table.borrow();
-            let channel = table.channel(alias);
-            channel
-                .zip(table.delivered(alias))
-                .and_then(|(channel, delivered)| channel.lost(delivered.epoch))
+            (table.connections(alias), table.lost(alias))
         };
         let reason = match lost {
             Some(_) => "the log lost events",
-            None => "the log began a new life",
+            None => reason,
         };
-        self.start_anew(alias, reason, lost);
-    }
-
-    /// The log and this shard's subscribers no longer fit: all subscribe again from their positions.
-    fn start_anew(&self, alias: Alias, reason: &str, lost: Option<RangeInclusive<u64>>) {
-        let connections = self.state.table.borrow().connections(alias);
         for peer in connections
             .into_iter()
             .filter_map(|connection| self.peer(connection))
@@ -406,7 +397,7 @@ async fn read_lag(shard: Rc<Shard>, alias: Alias, after: u64) {
     if delivered {
         node.hub.nudge(&channel, shard.state.id);
     } else {
-        shard.start_anew(alias, "retention overtook the channel", None);
+        shard.start_anew(alias, "retention overtook the channel");
     }
 }
 
