@@ -8,7 +8,7 @@ use std::ops::RangeInclusive;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, AtomicUsize, Ordering};
 
-use dashmap::DashMap;
+use dashmap::{DashMap, DashSet};
 use parlor_protocol::{Alias, ChannelName, Position};
 use tokio::sync::SemaphorePermit;
 
@@ -27,6 +27,9 @@ pub use inbox::{Control, Inbox, InboxFull, Letters};
 pub use table::{Advanced, Subscriber, SubscriberKey, Table, Tally};
 use turns::Turns;
 
+/// Stands where an alias is not known yet.
+const NO_ALIAS: Alias = Alias(0);
+
 /// The process-wide directory of channels that have at least one subscriber, joining or joined.
 #[derive(Debug)]
 pub struct Hub {
@@ -34,6 +37,8 @@ pub struct Hub {
     channels: DashMap<ChannelName, Arc<Channel>>,
     inboxes: Box<[Arc<Inbox>]>,
     next_alias: AtomicU32,
+    /// The aliases of all channels in the directory.
+    aliases: DashSet<Alias>,
     turns: Turns,
     /// How many of the channels the process follows by itself.
     followed: AtomicUsize,
@@ -49,6 +54,7 @@ impl Hub {
                 .map(|index| Arc::new(Inbox::new(ShardId(index))))
                 .collect(),
             next_alias: AtomicU32::new(1),
+            aliases: DashSet::new(),
             turns: Turns::new(),
             followed: AtomicUsize::new(0),
         }
@@ -81,10 +87,8 @@ impl Hub {
     pub fn enter(&self, name: &ChannelName, shard: ShardId) -> Arc<Channel> {
         // The map's guard is held while the interest is set: `exit` could otherwise remove the channel in between.
         let found = self.channels.entry(name.clone()).or_insert_with(|| {
-            Arc::new(Channel::new(
-                name.clone(),
-                Alias(self.next_alias.fetch_add(1, Ordering::Relaxed)),
-            ))
+            let alias = self.take_alias();
+            Arc::new(Channel::new(name.clone(), alias))
         });
         found.add_interest(shard);
         Arc::clone(&found)
@@ -92,11 +96,17 @@ impl Hub {
 
     /// Takes the mark back. True when the channel died with it, so that the broker may be told.
     pub fn exit(&self, channel: &Channel, shard: ShardId) -> bool {
-        self.channels
+        let died = self
+            .channels
             .remove_if(channel.name(), |_, held| {
                 std::ptr::eq(&raw const **held, channel) && held.remove_interest(shard)
             })
-            .is_some()
+            .is_some();
+        if died {
+            // No shard's table has the channel any more: each lets go of it before it takes its mark back.
+            self.aliases.remove(&channel.alias());
+        }
+        died
     }
 
     /// Takes one logged event from a broker: in offset order per channel. Does nothing where nobody listens.
@@ -131,8 +141,7 @@ impl Hub {
     /// Follows a channel inside the process: `tap` is called at each news of its log. The channel stays alive from now
     /// on. Call it before the broker's `join`.
     pub fn follow(&self, name: &ChannelName, tap: Tap) -> Arc<Channel> {
-        let alias = Alias(self.next_alias.fetch_add(1, Ordering::Relaxed));
-        let channel = Arc::new(Channel::followed(name.clone(), alias, tap));
+        let channel = Arc::new(Channel::followed(name.clone(), self.take_alias(), tap));
         if self
             .channels
             .insert(name.clone(), Arc::clone(&channel))
@@ -158,6 +167,18 @@ impl Hub {
             .iter()
             .map(|held| held.key().clone())
             .collect()
+    }
+
+    /// An alias that no live channel has. A busy process runs through all of them in hours, as channels come and go; shards
+    /// find a channel by its alias alone, so a second one with the same would get the first one's subscribers.
+    fn take_alias(&self) -> Alias {
+        loop {
+            // Always onwards, never back to one that has just become free: a letter or a read under way may still name it.
+            let alias = Alias(self.next_alias.fetch_add(1, Ordering::Relaxed));
+            if alias != NO_ALIAS && self.aliases.insert(alias) {
+                return alias;
+            }
+        }
     }
 
     fn wake(&self, channel: &Channel, shards: u64) {

@@ -127,6 +127,10 @@ impl Table {
                 joining: 0,
                 reading: false,
             });
+        debug_assert!(
+            Arc::ptr_eq(&local.channel, channel),
+            "two live channels have one alias"
+        );
         local.joining += 1;
         channel.begin_joining();
         local.ephemeral_from

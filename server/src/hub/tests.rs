@@ -18,6 +18,7 @@ use super::{
 use crate::kind::SlowPolicy;
 use crate::outbox::{Dirty, Outbox};
 
+mod aliases;
 mod ephemerals;
 mod lag;
 mod tail;
