@@ -43,7 +43,7 @@ struct Queue {
     in_near: bool,
     in_bulk: bool,
     closing: Option<CloseCode>,
-    /// Tasks that wait for room.
+    /// Tasks that wait for room, or for the end.
     waiters: Vec<Waker>,
 }
 
@@ -231,13 +231,18 @@ impl Outbox {
         if queue.backlog.bytes() <= self.bytes_max / 2 || queue.closing.is_some() {
             return Poll::Ready(());
         }
-        if !queue
-            .waiters
-            .iter()
-            .any(|waker| waker.will_wake(context.waker()))
-        {
-            queue.waiters.push(context.waker().clone());
+        queue.wait(context);
+        Poll::Pending
+    }
+
+    /// Ready once the connection closes. Whoever waits for a full socket waits for this, too: the drain, which would find
+    /// out, leaves a blocked outbox alone, and the socket of a reader that is gone never has room again.
+    pub fn poll_closing(&self, context: &Context<'_>) -> Poll<()> {
+        let mut queue = self.queue.borrow_mut();
+        if queue.closing.is_some() {
+            return Poll::Ready(());
         }
+        queue.wait(context);
         Poll::Pending
     }
 
@@ -268,6 +273,14 @@ impl fmt::Debug for Outbox {
 impl Queue {
     fn add(&mut self, frame: Frame, alias: Option<Alias>) {
         self.backlog.add(Entry { frame, alias });
+    }
+
+    /// Has this task woken when there is room, and when the connection closes.
+    fn wait(&mut self, context: &Context<'_>) {
+        let waker = context.waker();
+        if !self.waiters.iter().any(|other| other.will_wake(waker)) {
+            self.waiters.push(waker.clone());
+        }
     }
 
     fn wake_all(&mut self) {

@@ -2,6 +2,9 @@
 
 use std::convert::Infallible;
 use std::rc::Rc;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::task::{Context, Wake, Waker};
 
 use parlor_protocol::{Alias, CloseCode, Form};
 
@@ -31,6 +34,16 @@ fn write(outbox: &Outbox, limit: usize) -> Vec<u8> {
     });
     assert!(answer.is_some(), "something waits");
     out
+}
+
+/// Counts how often it is rung.
+#[derive(Default)]
+struct Bell(AtomicUsize);
+
+impl Wake for Bell {
+    fn wake(self: Arc<Self>) {
+        self.0.fetch_add(1, Ordering::Relaxed);
+    }
 }
 
 #[test]
@@ -130,4 +143,22 @@ fn an_outbox_whose_connection_is_gone_stays_empty() {
     outbox.push_reply(frame(50));
     outbox.close(CloseCode::Slow, None);
     assert!(outbox.is_empty());
+}
+
+#[test]
+fn the_end_of_a_blocked_outbox_wakes_whoever_waits_for_its_socket() {
+    let (outbox, dirty) = outbox(4096);
+    outbox.set_blocked(true);
+    outbox.push(&frame(50), ALIAS, Lane::Near);
+    let bell = Arc::new(Bell::default());
+    let waker = Waker::from(Arc::clone(&bell));
+    let context = Context::from_waker(&waker);
+    assert!(outbox.poll_closing(&context).is_pending());
+    outbox.close(CloseCode::Slow, None);
+    assert_eq!(bell.0.load(Ordering::Relaxed), 1);
+    assert!(outbox.poll_closing(&context).is_ready());
+    assert!(
+        dirty.is_empty(),
+        "the drain is not told: nothing can be sent"
+    );
 }

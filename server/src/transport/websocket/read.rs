@@ -77,6 +77,8 @@ async fn converse(shard: &Rc<Shard>, peer: &Rc<Peer>, mut inlet: Inlet) -> End {
         tokio::select! {
             biased;
             () = peer.wake.notified() => {}
+            // Nobody else would tell while the socket is full: it may stay so for ever.
+            () = poll_fn(|context| outbox.poll_closing(context)), if outbox.is_blocked() => {}
             writable = poll_fn(|context| peer.socket().poll_write_ready(context)), if outbox.is_blocked() => {
                 if writable.is_err() {
                     return End::Lost;
