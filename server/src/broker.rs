@@ -21,6 +21,12 @@ pub mod redis;
 pub use self::redis::Redis;
 pub use embedded::Embedded;
 
+/// Entries of one page at most.
+const PAGE_LEN_MAX: usize = 1_000;
+/// A page in this process ends before the entry that would bring it above so many bytes, unless it would be empty. Redis ends
+/// its own at as much (`redis/lua/read.lua`).
+const PAGE_BYTES_MAX: usize = 1 << 20;
+
 /// What a caller is told to wait when a store is away.
 pub(crate) const RETRY_AFTER: Duration = Duration::from_secs(1);
 

@@ -114,7 +114,7 @@ impl Outbox {
     }
 
     /// Takes a reply or a notice. Never refused: replies are bounded by the commands that a client may have
-    /// under way. The reader stops reading commands while the outbox is over its bound.
+    /// under way. The reader begins no command while the outbox is over its bound.
     pub fn push_reply(self: &Rc<Self>, frame: Frame) {
         let mut queue = self.queue.borrow_mut();
         if queue.closing.is_none() {

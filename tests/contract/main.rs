@@ -78,6 +78,7 @@ every_broker! {
     pages::pages_are_found_by_time,
     pages::a_page_says_whether_there_is_more,
     pages::a_page_has_a_thousand_entries_at_most,
+    pages::a_page_has_about_a_mebibyte_at_most,
     pages::no_limit_is_too_small_or_too_large,
     retention::only_so_many_events_are_retained,
     retention::nothing_retained_still_counts_on,

@@ -1,5 +1,6 @@
 //! Reading the log: both directions, by offset and by time, always in one view with its top.
 
+use futures_util::future::join_all;
 use parlor::broker::Range;
 use parlor_protocol::Time;
 
@@ -105,6 +106,48 @@ pub(crate) async fn a_page_has_a_thousand_entries_at_most(factory: Factory) {
         .await;
     assert_eq!((backward.entries.len(), backward.more), (1_000, true));
     assert_eq!(backward.entries[0].offset, 1_100);
+}
+
+pub(crate) async fn a_page_has_about_a_mebibyte_at_most(factory: Factory) {
+    const EVENTS: u64 = 100;
+    const EVENT_BYTES: usize = 30 << 10;
+    const PAGE_BYTES: usize = 1 << 20;
+    let subject = factory(Settings::default());
+    let text = "x".repeat(EVENT_BYTES);
+    let waiting: Vec<_> = (0..EVENTS)
+        .map(|_| subject.append(subject.message("room", &text)))
+        .collect();
+    for answer in join_all(waiting).await {
+        answer.unwrap();
+    }
+    for (range, first) in [
+        (Range::AfterOffset(0), 1),
+        (Range::BeforeOffset(u64::MAX), EVENTS),
+    ] {
+        let page = subject.read("room", range, 1_000).await;
+        let bytes: usize = page
+            .entries
+            .iter()
+            .map(|entry| entry.payload.bytes.len())
+            .sum();
+        assert_eq!((page.entries[0].offset, page.more), (first, true));
+        // The one that fills it may be in it.
+        let most = PAGE_BYTES + 2 * EVENT_BYTES;
+        assert!(
+            (PAGE_BYTES / 2..most).contains(&bytes),
+            "{range:?}: {bytes} bytes"
+        );
+    }
+    let offsets: Vec<u64> = subject
+        .log("room")
+        .await
+        .iter()
+        .map(|entry| entry.offset)
+        .collect();
+    assert!(
+        offsets.into_iter().eq(1..=EVENTS),
+        "read on, nothing is missing"
+    );
 }
 
 pub(crate) async fn no_limit_is_too_small_or_too_large(factory: Factory) {

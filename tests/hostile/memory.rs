@@ -3,8 +3,11 @@
 use std::time::Instant;
 
 use parlor_protocol::Form;
-use parlor_protocol::command::Connect;
-use parlor_tests::{Client, said};
+use parlor_protocol::codec::ServerMessage;
+use parlor_protocol::command::{Command, Connect, Direction, History};
+use parlor_protocol::limits::COMMANDS_PER_FRAME_MAX;
+use parlor_protocol::reply::Reply;
+use parlor_tests::{Client, blob, publish, said};
 use serde_json::{Value, json};
 
 use crate::msgpack::encode;
@@ -160,5 +163,70 @@ async fn a_reader_of_nothing_who_asks_without_end_fills_his_outbox_and_no_more()
     ann.subscribe("room:1").await;
     ann.publish("room:1", "still here").await;
     assert_eq!(said(&ann.event().await), "still here");
+    server.assert_calm();
+}
+
+/// A connected user.
+async fn joined(server: &Resident, user: &str) -> Client {
+    let mut client = Client::open(server.address(), Form::Json).await;
+    client
+        .connect(Connect {
+            user: Some(user.to_owned()),
+            ..Connect::default()
+        })
+        .await
+        .expect("connected");
+    client
+}
+
+#[tokio::test]
+async fn a_frame_full_of_reads_is_answered_at_the_pace_of_its_reader() {
+    const EVENTS: usize = 64;
+    const EVENT_BYTES: usize = 31 * 1024;
+    const PAGE_LEN: u32 = 16;
+    let server = Resident::in_memory();
+    let mut ann = joined(&server, "ann").await;
+    ann.subscribe("room:1").await;
+    for _ in 0..EVENTS {
+        ann.try_publish(publish("room:large", blob(EVENT_BYTES)))
+            .await
+            .expect("published");
+    }
+    let read = || {
+        Command::History(History {
+            channel: "room:large".to_owned(),
+            direction: Direction::Backward,
+            offset: None,
+            time: None,
+            limit: Some(PAGE_LEN),
+        })
+    };
+    // What the first page needs stays with the allocator.
+    ann.ask(read()).await.expect("a page");
+    let mut mallory = joined(&server, "mallory").await;
+    let before = server.rss_kib();
+    let ids = mallory
+        .send_together((0..COMMANDS_PER_FRAME_MAX).map(|_| read()))
+        .await;
+    // Between her answers the server would have time for all of it.
+    for _ in 0..300 {
+        ann.ping().await;
+    }
+    ann.publish("room:1", "still here").await;
+    assert_eq!(said(&ann.event().await), "still here");
+    let growth = server.rss_kib() - before;
+    let asked = COMMANDS_PER_FRAME_MAX * PAGE_LEN as usize * EVENT_BYTES / 1024;
+    eprintln!("{asked} KiB were asked for in one frame: memory grew by {growth} KiB");
+    assert!(growth < GROWTH_KIB_MAX, "it grew by {growth} KiB");
+    // Who reads gets everything, in order.
+    for id in ids {
+        match mallory.message().await {
+            ServerMessage::Reply {
+                id: answered,
+                result: Ok(Reply::History(page)),
+            } => assert_eq!((answered, page.events.len()), (id, PAGE_LEN as usize)),
+            other => panic!("not a page: {other:?}"),
+        }
+    }
     server.assert_calm();
 }

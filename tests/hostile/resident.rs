@@ -2,6 +2,7 @@
 
 use std::fs::File;
 use std::net::SocketAddr;
+use std::process::Command;
 
 use parlor_tests::Process;
 use tempfile::TempDir;
@@ -16,6 +17,19 @@ pub(crate) struct Resident {
 impl Resident {
     /// One shard in development mode, hasty with those who say nothing.
     pub(crate) fn start() -> Self {
+        Self::start_with(|_| {})
+    }
+
+    /// The same with all channels in memory, patient with those who answer no pings.
+    pub(crate) fn in_memory() -> Self {
+        Self::start_with(|command| {
+            command
+                .arg("--memory")
+                .env("PARLOR_CONNECTION_PONG_TIMEOUT", "600s");
+        })
+    }
+
+    fn start_with(change: impl FnOnce(&mut Command)) -> Self {
         let directory = TempDir::new().expect("a directory for the server");
         let log = File::create(directory.path().join("log")).expect("a file for the log");
         let process = Process::start_with(directory.path(), 1, |command| {
@@ -23,6 +37,7 @@ impl Resident {
                 .env("PARLOR_SERVER_HEADER_TIMEOUT", "5s")
                 .env("PARLOR_CONNECTION_CONNECT_TIMEOUT", "5s")
                 .stderr(log);
+            change(command);
         });
         Self { process, directory }
     }

@@ -7,6 +7,7 @@ use parlor_protocol::Form;
 use super::shard::Shard;
 use super::socket::Socket;
 
+mod asked;
 mod handshake;
 mod inlet;
 mod origins;

@@ -9,6 +9,7 @@ use futures_util::future::LocalBoxFuture;
 use parlor_protocol::codec::CommandError;
 use parlor_protocol::{CloseCode, Command, Envelope, Form, codec};
 
+use super::asked::Asked;
 use super::inlet::{Ended, Incoming, Inlet};
 use super::peer::Peer;
 use super::under_way::UnderWay;
@@ -19,6 +20,9 @@ use crate::transport::shard::Shard;
 
 /// Publishes of one connection that may be under way; then its reading waits.
 const PUBLISHING_MAX: usize = 128;
+
+/// Commands of one connection in a row may take so long; then others of the shard have their turn.
+const TURN_TIME: Duration = Duration::from_millis(1);
 
 /// The kernel has told all to a closing peer: how long its own close may take.
 const GOODBYE: Duration = Duration::from_secs(1);
@@ -61,6 +65,7 @@ async fn converse(shard: &Rc<Shard>, peer: &Rc<Peer>, mut inlet: Inlet) -> End {
     let session = peer.session();
     let outbox = session.outbox();
     let mut publishing = UnderWay::default();
+    let mut asked = Asked::default();
     loop {
         if peer.has_failed() {
             return End::Lost;
@@ -74,6 +79,13 @@ async fn converse(shard: &Rc<Shard>, peer: &Rc<Peer>, mut inlet: Inlet) -> End {
             return End::Closing;
         }
         let has_room = !outbox.is_over_bound();
+        if has_room && !asked.is_empty() {
+            run_asked(session, &mut asked, &mut publishing).await;
+            if session.take_plan_changed() {
+                peer.plan(shard);
+            }
+            continue;
+        }
         tokio::select! {
             biased;
             () = peer.wake.notified() => {}
@@ -111,16 +123,29 @@ async fn converse(shard: &Rc<Shard>, peer: &Rc<Peer>, mut inlet: Inlet) -> End {
                     Incoming::Text(bytes) => (Form::Json, bytes),
                     Incoming::Binary(bytes) => (Form::MsgPack, bytes),
                 };
-                let mut commands = decode(shard, peer, form, bytes).into_iter();
-                while outbox.closing().is_none() && let Some(command) = commands.next() {
-                    if let Some(run) = begin(session, command, &mut publishing) {
-                        run.await;
-                    }
-                }
-                if session.take_plan_changed() {
-                    peer.plan(shard);
-                }
+                // With room, nothing waits from the frame before.
+                asked = Asked::new(decode(shard, peer, form, bytes));
             }
+        }
+    }
+}
+
+/// Runs what a frame asked for, while the outbox has room for the answers: a frame is small, but the pages of history that
+/// it can ask for are a hundred times what may wait for one connection.
+async fn run_asked(session: &Rc<Session>, asked: &mut Asked, publishing: &mut UnderWay) {
+    let outbox = session.outbox();
+    let mut began = Instant::now();
+    while outbox.closing().is_none()
+        && !outbox.is_over_bound()
+        && let Some(command) = asked.take()
+    {
+        if let Some(run) = begin(session, command, publishing) {
+            run.await;
+        }
+        // What is answered from memory never pauses by itself. Yielding lets the runtime look at other sockets first.
+        if began.elapsed() >= TURN_TIME && !asked.is_empty() {
+            tokio::task::yield_now().await;
+            began = Instant::now();
         }
     }
 }

@@ -7,15 +7,10 @@ use rusqlite::{Connection, params};
 
 use super::channel_row::{ChannelRow, as_limit, ticks};
 use super::event_row;
-use crate::broker::{LogPage, Range};
+use crate::broker::{LogPage, PAGE_BYTES_MAX, PAGE_LEN_MAX, Range};
 use crate::clock;
 use crate::hub::LogEntry;
 use crate::kind::ChannelKind;
-
-/// Entries of one page at most.
-const PAGE_LEN_MAX: usize = 1_000;
-/// A page ends before the entry that would bring it above this, unless it would be empty.
-const PAGE_BYTES_MAX: usize = 1 << 20;
 
 /// Reads one page. `connection` must be inside a transaction.
 pub(super) fn read(

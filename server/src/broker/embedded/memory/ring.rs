@@ -9,13 +9,10 @@ use parlor_protocol::{EventKind, Position, Time};
 use super::recent::{First, Key, Recent};
 use crate::broker::content::ContentHash;
 use crate::broker::random;
-use crate::broker::{Append, LogPage, Range};
+use crate::broker::{Append, LogPage, PAGE_BYTES_MAX, PAGE_LEN_MAX, Range};
 use crate::clock;
 use crate::hub::{Frames, LogEntry};
 use crate::kind::ChannelKind;
-
-/// Entries of one page at most.
-const PAGE_LEN_MAX: usize = 1_000;
 
 /// A channel's log. Offsets of `entries` are dense and end at the top's.
 #[derive(Debug)]
@@ -231,21 +228,14 @@ impl Ring {
         let run = run.start..run.end.max(run.start);
         let limit = limit.min(PAGE_LEN_MAX);
         let is_backward = matches!(range, Range::BeforeOffset(_) | Range::BeforeTime(_));
-        let more = run.len() > limit;
+        let len = run.len();
+        let run = self.entries.range(run);
         let entries = if is_backward {
-            self.entries
-                .range(run)
-                .rev()
-                .take(limit)
-                .map(Arc::clone)
-                .collect()
+            page_of(run.rev(), limit)
         } else {
-            self.entries
-                .range(run)
-                .take(limit)
-                .map(Arc::clone)
-                .collect()
+            page_of(run, limit)
         };
+        let more = entries.len() < len;
         LogPage {
             entries,
             more,
@@ -275,6 +265,21 @@ impl Ring {
     fn first_offset(&self) -> u64 {
         self.top.offset + 1 - self.entries.len() as u64
     }
+}
+
+/// As many of a run's first entries as one page takes.
+fn page_of<'a>(run: impl Iterator<Item = &'a Arc<LogEntry>>, limit: usize) -> Vec<Arc<LogEntry>> {
+    let mut entries = Vec::new();
+    let mut bytes = 0;
+    for entry in run.take(limit) {
+        bytes += entry.bytes();
+        // One at least, so that who reads on gets further.
+        if bytes > PAGE_BYTES_MAX && !entries.is_empty() {
+            break;
+        }
+        entries.push(Arc::clone(entry));
+    }
+    entries
 }
 
 fn earlier(time: Time, by: Duration) -> Time {

@@ -193,3 +193,28 @@ fn what_expired_is_let_go_of_while_nobody_appends() {
         thread::yield_now();
     }
 }
+
+#[test]
+fn a_page_ends_before_it_is_too_many_bytes_and_has_one_entry_at_least() {
+    let logs = store(|_| ());
+    let kind = kind(1_000, HOUR);
+    for bytes in [2 << 20, 600 << 10, 600 << 10, 300 << 10] {
+        logs.append(append("room", &kind, bytes)).unwrap();
+    }
+    let offsets = |range| {
+        let read = Read {
+            channel: ChannelName::parse("room").unwrap(),
+            kind: Arc::clone(&kind),
+            range,
+            limit: 1_000,
+        };
+        let page = logs.read(&read).unwrap();
+        let offsets: Vec<u64> = page.entries.iter().map(|entry| entry.offset).collect();
+        (offsets, page.more)
+    };
+    assert_eq!(offsets(Range::AfterOffset(0)), (vec![1], true));
+    assert_eq!(offsets(Range::AfterOffset(1)), (vec![2], true));
+    assert_eq!(offsets(Range::AfterOffset(2)), (vec![3, 4], false));
+    assert_eq!(offsets(Range::BeforeOffset(u64::MAX)), (vec![4, 3], true));
+    assert_eq!(offsets(Range::BeforeOffset(2)), (vec![1], false));
+}
