@@ -3,6 +3,7 @@
 //!
 //! Which module may use which stands in ARCHITECTURE.md, and `tests/tidy.rs` checks it.
 
+pub mod accepting;
 pub mod app;
 pub mod auth;
 pub mod broker;

@@ -120,6 +120,22 @@ impl Process {
         signal(self.id(), "TERM");
     }
 
+    /// Lets it open files and sockets up to this number from now on; what is open stays so.
+    ///
+    /// # Panics
+    /// When that cannot be set.
+    pub fn limit_open_files(&self, files: u32) {
+        let set = Command::new("prlimit")
+            .args(["--pid", &self.id().to_string()])
+            // The soft limit alone, so that it can be raised again.
+            .arg(format!("--nofile={files}:"))
+            .status();
+        assert!(
+            set.is_ok_and(|status| status.success()),
+            "unable to limit its open files"
+        );
+    }
+
     /// Whether it has ended.
     pub fn has_ended(&mut self) -> bool {
         !matches!(self.child.try_wait(), Ok(None))

@@ -38,6 +38,7 @@ mod redis_rights;
 mod redis_seen;
 mod refresh;
 mod revocation;
+mod scrapes;
 mod session;
 mod signal;
 mod slow;

@@ -17,6 +17,7 @@ use tokio::sync::Semaphore;
 use tracing::debug;
 
 use super::{Api, health};
+use crate::accepting;
 use crate::node::Node;
 
 /// Scrapers at the same time; more wait.
@@ -27,7 +28,7 @@ const HEADER_TIMEOUT: Duration = Duration::from_secs(10);
 /// Serves scrapes until its task is dropped.
 ///
 /// # Errors
-/// When the listener fails.
+/// When the listener is of no use from the start.
 pub async fn serve_metrics(listener: TcpListener, node: Arc<Node>) -> io::Result<()> {
     listener.set_nonblocking(true)?;
     let listener = tokio::net::TcpListener::from_std(listener)?;
@@ -42,7 +43,7 @@ pub async fn serve_metrics(listener: TcpListener, node: Arc<Node>) -> io::Result
             .acquire_owned()
             .await
             .map_err(io::Error::other)?;
-        let (socket, _) = listener.accept().await?;
+        let (socket, _) = accepting::next(|| listener.accept()).await;
         let service = TowerToHyperService::new(router.clone());
         tokio::spawn(async move {
             let _place = place;

@@ -1,46 +1,27 @@
-//! The accept loop: sockets in, at a pace that never spins and never parks for good.
+//! The accept loop: sockets in, and to the shard that is to serve them.
 
-use std::io;
 use std::rc::Rc;
-use std::time::Duration;
 
 use tokio::net::{TcpListener, TcpStream};
-use tracing::{debug, warn};
+use tracing::debug;
 
 use super::newcomer;
 use super::shard::Shard;
+use crate::accepting;
 use crate::hub::Control;
 use crate::metrics;
-
-/// Pauses after an error such as "too many open files": they double between these.
-const PAUSE_MIN: Duration = Duration::from_millis(10);
-const PAUSE_MAX: Duration = Duration::from_secs(1);
 
 /// A shard keeps a socket unless it owns this many more connections than the least loaded.
 const IMBALANCE: u64 = 64;
 
 /// Accepts until the node drains.
 pub(super) async fn accept(shard: Rc<Shard>, listener: TcpListener) {
-    let mut pause = PAUSE_MIN;
     loop {
-        let accepted = tokio::select! {
-            accepted = listener.accept() => accepted,
+        let (socket, _) = tokio::select! {
+            accepted = accepting::next(|| listener.accept()) => accepted,
             () = shard.draining() => return,
         };
-        match accepted {
-            Ok((socket, _)) => {
-                pause = PAUSE_MIN;
-                place(&shard, socket);
-            }
-            Err(error) if is_about_one_socket(&error) => {
-                debug!(%error, "A socket was gone before it was accepted.")
-            }
-            Err(error) => {
-                warn!(%error, ?pause, "Unable to accept; pausing.");
-                tokio::time::sleep(pause).await;
-                pause = (pause * 2).min(PAUSE_MAX);
-            }
-        }
+        place(&shard, socket);
     }
 }
 
@@ -78,12 +59,4 @@ fn adopt(shard: &Rc<Shard>, socket: TcpStream) {
         return;
     };
     tokio::task::spawn_local(newcomer::serve(Rc::clone(shard), socket, place));
-}
-
-fn is_about_one_socket(error: &io::Error) -> bool {
-    use io::ErrorKind as Kind;
-    matches!(
-        error.kind(),
-        Kind::ConnectionAborted | Kind::ConnectionRefused | Kind::ConnectionReset
-    )
 }
