@@ -257,6 +257,7 @@ fn http_config(config: &Config) -> HttpConfig {
         origins: config.transport.origins.clone(),
         any_origin: config.transport.any_origin,
         body_timeout: config.transport.header_timeout,
+        commands_per_second_max: config.session.commands_per_second_max,
     }
 }
 

@@ -46,6 +46,8 @@ pub struct HttpConfig {
     pub any_origin: bool,
     /// How long a body may take to arrive.
     pub body_timeout: Duration,
+    /// Requests per second of one user, or of one token without a user; 0: no limit. Backends are not limited.
+    pub commands_per_second_max: u32,
 }
 
 /// What every handler sees.

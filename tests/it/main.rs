@@ -22,6 +22,7 @@ mod erase;
 mod forward;
 mod history;
 mod http_hostile;
+mod http_rates;
 mod http_strangers;
 mod interleavings;
 mod limits;

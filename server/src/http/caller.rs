@@ -1,6 +1,6 @@
-//! Who asks: an API key or a token in the `Authorization` header, never in the URL.
+//! Who asks: an API key or a token in the `Authorization` header, never in the URL. Each request counts as a command.
 
-use std::sync::Arc;
+use std::time::Instant;
 
 use axum::extract::FromRequestParts;
 use axum::http::request::Parts;
@@ -9,32 +9,73 @@ use parlor_protocol::{ErrorCode, WireError};
 
 use super::Api;
 use super::problem::Problem;
-use crate::auth::Identity;
+use super::rate::Payer;
 use crate::commands::Caller;
+
+/// Who asks, and whose rates that counts toward.
+#[derive(Debug)]
+pub(super) struct Asker {
+    pub(super) caller: Caller,
+    /// None for backends: they are not limited.
+    pub(super) payer: Option<Payer>,
+}
+
+impl FromRequestParts<Api> for Asker {
+    type Rejection = Problem;
+
+    async fn from_request_parts(parts: &mut Parts, api: &Api) -> Result<Self, Problem> {
+        let asker = asker(api, &parts.headers)?;
+        // Before the body is read: what is refused must cost little.
+        api.rates.take_command(
+            asker.payer.as_ref(),
+            api.config.commands_per_second_max,
+            Instant::now(),
+        )?;
+        Ok(asker)
+    }
+}
 
 impl FromRequestParts<Api> for Caller {
     type Rejection = Problem;
 
     async fn from_request_parts(parts: &mut Parts, api: &Api) -> Result<Self, Problem> {
-        Ok(Self {
-            identity: identity(api, &parts.headers)?,
-            connection: None,
-        })
+        Ok(Asker::from_request_parts(parts, api).await?.caller)
     }
 }
 
-fn identity(api: &Api, headers: &HeaderMap) -> Result<Arc<Identity>, WireError> {
+fn asker(api: &Api, headers: &HeaderMap) -> Result<Asker, WireError> {
+    let auth = &api.node.auth;
+    let (identity, payer) = match credentials(headers)? {
+        None => {
+            let backend = auth.dev_backend().ok_or_else(|| {
+                ErrorCode::BadKey.with("an API key or a token is needed: `Authorization: Bearer …`")
+            })?;
+            (backend, None)
+        }
+        Some(bearer) => {
+            let identity = auth.verify_bearer(bearer)?;
+            let payer = Payer::of(&identity.who, bearer);
+            (identity, payer)
+        }
+    };
+    let caller = Caller {
+        identity,
+        connection: None,
+    };
+    Ok(Asker { caller, payer })
+}
+
+/// The key or token that the request brings, if it brings one.
+fn credentials(headers: &HeaderMap) -> Result<Option<&str>, WireError> {
     let mut given = headers.get_all(header::AUTHORIZATION).iter();
     match (given.next(), given.next()) {
-        (None, _) => api.node.auth.dev_backend().ok_or_else(|| {
-            ErrorCode::BadKey.with("an API key or a token is needed: `Authorization: Bearer …`")
-        }),
+        (None, _) => Ok(None),
         (Some(one), None) => {
-            match one.to_str().ok().and_then(bearer) {
-                Some(bearer) => api.node.auth.verify_bearer(bearer),
-                None => Err(ErrorCode::BadKey
-                    .with("the header is not of the form `Authorization: Bearer …`")),
-            }
+            let bearer = one.to_str().ok().and_then(bearer);
+            let refusal = "the header is not of the form `Authorization: Bearer …`";
+            bearer
+                .map(Some)
+                .ok_or_else(|| ErrorCode::BadKey.with(refusal))
         }
         (Some(_), Some(_)) => Err(ErrorCode::BadKey.with("there are two `Authorization` headers")),
     }

@@ -11,9 +11,10 @@ use utoipa::ToSchema;
 use super::Api;
 use super::answer::PublishedBody;
 use super::body::Body;
+use super::caller::Asker;
 use super::problem::{Problem, ProblemBody};
+use crate::commands;
 use crate::commands::erase::Wish;
-use crate::commands::{self, Caller};
 
 /// Which events of a channel.
 #[derive(Debug, Deserialize, ToSchema)]
@@ -33,7 +34,7 @@ pub(super) struct EraseBody {
 )]
 pub(super) async fn erase(
     State(api): State<Api>,
-    caller: Caller,
+    Asker { caller, payer }: Asker,
     Body(body): Body<EraseBody>,
 ) -> Result<Json<PublishedBody>, Problem> {
     if api.node.lifecycle.is_draining() {
@@ -41,8 +42,12 @@ pub(super) async fn erase(
             .retry_after_ms(1_000)
             .into());
     }
-    api.rates
-        .take(&caller, &api.node.kinds, &body.channel, Instant::now())?;
+    api.rates.take_publish(
+        payer.as_ref(),
+        &api.node.kinds,
+        &body.channel,
+        Instant::now(),
+    )?;
     let EraseBody {
         channel,
         offsets,

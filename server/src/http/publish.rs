@@ -15,8 +15,9 @@ use utoipa::ToSchema;
 use super::Api;
 use super::answer::{ItemResult, PublishedBody, Results, payload, present};
 use super::body::Body;
+use super::caller::Asker;
 use super::problem::{Problem, ProblemBody};
-use crate::commands::{self, Caller};
+use crate::commands;
 
 /// Items of one list, and channels of one broadcast.
 const ITEMS_MAX: usize = 1_000;
@@ -87,7 +88,7 @@ pub(super) struct SignalledBody {
 )]
 pub(super) async fn publish(
     State(api): State<Api>,
-    caller: Caller,
+    asker: Asker,
     headers: HeaderMap,
     Body(body): Body<PublishBody>,
 ) -> Result<Json<PublishedBody>, Problem> {
@@ -95,7 +96,7 @@ pub(super) async fn publish(
     let payload = payload(body.data, body.data_b64)?;
     let published = run(
         &api,
-        &caller,
+        &asker,
         Publish {
             channel: body.channel,
             id,
@@ -114,7 +115,7 @@ pub(super) async fn publish(
 )]
 pub(super) async fn publish_many(
     State(api): State<Api>,
-    caller: Caller,
+    asker: Asker,
     Body(body): Body<PublishManyBody>,
 ) -> Result<Json<Results>, Problem> {
     check_count(body.messages.len())?;
@@ -135,7 +136,7 @@ pub(super) async fn publish_many(
         });
         (channel, command)
     });
-    Ok(Json(run_all(&api, &caller, messages).await))
+    Ok(Json(run_all(&api, &asker, messages).await))
 }
 
 /// Publish one message to many channels. Each succeeds or fails by itself.
@@ -146,7 +147,7 @@ pub(super) async fn publish_many(
 )]
 pub(super) async fn broadcast(
     State(api): State<Api>,
-    caller: Caller,
+    asker: Asker,
     headers: HeaderMap,
     Body(body): Body<BroadcastBody>,
 ) -> Result<Json<Results>, Problem> {
@@ -164,7 +165,7 @@ pub(super) async fn broadcast(
         };
         (channel, Ok(publish))
     });
-    Ok(Json(run_all(&api, &caller, messages).await))
+    Ok(Json(run_all(&api, &asker, messages).await))
 }
 
 /// Send an event that is never logged: typing, cursors.
@@ -174,7 +175,7 @@ pub(super) async fn broadcast(
 )]
 pub(super) async fn signal(
     State(api): State<Api>,
-    caller: Caller,
+    asker: Asker,
     Body(body): Body<SignalBody>,
 ) -> Result<Json<SignalledBody>, Problem> {
     let signal = Signal {
@@ -182,9 +183,8 @@ pub(super) async fn signal(
         payload: payload(body.data, body.data_b64)?,
     };
     signal.check()?;
-    api.rates
-        .take(&caller, &api.node.kinds, &signal.channel, Instant::now())?;
-    let signalled = commands::signal::signal(&api.node, &caller, signal)?;
+    take_publish(&api, &asker, &signal.channel)?;
+    let signalled = commands::signal::signal(&api.node, &asker.caller, signal)?;
     Ok(Json(SignalledBody {
         time: signalled.time.0.to_string(),
     }))
@@ -193,7 +193,7 @@ pub(super) async fn signal(
 /// Checks and queues one publish at once; the future waits for its outcome.
 fn run(
     api: &Api,
-    caller: &Caller,
+    asker: &Asker,
     publish: Publish,
 ) -> Result<
     impl Future<Output = Result<parlor_protocol::reply::Published, WireError>> + Send + use<>,
@@ -203,20 +203,26 @@ fn run(
         return Err(WireError::from(ErrorCode::Draining).retry_after_ms(1_000));
     }
     publish.check()?;
+    take_publish(api, asker, &publish.channel)?;
+    commands::publish::publish(&api.node, &asker.caller, publish)
+}
+
+/// The rate of the channel's kind.
+fn take_publish(api: &Api, asker: &Asker, channel: &str) -> Result<(), WireError> {
+    let (payer, kinds) = (asker.payer.as_ref(), &api.node.kinds);
     api.rates
-        .take(caller, &api.node.kinds, &publish.channel, Instant::now())?;
-    commands::publish::publish(&api.node, caller, publish)
+        .take_publish(payer, kinds, channel, Instant::now())
 }
 
 /// Queues all in their order, then waits for all.
 async fn run_all(
     api: &Api,
-    caller: &Caller,
+    asker: &Asker,
     messages: impl Iterator<Item = (String, Result<Publish, WireError>)>,
 ) -> Results {
     let queued: Vec<_> = messages
         .map(|(channel, publish)| {
-            let queued = publish.and_then(|publish| run(api, caller, publish));
+            let queued = publish.and_then(|publish| run(api, asker, publish));
             async move {
                 let outcome = match queued {
                     Ok(outcome) => outcome.await,
