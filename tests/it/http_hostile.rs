@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use parlor_protocol::Form;
 use parlor_tests::Setup;
+use serde_json::{Value, json};
 
 use crate::raw_http::{GOOD, in_development, request, run, send};
 
@@ -221,7 +222,7 @@ fn ambiguous_requests_are_refused_before_anything_reads_them() {
 fn a_list_with_one_bad_item_keeps_the_others() {
     in_development(async |server| {
         let backend = server.backend();
-        let list = serde_json::json!({ "messages": [
+        let list = json!({ "messages": [
             { "channel": "memory:1", "data": 1 },
             { "channel": "no channel", "data": 2 },
             { "channel": "memory:1", "data": 3 },
@@ -232,10 +233,62 @@ fn a_list_with_one_bad_item_keeps_the_others() {
         assert_eq!(answer["results"][1]["error"]["name"], "bad_channel");
         assert_eq!(answer["results"][2]["published"]["offset"], 2);
         for list in [
-            serde_json::json!({ "messages": [] }),
-            serde_json::json!({ "messages": vec![serde_json::json!({"channel": "a"}); 1_001] }),
+            json!({ "messages": [] }),
+            json!({ "messages": vec![json!({"channel": "a"}); 1_001] }),
         ] {
             assert_eq!(backend.post("/v1/publish_many", list).await.0, 400);
+        }
+    });
+}
+
+#[test]
+fn a_broadcast_of_a_bad_message_is_refused_as_a_whole() {
+    in_development(async |server| {
+        let backend = server.backend();
+        let channels: Vec<_> = (0..1_000)
+            .map(|number| format!("memory:{number}"))
+            .collect();
+        let large = "x".repeat(33_000);
+        let deep = (0..40).fold(json!(1), |inner, _| json!([inner]));
+        let broadcast = |message: Value| {
+            let mut body = json!({ "channels": channels });
+            body.as_object_mut()
+                .expect("an object")
+                .extend(message.as_object().expect("an object").clone());
+            body
+        };
+        for (what, message, status, name) in [
+            ("too deep", json!({ "data": deep }), 400, "bad_payload"),
+            ("too large", json!({ "data": large }), 413, "too_large"),
+            (
+                "an empty id",
+                json!({ "data": 1, "id": "" }),
+                400,
+                "bad_request",
+            ),
+            (
+                "a long tag",
+                json!({ "data": 1, "tags": { "t": "x".repeat(129) } }),
+                413,
+                "too_large",
+            ),
+        ] {
+            let (answered, problem) = backend.post("/v1/broadcast", broadcast(message)).await;
+            assert_eq!(
+                (answered, problem["name"].as_str()),
+                (status, Some(name)),
+                "{what}"
+            );
+        }
+        let (status, answer) = backend
+            .post("/v1/broadcast", broadcast(json!({ "data": 1 })))
+            .await;
+        assert_eq!(status, 200, "{answer}");
+        let results = answer["results"].as_array().expect("a list");
+        assert_eq!(results.len(), channels.len());
+        for (result, channel) in results.iter().zip(&channels) {
+            assert_eq!(result["channel"], channel.as_str());
+            assert_eq!(result["published"]["offset"], 1, "nothing came before");
         }
     });
 }

@@ -96,6 +96,30 @@ fn every_command_is_refused_to_those_who_may_not() {
 }
 
 #[test]
+fn a_broadcast_is_refused_for_each_channel_that_is_not_ones_own() {
+    with_tokens(async |server| {
+        let ann = Token::of("ann").may(&["publish"], "memory:own").sign();
+        let ann = server.backend().with_key(&ann);
+        let body = serde_json::json!({
+            "channels": ["memory:other", "memory:own", "no channel", "nowhere"], "data": 1,
+        });
+        let (status, answer) = ann.post("/v1/broadcast", body).await;
+        assert_eq!(status, 200, "{answer}");
+        let name = |place: usize| answer["results"][place]["error"]["name"].as_str();
+        assert_eq!(
+            [0, 1, 2, 3].map(name),
+            [
+                Some("not_permitted"),
+                None,
+                Some("bad_channel"),
+                Some("unknown_channel_kind")
+            ]
+        );
+        assert_eq!(answer["results"][1]["published"]["offset"], 1, "{answer}");
+    });
+}
+
+#[test]
 fn a_token_from_the_api_is_good_and_means_what_was_asked() {
     with_tokens(async |server| {
         let backend = server.backend().with_key(API_KEY);

@@ -7,7 +7,8 @@ use axum::extract::State;
 use axum::http::HeaderMap;
 use futures_util::future::join_all;
 use parlor_protocol::command::{Publish, Signal};
-use parlor_protocol::{ErrorCode, Payload, Tags, WireError};
+use parlor_protocol::reply::Published;
+use parlor_protocol::{ErrorCode, Tags, WireError};
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 use utoipa::ToSchema;
@@ -21,6 +22,9 @@ use crate::commands;
 
 /// Items of one list, and channels of one broadcast.
 const ITEMS_MAX: usize = 1_000;
+
+/// What became of one publish.
+type Outcome = Result<Published, WireError>;
 
 /// A message for a channel.
 #[derive(Debug, Deserialize, ToSchema)]
@@ -119,7 +123,9 @@ pub(super) async fn publish_many(
     Body(body): Body<PublishManyBody>,
 ) -> Result<Json<Results>, Problem> {
     check_count(body.messages.len())?;
-    let messages = body.messages.into_iter().map(|message| {
+    let mut queued = Vec::with_capacity(body.messages.len());
+    for message in body.messages {
+        let_others_go_on().await;
         let PublishBody {
             channel,
             id,
@@ -127,19 +133,22 @@ pub(super) async fn publish_many(
             data,
             data_b64,
         } = message;
-        let command = payload(data, data_b64).map(|payload| Publish {
-            channel: channel.clone(),
-            id,
-            echo: true,
-            tags,
-            payload,
+        let outcome = payload(data, data_b64).and_then(|payload| {
+            let publish = Publish {
+                channel: channel.clone(),
+                id,
+                echo: true,
+                tags,
+                payload,
+            };
+            run(&api, &asker, publish)
         });
-        (channel, command)
-    });
-    Ok(Json(run_all(&api, &asker, messages).await))
+        queued.push((channel, outcome));
+    }
+    Ok(Json(outcomes(queued).await))
 }
 
-/// Publish one message to many channels. Each succeeds or fails by itself.
+/// Publish one message to many channels. Each succeeds or fails by itself; a message that is no good is refused as a whole.
 #[utoipa::path(
     post, path = "/v1/broadcast", request_body = BroadcastBody,
     params(("Idempotency-Key" = Option<String>, Header, description = "The same as `id` in the body")),
@@ -152,20 +161,25 @@ pub(super) async fn broadcast(
     Body(body): Body<BroadcastBody>,
 ) -> Result<Json<Results>, Problem> {
     check_count(body.channels.len())?;
-    let id = chosen_id(&headers, body.id)?;
-    let payload = payload(body.data, body.data_b64)?;
-    let tags = body.tags;
-    let messages = body.channels.into_iter().map(|channel| {
+    let message = Publish {
+        channel: String::new(),
+        id: chosen_id(&headers, body.id)?,
+        echo: true,
+        tags: body.tags,
+        payload: payload(body.data, body.data_b64)?,
+    };
+    // Once for all channels: to check a large payload takes longer than everything else that a channel costs.
+    message.check()?;
+    let mut queued = Vec::with_capacity(body.channels.len());
+    for channel in body.channels {
+        let_others_go_on().await;
         let publish = Publish {
             channel: channel.clone(),
-            id: id.clone(),
-            echo: true,
-            tags: tags.clone(),
-            payload: Payload::clone(&payload),
+            ..message.clone()
         };
-        (channel, Ok(publish))
-    });
-    Ok(Json(run_all(&api, &asker, messages).await))
+        queued.push((channel, queue(&api, &asker, publish)));
+    }
+    Ok(Json(outcomes(queued).await))
 }
 
 /// Send an event that is never logged: typing, cursors.
@@ -195,14 +209,20 @@ fn run(
     api: &Api,
     asker: &Asker,
     publish: Publish,
-) -> Result<
-    impl Future<Output = Result<parlor_protocol::reply::Published, WireError>> + Send + use<>,
-    WireError,
-> {
+) -> Result<impl Future<Output = Outcome> + Send + use<>, WireError> {
+    publish.check()?;
+    queue(api, asker, publish)
+}
+
+/// The same for one that was checked: what is left to look at is the channel, its rate and the right to it.
+fn queue(
+    api: &Api,
+    asker: &Asker,
+    publish: Publish,
+) -> Result<impl Future<Output = Outcome> + Send + use<>, WireError> {
     if api.node.lifecycle.is_draining() {
         return Err(WireError::from(ErrorCode::Draining).retry_after_ms(1_000));
     }
-    publish.check()?;
     take_publish(api, asker, &publish.channel)?;
     commands::publish::publish(&api.node, &asker.caller, publish)
 }
@@ -214,26 +234,25 @@ fn take_publish(api: &Api, asker: &Asker, channel: &str) -> Result<(), WireError
         .take_publish(payer, kinds, channel, Instant::now())
 }
 
-/// Queues all in their order, then waits for all.
-async fn run_all(
-    api: &Api,
-    asker: &Asker,
-    messages: impl Iterator<Item = (String, Result<Publish, WireError>)>,
-) -> Results {
-    let queued: Vec<_> = messages
-        .map(|(channel, publish)| {
-            let queued = publish.and_then(|publish| run(api, asker, publish));
-            async move {
-                let outcome = match queued {
-                    Ok(outcome) => outcome.await,
-                    Err(error) => Err(error),
-                };
-                ItemResult::new(channel, outcome)
-            }
-        })
-        .collect();
+/// Between the items of a list, which may be long: the shard has other connections to serve.
+async fn let_others_go_on() {
+    tokio::task::coop::consume_budget().await;
+}
+
+/// Waits for all that was queued, and answers in the order of the list.
+async fn outcomes<F>(queued: Vec<(String, Result<F, WireError>)>) -> Results
+where
+    F: Future<Output = Outcome>,
+{
+    let results = queued.into_iter().map(|(channel, queued)| async move {
+        let outcome = match queued {
+            Ok(outcome) => outcome.await,
+            Err(error) => Err(error),
+        };
+        ItemResult::new(channel, outcome)
+    });
     Results {
-        results: join_all(queued).await,
+        results: join_all(results).await,
     }
 }
 
