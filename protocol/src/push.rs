@@ -99,7 +99,7 @@ pub struct Disconnect {
 
 /// Codes of `unsubscribed`: below 2500 the subscription is over, from 2500 on subscribe again from the position.
 pub const UNSUBSCRIBED_BY_APPLICATION: u16 = 2000;
-/// The token that allowed it was revoked.
+/// The token that allowed it was revoked, or has ended.
 pub const UNSUBSCRIBED_REVOKED: u16 = 2001;
 /// The log and the reader no longer fit: retention overtook it, or the log began a new life.
 pub const UNSUBSCRIBED_RESUBSCRIBE: u16 = 2500;

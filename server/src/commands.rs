@@ -28,8 +28,21 @@ pub mod subscribe;
 #[derive(Clone, Debug)]
 pub struct Caller {
     pub identity: Arc<Identity>,
+    /// What the token of the connection's subscription to the channel in question adds there.
+    pub channel_token: Option<Arc<Identity>>,
     /// The connection that asks; none for HTTP.
     pub connection: Option<ConnectionId>,
+}
+
+impl Caller {
+    /// Whether the identity, the subscription's token or the channel's kind allows it.
+    pub fn may(&self, verb: Verb, channel: &ChannelName, kind: &ChannelKind) -> bool {
+        self.identity.may(verb, channel, kind)
+            || self
+                .channel_token
+                .as_ref()
+                .is_some_and(|token| token.may(verb, channel, kind))
+    }
 }
 
 /// The channel that a command names, if the caller may do this there.
@@ -44,7 +57,7 @@ pub fn permitted(
 ) -> Result<(ChannelName, Arc<ChannelKind>), WireError> {
     let name = ChannelName::parse(channel)?;
     let kind = node.kinds.of(&name).ok_or(ErrorCode::UnknownChannelKind)?;
-    if !caller.identity.may(verb, &name, kind) {
+    if !caller.may(verb, &name, kind) {
         return Err(
             ErrorCode::NotPermitted.with(format!("the identity may not {} here", verb.as_str()))
         );

@@ -58,6 +58,8 @@ struct State {
     expiry_announced: bool,
     /// Pings or expiry begin anew: whoever looks after the connection must plan again.
     plan_changed: bool,
+    /// Some subscription was made with a token of its own. Never taken back: it only spares all other sessions the looks.
+    has_channel_tokens: bool,
 }
 
 #[derive(Clone)]
@@ -84,6 +86,7 @@ impl Session {
             ping_interval: shard.config.ping_interval,
             expiry_announced: false,
             plan_changed: false,
+            has_channel_tokens: false,
         };
         Rc::new(Self {
             shard,
@@ -122,6 +125,7 @@ impl Session {
         self.shard.counters().command("publish");
         let queued = self.admit(now).and_then(|caller| {
             self.take_publish(&publish.channel, now)?;
+            let caller = self.with_channel_token(caller, &publish.channel);
             commands::publish::publish(&self.shard.node, &caller, publish)
         });
         match queued {
@@ -174,6 +178,7 @@ impl Session {
         Ok(match command {
             Command::Signal(signal) => {
                 self.take_publish(&signal.channel, now)?;
+                let caller = self.with_channel_token(caller, &signal.channel);
                 Reply::Signal(commands::signal::signal(node, &caller, signal)?)
             }
             Command::Subscribe(subscribe) => {
@@ -183,12 +188,15 @@ impl Session {
                 Reply::Unsubscribe(self.unsubscribe(&unsubscribe.channel)?)
             }
             Command::History(history) => {
+                let caller = self.with_channel_token(caller, &history.channel);
                 Reply::History(commands::history::history(node, &caller, history).await?)
             }
             Command::Presence(presence) => {
+                let caller = self.with_channel_token(caller, &presence.channel);
                 Reply::Presence(commands::presence::presence(node, &caller, presence).await?)
             }
             Command::PresenceSet(set) => {
+                let caller = self.with_channel_token(caller, &set.channel);
                 Reply::PresenceSet(commands::presence::presence_set(node, &caller, set).await?)
             }
             Command::Refresh(refresh) => Reply::Refresh(self.refresh(&refresh.token)?),
@@ -251,6 +259,7 @@ impl Session {
         };
         let caller = Caller {
             identity: Arc::clone(identity),
+            channel_token: None,
             connection: Some(self.connection),
         };
         if let Err(wait) = state.commands.take(now) {

@@ -1,8 +1,9 @@
 //! `refresh`: a token in the old one's place, and what happens without one.
 
-use parlor_protocol::command::{Refresh, Subscribe};
+use parlor_protocol::command::{Direction, History, Refresh, Subscribe};
 use parlor_protocol::{CloseCode, ErrorCode, Push};
-use parlor_tests::{Token, everywhere, in_both_forms, in_time};
+use parlor_tests::{API_KEY, Token, everywhere, in_both_forms, in_time, said};
+use serde_json::json;
 
 #[test]
 fn a_connection_ends_with_its_token() {
@@ -44,6 +45,36 @@ fn a_refreshed_connection_lives_on_and_may_what_the_new_token_says() {
         ann.try_subscribe(Subscribe::new("disk:a"))
             .await
             .expect("the new token allows it");
+    });
+}
+
+#[test]
+fn a_refresh_with_fewer_rights_takes_commands_away_and_no_subscriptions() {
+    in_both_forms(async |at| {
+        let server = at.setup().with_tokens().start().await;
+        let token = Token::of("ann").may(&["subscribe", "history"], "disk:*");
+        let mut ann = server.join_by_token(&token.sign()).await;
+        ann.subscribe("disk:a").await;
+        let token = Token::of("ann").sign();
+        ann.try_refresh(Refresh { token }).await.expect("refreshed");
+        let history = History {
+            channel: "disk:a".to_owned(),
+            direction: Direction::Forward,
+            offset: None,
+            time: None,
+            limit: None,
+        };
+        let refused = ann.try_history(history).await.unwrap_err();
+        assert_eq!(refused.kind(), Some(ErrorCode::NotPermitted));
+        let refused = ann
+            .try_subscribe(Subscribe::new("disk:b"))
+            .await
+            .unwrap_err();
+        assert_eq!(refused.kind(), Some(ErrorCode::NotPermitted));
+        let backend = server.backend().with_key(API_KEY);
+        let body = json!({ "channel": "disk:a", "data": "still here" });
+        assert_eq!(backend.post("/v1/publish", body).await.0, 200);
+        assert_eq!(said(&ann.event().await), "still here");
     });
 }
 

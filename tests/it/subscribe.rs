@@ -1,8 +1,63 @@
 //! `subscribe` and `unsubscribe`: from when on one hears a channel, and until when.
 
-use parlor_protocol::ErrorCode;
-use parlor_protocol::command::{Subscribe, Unsubscribe};
-use parlor_tests::{Token, everywhere, in_both_forms, said};
+use parlor_protocol::command::{
+    Direction, History, Presence, PresenceSet, Signal, Subscribe, Unsubscribe,
+};
+use parlor_protocol::push::UNSUBSCRIBED_REVOKED;
+use parlor_protocol::{ErrorCode, Push, WireError};
+use parlor_tests::{API_KEY, Client, Token, everywhere, in_both_forms, publish, said, text};
+use serde_json::json;
+
+/// The commands about a channel that are not refused for want of a right.
+async fn allowed(client: &mut Client, channel: &str) -> Vec<&'static str> {
+    let name = || channel.to_owned();
+    let history = History {
+        channel: name(),
+        direction: Direction::Forward,
+        offset: None,
+        time: None,
+        limit: None,
+    };
+    let presence = Presence {
+        channel: name(),
+        limit: None,
+        cursor: None,
+    };
+    let presence_set = PresenceSet {
+        channel: name(),
+        state: None,
+    };
+    let signal = Signal {
+        channel: name(),
+        payload: text("typing"),
+    };
+    let message = publish(channel, text("hello"));
+    let outcomes = [
+        ("publish", client.try_publish(message).await.err()),
+        ("signal", client.try_signal(signal).await.err()),
+        ("history", client.try_history(history).await.err()),
+        ("presence", client.try_presence(presence).await.err()),
+        (
+            "presence_set",
+            client.try_presence_set(presence_set).await.err(),
+        ),
+    ];
+    let is_allowed = |refused: &Option<WireError>| {
+        refused.as_ref().and_then(WireError::kind) != Some(ErrorCode::NotPermitted)
+    };
+    outcomes
+        .into_iter()
+        .filter(|(_, refused)| is_allowed(refused))
+        .map(|(command, _)| command)
+        .collect()
+}
+
+fn with_token(channel: &str, token: &Token) -> Subscribe {
+    Subscribe {
+        token: Some(token.sign()),
+        ..Subscribe::new(channel)
+    }
+}
 
 #[test]
 fn a_subscriber_on_every_shard_hears_what_is_published() {
@@ -125,10 +180,7 @@ fn a_channel_token_opens_one_channel_to_its_user() {
     in_both_forms(async |at| {
         let server = at.setup().with_tokens().start().await;
         let mut ann = server.join_by_token(&Token::of("ann").sign()).await;
-        let with = |token: Token| Subscribe {
-            token: Some(token.sign()),
-            ..Subscribe::new("disk:a")
-        };
+        let with = |token: Token| with_token("disk:a", &token);
         let refused = ann
             .try_subscribe(Subscribe::new("disk:a"))
             .await
@@ -149,6 +201,77 @@ fn a_channel_token_opens_one_channel_to_its_user() {
         ann.try_subscribe(own)
             .await
             .expect("the token is for her and this channel");
+    });
+}
+
+#[test]
+fn what_a_channel_token_allows_holds_in_its_channel_while_subscribed() {
+    in_both_forms(async |at| {
+        let server = at.setup().with_tokens().start().await;
+        let mut ann = server.join_by_token(&Token::of("ann").sign()).await;
+        let own = Token::for_channel("ann", "disk:a");
+        let may = |verbs: &[&str]| own.clone().claim("allow", json!(verbs));
+        let none: [&str; 0] = [];
+        for (token, expected) in [
+            (own.clone(), vec!["history", "presence", "presence_set"]),
+            (may(&["subscribe"]), vec![]),
+            (
+                may(&["subscribe", "publish", "signal"]),
+                vec!["publish", "signal"],
+            ),
+        ] {
+            assert_eq!(allowed(&mut ann, "disk:a").await, none, "before");
+            ann.try_subscribe(with_token("disk:a", &token))
+                .await
+                .expect("subscribed");
+            assert_eq!(allowed(&mut ann, "disk:a").await, expected);
+            assert_eq!(allowed(&mut ann, "disk:b").await, none, "elsewhere");
+            ann.unsubscribe("disk:a").await;
+        }
+        assert_eq!(allowed(&mut ann, "disk:a").await, none, "after");
+    });
+}
+
+#[test]
+fn a_subscription_ends_when_its_own_token_does_and_the_others_stay() {
+    everywhere(async |at| {
+        let server = at.setup().with_tokens().start().await;
+        let backend = server.backend().with_key(API_KEY);
+        let token = Token::of("ann").may(&["subscribe"], "memory:*");
+        let mut ann = server.join_by_token(&token.sign()).await;
+        ann.subscribe("memory:a").await;
+        for (channel, seconds) in [("disk:long", 3_600), ("disk:short", 3)] {
+            let token = Token::for_channel("ann", channel).ends_in(seconds);
+            ann.try_subscribe(with_token(channel, &token))
+                .await
+                .expect("subscribed");
+        }
+        let rights = ["history", "presence", "presence_set"];
+        assert_eq!(allowed(&mut ann, "disk:short").await, rights);
+        let Push::Unsubscribed(ended) = ann.push().await else {
+            panic!("not ended")
+        };
+        assert_eq!(
+            (ended.channel.as_str(), ended.code, ended.resubscribe),
+            ("disk:short", UNSUBSCRIBED_REVOKED, false)
+        );
+        assert_eq!(ended.reason, "its token has ended");
+        let none: [&str; 0] = [];
+        assert_eq!(allowed(&mut ann, "disk:short").await, none);
+        assert_eq!(allowed(&mut ann, "disk:long").await, rights);
+        for channel in ["disk:short", "disk:long", "memory:a"] {
+            let body = json!({ "channel": channel, "data": channel });
+            assert_eq!(backend.post("/v1/publish", body).await.0, 200);
+        }
+        let events = ann.events(2).await;
+        let mut heard: Vec<_> = events.iter().map(said).collect();
+        heard.sort_unstable();
+        assert_eq!(heard, ["disk:long", "memory:a"]);
+        let fresh = Token::for_channel("ann", "disk:short");
+        ann.try_subscribe(with_token("disk:short", &fresh))
+            .await
+            .expect("a new token begins a new subscription");
+        assert_eq!(allowed(&mut ann, "disk:short").await, rights);
     });
 }
 

@@ -60,6 +60,7 @@ fn asker(api: &Api, headers: &HeaderMap) -> Result<Asker, WireError> {
     };
     let caller = Caller {
         identity,
+        channel_token: None,
         connection: None,
     };
     Ok(Asker { caller, payer })

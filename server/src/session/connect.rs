@@ -169,6 +169,7 @@ impl Session {
     ) -> Vec<SubscribeOutcome> {
         let caller = Caller {
             identity: Arc::clone(identity),
+            channel_token: None,
             connection: Some(self.connection),
         };
         let mut outcomes = Vec::with_capacity(wishes.len());
@@ -182,7 +183,7 @@ impl Session {
         outcomes
     }
 
-    /// Puts a new token in the old one's place.
+    /// Puts a new token in the old one's place. Subscriptions stay, whatever the new one allows: they were granted.
     ///
     /// # Errors
     /// `bad_token`, `token_expired`, `token_revoked`; `not_permitted` when it is another user's.
@@ -201,9 +202,17 @@ impl Session {
         })
     }
 
+    /// Ends whatever has outlived its token: subscriptions that have one of their own, or the whole connection.
+    /// Returns when to look again, if any token ends at all.
+    pub fn check_expiry(&self) -> Option<Duration> {
+        let subscriptions = self.end_expired();
+        let connection = self.check_own_expiry();
+        [subscriptions, connection].into_iter().flatten().min()
+    }
+
     /// Tells the client that its token ends soon, or closes the connection when it ended.
     /// Returns when to look again, if the token ends at all.
-    pub fn check_expiry(&self) -> Option<Duration> {
+    fn check_own_expiry(&self) -> Option<Duration> {
         let mut state = self.state.borrow_mut();
         let left = ms_until(state.connected.as_ref()?.identity.expires_at?);
         let notice = self.shard.config.expiry_notice;
@@ -226,7 +235,7 @@ impl Session {
     }
 }
 
-fn ms_until(time: Time) -> u64 {
+pub(super) fn ms_until(time: Time) -> u64 {
     time.0
         .saturating_sub(clock::now().0)
         .div_ceil(Time::TICKS_PER_MS)

@@ -4,16 +4,18 @@ use std::cell::{Cell, RefCell};
 use std::ops::RangeInclusive;
 use std::rc::Rc;
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use parlor_protocol::command::Subscribe;
 use parlor_protocol::push::{self, Push};
 use parlor_protocol::reply::{NotRecovered, Subscribed, Unsubscribed};
-use parlor_protocol::{Alias, ChannelName, ErrorCode, WireError};
+use parlor_protocol::{Alias, ChannelName, ErrorCode, Time, WireError};
 
 use super::catch_up::CatchUp;
+use super::connect::ms_until;
 use super::{Connected, Session};
 use crate::auth::Identity;
+use crate::clock;
 use crate::commands::subscribe::{Recovery, Start, start};
 use crate::commands::{Caller, permitted};
 use crate::hub::{Channel, SubscriberKey};
@@ -32,7 +34,7 @@ pub(super) struct Subscription {
     pub(super) presence: bool,
     /// Keeps the channel's roster at hand for as long as the subscription lives.
     _roster: Option<presence::Interest>,
-    /// What its own token allowed, if it needed one.
+    /// What its own token allows while it lasts, if it was made with one.
     pub(super) token: Option<Arc<Identity>>,
     pub(super) stage: Cell<Stage>,
     /// What is to be replayed, until the task for it starts. Boxed: it is there for a moment of the subscription's life.
@@ -50,6 +52,13 @@ pub(super) enum Stage {
     Ended,
 }
 
+impl Subscription {
+    /// When its own token ends, and it with it.
+    fn ends_at(&self) -> Option<Time> {
+        self.token.as_ref()?.expires_at
+    }
+}
+
 impl Session {
     /// Subscribes. The replay starts after the reply: see `catch_up`.
     pub(super) async fn subscribe(
@@ -57,18 +66,21 @@ impl Session {
         caller: &Caller,
         command: Subscribe,
     ) -> Result<Subscribed, WireError> {
-        let token = self.channel_token(caller, &command)?;
-        let caller = with_token(caller, token.as_deref());
+        let caller = Caller {
+            channel_token: self.channel_token(caller, &command)?,
+            ..caller.clone()
+        };
         let node = &self.shard.node;
         let (name, kind) = permitted(node, &caller, Verb::Subscribe, &command.channel)?;
         if command.presence && !kind.presence {
             return Err(ErrorCode::PresenceDisabled.into());
         }
-        if command.presence && !caller.identity.may(Verb::Presence, &name, &kind) {
+        if command.presence && !caller.may(Verb::Presence, &name, &kind) {
             return Err(ErrorCode::NotPermitted.with("the identity may not see presence here"));
         }
+        let token = caller.channel_token.clone();
         let subscription = self.begin(&name, &kind, command.presence, token)?;
-        let may_read_history = caller.identity.may(Verb::History, &name, &kind);
+        let may_read_history = caller.may(Verb::History, &name, &kind);
         match start(
             node,
             &subscription.channel,
@@ -99,6 +111,25 @@ impl Session {
         let auth = &self.shard.node.auth;
         auth.verify_subscription(token, &caller.identity, &channel)
             .map(Some)
+    }
+
+    /// The caller, with what the token allows there by which it is subscribed to this channel.
+    pub(super) fn with_channel_token(&self, caller: Caller, channel: &str) -> Caller {
+        let state = self.state.borrow();
+        if !state.has_channel_tokens {
+            return caller;
+        }
+        let now = clock::now();
+        let channel_token = ChannelName::parse(channel)
+            .ok()
+            .and_then(|name| state.subscriptions.get(&name))
+            // Whoever ends the subscription then looks a few times a second only.
+            .filter(|subscription| subscription.ends_at().is_none_or(|end| end > now))
+            .and_then(|subscription| subscription.token.clone());
+        Caller {
+            channel_token,
+            ..caller
+        }
     }
 
     /// Makes room in the tables, so that from here on nothing of the channel passes by.
@@ -134,6 +165,14 @@ impl Session {
             stage: Cell::new(Stage::Joining),
             replay: RefCell::default(),
         });
+        if subscription.token.is_some() {
+            let end = subscription.ends_at();
+            let interval = state.ping_interval;
+            state.has_channel_tokens = true;
+            // The connection is looked after once per ping interval anyhow: only a nearer end needs a new plan.
+            state.plan_changed |=
+                end.is_some_and(|end| Duration::from_millis(ms_until(end)) < interval);
+        }
         state.subscriptions.insert(Rc::clone(&subscription));
         Ok(subscription)
     }
@@ -323,6 +362,29 @@ impl Session {
         while self.end_by_server(&end, is_revoked) {}
     }
 
+    /// Ends the subscriptions whose own tokens have ended. Returns when the next one does.
+    pub(super) fn end_expired(&self) -> Option<Duration> {
+        if !self.state.borrow().has_channel_tokens {
+            return None;
+        }
+        let now = clock::now();
+        let has_ended =
+            |subscription: &Subscription| subscription.ends_at().is_some_and(|time| time <= now);
+        let end = End {
+            code: push::UNSUBSCRIBED_REVOKED,
+            reason: "its token has ended",
+            lost: None,
+        };
+        while self.end_by_server(&end, has_ended) {}
+        let state = self.state.borrow();
+        let next = state
+            .subscriptions
+            .iter()
+            .filter_map(|subscription| subscription.ends_at())
+            .min()?;
+        Some(Duration::from_millis(ms_until(next)))
+    }
+
     /// Ends one subscription of which that is true. False when there is none.
     fn end_by_server(&self, end: &End<'_>, is_it: impl Fn(&Subscription) -> bool) -> bool {
         let found = self
@@ -405,19 +467,4 @@ struct End<'a> {
     code: u16,
     reason: &'a str,
     lost: Option<RangeInclusive<u64>>,
-}
-
-/// The caller, with what a subscription's own token adds.
-fn with_token(caller: &Caller, token: Option<&Identity>) -> Caller {
-    let Some(token) = token else {
-        return caller.clone();
-    };
-    let identity = Identity {
-        grants: [caller.identity.grants.clone(), token.grants.clone()].concat(),
-        ..(*caller.identity).clone()
-    };
-    Caller {
-        identity: Arc::new(identity),
-        ..caller.clone()
-    }
 }
