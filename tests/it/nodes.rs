@@ -2,8 +2,9 @@
 
 use std::time::{Duration, Instant};
 
-use parlor_protocol::command::{Connect, Subscribe};
+use parlor_protocol::command::{Command, Connect, Subscribe};
 use parlor_protocol::push::Status;
+use parlor_protocol::reply::SubscribeOutcome;
 use parlor_protocol::{CloseCode, ErrorCode, Push, WireError};
 use parlor_tests::{
     API_KEY, At, Backend, Client, Proxy, Redis, Server, Setup, Token, everywhere, in_both_forms,
@@ -248,6 +249,50 @@ fn a_redis_that_is_silent_is_answered_for_in_time() {
         nodes.redis.thaw();
         expect_status(&mut ann, false).await;
         ann.publish("disk:a", "back").await;
+    });
+}
+
+#[test]
+fn many_subscriptions_to_a_redis_that_is_silent_are_answered_together() {
+    in_both_forms(async |at| {
+        let nodes = Pair::start(at).await;
+        let token = Token::of("ann").may(&["subscribe"], "*").sign();
+        let mut bob = nodes.one.join_by_token(&token).await;
+        let wishes = || (0..20).map(|number| Subscribe::new(format!("disk:{number}")));
+        nodes.redis.freeze();
+        let connect = Connect {
+            token: Some(token),
+            subscriptions: wishes().collect(),
+            ..Connect::default()
+        };
+        let began = Instant::now();
+        let (mut ann, hello) = nodes.one.join_with(connect).await;
+        let took = began.elapsed();
+        assert!(took < Duration::from_secs(7), "{took:?}");
+        assert!(hello.degraded);
+        assert_eq!(hello.subscriptions.len(), 20);
+        for (number, outcome) in hello.subscriptions.into_iter().enumerate() {
+            match outcome {
+                SubscribeOutcome::Refused { channel, error } => {
+                    assert_eq!(channel, format!("disk:{number}"));
+                    expect_retry(Some(error));
+                }
+                SubscribeOutcome::Subscribed(told) => panic!("without Redis: {told:?}"),
+            }
+        }
+        // Nor does one that is connected already look dead for lack of a pong.
+        expect_status(&mut bob, true).await;
+        let began = Instant::now();
+        for id in bob.send_together(wishes().map(Command::Subscribe)).await {
+            expect_retry(bob.reply(id).await.err());
+        }
+        let took = began.elapsed();
+        assert!(took < Duration::from_secs(2), "{took:?}");
+        nodes.redis.thaw();
+        for client in [&mut ann, &mut bob] {
+            expect_status(client, false).await;
+            client.subscribe("disk:0").await;
+        }
     });
 }
 

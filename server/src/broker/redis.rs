@@ -233,6 +233,18 @@ fn accept(
     Ok(outcome)
 }
 
+/// Refuses at once what would only wait in vain, one dial after the other: a client that names many channels would give up
+/// before its `connect` is answered, and never be told why. The probes go on dialling; the first answer ends this.
+///
+/// What nodes tell each other is tried all the same: no client waits for it, and delivery waits until it was read.
+fn check_is_read(core: &Core, channel: &ChannelName) -> Result<(), Error> {
+    let reader = core.readers.of(core.partition(channel).index);
+    if channel.is_reserved() || !core.probes.is_unread(core, reader) {
+        return Ok(());
+    }
+    Err(unavailable(Fault::Unreachable("Redis is away".to_owned())))
+}
+
 impl Broker for Redis {
     fn append(&self, append: Append) -> BoxFuture<'static, Result<Appended, Error>> {
         if self.is_closed.load(Ordering::Acquire) {
@@ -250,7 +262,11 @@ impl Broker for Redis {
         kind: &Arc<ChannelKind>,
     ) -> BoxFuture<'static, Result<Position, Error>> {
         let (core, channel, kind) = (Arc::clone(&self.core), channel.clone(), Arc::clone(kind));
-        async move { core.join(&channel, &kind).await.map_err(unavailable) }.boxed()
+        async move {
+            check_is_read(&core, &channel)?;
+            core.join(&channel, &kind).await.map_err(unavailable)
+        }
+        .boxed()
     }
 
     fn broadcast(&self, channel: &ChannelName, body: EphemeralBody) {
@@ -286,7 +302,11 @@ impl Broker for Redis {
 
     fn read(&self, read: Read) -> BoxFuture<'static, Result<LogPage, Error>> {
         let core = Arc::clone(&self.core);
-        async move { core.page(&read).await.map_err(unavailable) }.boxed()
+        async move {
+            check_is_read(&core, &read.channel)?;
+            core.page(&read).await.map_err(unavailable)
+        }
+        .boxed()
     }
 
     fn erase(&self, erase: Erase) -> BoxFuture<'static, Result<Appended, Error>> {

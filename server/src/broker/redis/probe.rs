@@ -17,12 +17,16 @@ use super::core::Core;
 use super::fault::Fault;
 use super::link::Link;
 use super::links::Purpose;
+use super::readers::Reader;
 use super::roster::LEASE;
 
 const INTERVAL: Duration = Duration::from_millis(400);
 
 /// Three that did not come back.
 const RED_AFTER: Duration = Duration::from_millis(1_500);
+
+/// A read is given up after 2 s: where none was answered for longer than that, the next one would fare no better.
+const UNREAD_AFTER: Duration = Duration::from_secs(3);
 
 /// While red, everything is dialled anew this often.
 const REBUILD_EVERY: Duration = Duration::from_millis(1_500);
@@ -44,22 +48,23 @@ struct Paths {
     append: Instant,
     /// Until when this node may have been given up last.
     given_up: Instant,
-    read: Instant,
+    /// When Redis answered a read last, where each reader's stream is.
+    reads: Vec<Instant>,
 }
 
 impl Probes {
     /// Red at first: no path has answered.
     pub(super) fn new(readers: usize) -> Self {
-        let never = Instant::now()
-            .checked_sub(RED_AFTER * 2)
-            .unwrap_or_else(Instant::now);
+        let now = Instant::now();
+        let never = now.checked_sub(RED_AFTER * 2).unwrap_or(now);
         Self {
             paths: Mutex::new(Paths {
                 readers: vec![never; readers],
                 homes: vec![None; readers],
                 append: never,
                 given_up: never,
-                read: never,
+                // Who joins at once is not refused before the first of them can have been answered.
+                reads: vec![now; readers],
             }),
             red: Mutex::new(Some("no probe came back yet".to_owned())),
         }
@@ -67,6 +72,13 @@ impl Probes {
 
     pub(super) fn came_back(&self, reader: usize, now: Instant) {
         self.paths.lock().readers[reader] = now;
+    }
+
+    /// The reader follows nothing: once it does, it has all the time for its first answers.
+    fn excuse(&self, reader: usize, now: Instant) {
+        let mut paths = self.paths.lock();
+        paths.readers[reader] = now;
+        paths.reads[reader] = now;
     }
 
     /// A heartbeat that was made then is in its stream.
@@ -85,13 +97,27 @@ impl Probes {
         paths.append.elapsed() > LEASE / 2 || paths.given_up > then
     }
 
-    fn read_answered(&self) {
-        self.paths.lock().read = Instant::now();
+    fn read_answered(&self, reader: usize) {
+        self.paths.lock().reads[reader] = Instant::now();
     }
 
     /// Whether Redis has been away for longer than a publish would wait for it.
     pub(super) fn is_away(&self, core: &Core) -> bool {
         self.red.lock().is_some() && self.worst(core, Instant::now()).1 > append::PATIENCE
+    }
+
+    /// Whether a read where this reader's streams are would only wait in vain. A Redis that takes no writes, or whose
+    /// streams stand still, goes on being read: only reads count.
+    pub(super) fn is_unread(&self, core: &Core, reader: &Reader) -> bool {
+        if self.red.lock().is_none() {
+            return false;
+        }
+        let active = active(core);
+        let now = Instant::now();
+        let paths = self.paths.lock();
+        let is_silent = |reader: usize| now.duration_since(paths.reads[reader]) > UNREAD_AFTER;
+        // Nothing is tried for a reader that follows nothing: it shares the fate of all.
+        is_silent(reader.index) || active.into_iter().all(is_silent)
     }
 
     pub(super) fn health(&self) -> Result<(), String> {
@@ -100,21 +126,17 @@ impl Probes {
 
     /// The path that was silent for longest, and for how long.
     fn worst(&self, core: &Core, now: Instant) -> (&'static str, Duration) {
+        let active = active(core);
         let paths = self.paths.lock();
-        let active = core
-            .readers
-            .all()
-            .iter()
-            .filter(|reader| reader.is_active());
-        let tails = active.map(|reader| {
-            (
-                "no probe came back through a stream",
-                paths.readers[reader.index],
-            )
-        });
         let append = std::iter::once(("no append was answered", paths.append));
-        let read = std::iter::once(("no read was answered", paths.read));
-        let oldest = append.chain(read).chain(tails).min_by_key(|(_, at)| *at);
+        let reads = active
+            .iter()
+            .map(|reader| ("no read was answered", paths.reads[*reader]));
+        let tails = active.iter().map(|reader| {
+            let came_back = paths.readers[*reader];
+            ("no probe came back through a stream", came_back)
+        });
+        let oldest = append.chain(reads).chain(tails).min_by_key(|(_, at)| *at);
         oldest.map_or(("", Duration::ZERO), |(what, at)| {
             (what, now.duration_since(at))
         })
@@ -152,17 +174,22 @@ impl Paths {
                 continue;
             };
             // An append that one Redis answered counts for all: where none is done no probe comes back either.
-            let mut at = self.readers[reader].min(self.append);
-            // Reads are tried where the first reader is.
-            if reader == 0 {
-                at = at.min(self.read);
-            }
+            let at = self.readers[reader]
+                .min(self.append)
+                .min(self.reads[reader]);
             let held = oldest.entry(home).or_insert(at);
             *held = at.min(*held);
         }
         let age = |(home, at)| (home, now.duration_since(at));
         oldest.into_iter().map(age).collect()
     }
+}
+
+/// The readers that follow something.
+fn active(core: &Core) -> Vec<usize> {
+    let all = core.readers.all().iter();
+    let active = all.filter(|reader| reader.is_active());
+    active.map(|reader| reader.index).collect()
 }
 
 /// Sends and judges probes for ever.
@@ -180,7 +207,6 @@ pub(super) async fn run(core: Arc<Core>) {
 }
 
 fn send(core: &Arc<Core>) {
-    // A reader that starts to follow something has all the time for its first probe.
     let now = Instant::now();
     for reader in core
         .readers
@@ -188,7 +214,7 @@ fn send(core: &Arc<Core>) {
         .iter()
         .filter(|reader| !reader.is_active())
     {
-        core.probes.came_back(reader.index, now);
+        core.probes.excuse(reader.index, now);
     }
     for reader in core
         .readers
@@ -202,18 +228,20 @@ fn send(core: &Arc<Core>) {
             LaneId::Plain,
             Item::Heartbeat { words, made: now },
         );
+        tokio::spawn(try_read(Arc::clone(core), Arc::clone(reader)));
     }
-    let core = Arc::clone(core);
-    tokio::spawn(async move {
-        let slot = core.readers.all()[0].home().keys.slot;
-        let Ok(link) = core.links.get(Purpose::Read, slot).await else {
-            return;
-        };
-        match link.query(&redis::cmd("PING")).await.map_err(Fault::from) {
-            Ok(_) => core.probes.read_answered(),
-            Err(fault) => core.links.drop_link(&link, &fault),
-        }
-    });
+}
+
+/// Where the reader's streams are: what another primary answers says nothing about this one.
+async fn try_read(core: Arc<Core>, reader: Arc<Reader>) {
+    let slot = reader.home().keys.slot;
+    let Ok(link) = core.links.get(Purpose::Read, slot).await else {
+        return;
+    };
+    match link.query(&redis::cmd("PING")).await.map_err(Fault::from) {
+        Ok(_) => core.probes.read_answered(reader.index),
+        Err(fault) => core.links.drop_link(&link, &fault),
+    }
 }
 
 fn judge(core: &Core, rebuilt: &mut Instant) {
@@ -357,7 +385,7 @@ mod tests {
             homes: vec![None; 3],
             append: at(950),
             given_up: start,
-            read: at(800),
+            reads: vec![at(800), at(900), at(900)],
         };
         let mut check = |active: &[(usize, Option<u16>)], expected: &[(u16, u64)]| {
             let homes = active
@@ -393,7 +421,7 @@ mod tests {
             homes: vec![Some(address(1)), Some(address(2))],
             append: at(300),
             given_up: start,
-            read: at(900),
+            reads: vec![at(900); 2],
         };
         let ages = paths.ages(vec![(0, None), (1, None)], at(1_000));
         let silent = Duration::from_millis(700);

@@ -80,6 +80,11 @@ impl Readers {
         &self.all
     }
 
+    /// Who reads the partition's stream.
+    pub(super) fn of(&self, partition: usize) -> &Reader {
+        &self.of[partition]
+    }
+
     /// The partition's reader is to look at its cursors again.
     pub(super) fn wake(&self, partition: usize) {
         self.of[partition].wake();
