@@ -56,6 +56,17 @@ async fn a_user_with_the_documented_rights_is_enough() {
     works(&over(config)).await;
 }
 
+/// Where there is no Cluster Redis says so, unless the user may not even ask.
+#[test]
+fn a_user_with_the_documented_rights_may_ask_a_cluster_for_its_slots() {
+    let server = Redis::start_with(RedisOptions::default().documented_user("secret"));
+    for question in ["SLOTS", "INFO"] {
+        let told = server.try_ask(&["CLUSTER", question]).unwrap_err();
+        let told = told.to_string();
+        assert!(told.contains("cluster support disabled"), "{told}");
+    }
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn prefixes_keep_parlors_apart() {
     let server = Redis::start();

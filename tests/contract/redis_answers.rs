@@ -8,7 +8,7 @@ use parlor::kind::Durability;
 use parlor_tests::{Redis, RedisCluster, RedisOptions, eventually};
 
 use crate::listener::Listener;
-use crate::redis::{on_cluster, on_server, stream_key};
+use crate::redis::{config_of, on_cluster, on_server, over, stream_key};
 use crate::subject::{Subject, dedup};
 
 /// Publishes once more under a new id, and says how it went.
@@ -267,6 +267,20 @@ async fn published_until_moved(
         assert_eq!(eventually_published(subject, last).await, last);
     }
     panic!("MOVED never came");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_cluster_node_that_was_forgotten_is_not_believed() {
+    let (cluster, forgotten) = (RedisCluster::start(), RedisCluster::start_forgotten());
+    let first = format!("//{},", forgotten.address());
+    let url = cluster.url().replace("//", &first);
+    let subject = over(config_of(&url, "forgotten"));
+    assert_eq!(publish(&subject, 1).await, Ok(1));
+    let slot = cluster.slot_of(&stream_key(&cluster.nodes, "room"));
+    cluster.move_slot(slot, another_master(&cluster, &[slot]));
+    assert_eq!(eventually_published(&subject, 2).await, 2);
+    let kept: u64 = redis::from_redis_value(forgotten.ask(&["DBSIZE"])).unwrap();
+    assert_eq!(kept, 0, "nothing was ever sent there");
 }
 
 /// A master that serves none of these slots.

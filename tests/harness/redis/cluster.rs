@@ -1,6 +1,7 @@
 //! A Redis Cluster: three masters with a replica each, node timeout one second.
 
 use std::collections::HashMap;
+use std::ops::Range;
 use std::time::Duration;
 
 use ::redis::from_redis_value;
@@ -40,6 +41,18 @@ impl RedisCluster {
         };
         cluster.form();
         cluster
+    }
+
+    /// A node by itself that serves all slots and calls that well: what a Cluster's nodes have forgotten goes on like this,
+    /// with the slots that it knew.
+    ///
+    /// # Panics
+    /// When it does not come up.
+    pub fn start_forgotten() -> Redis {
+        let node = Redis::start_with(clustered(&RedisOptions::default()));
+        add_slots(&node, 0..SLOTS);
+        eventually("the node to be well", || is_well(&node).then_some(()));
+        node
     }
 
     /// What a Parlor node is given.
@@ -196,11 +209,7 @@ impl RedisCluster {
         let (masters, replicas) = self.nodes.split_at(MASTERS);
         for (number, master) in masters.iter().enumerate() {
             let slots = SLOTS * number / MASTERS..SLOTS * (number + 1) / MASTERS;
-            // One by one: `ADDSLOTSRANGE` is newer than 6.2.
-            let slots: Vec<_> = slots.map(|slot| slot.to_string()).collect();
-            let mut command = vec!["CLUSTER", "ADDSLOTS"];
-            command.extend(slots.iter().map(String::as_str));
-            master.ask(&command);
+            add_slots(master, slots);
             let epoch = (number + 1).to_string();
             master.ask(&["CLUSTER", "SET-CONFIG-EPOCH", &epoch]);
         }
@@ -265,6 +274,14 @@ fn clustered(options: &RedisOptions) -> RedisOptions {
         .setting("cluster-require-full-coverage", "no")
         // A test promotes replicas that lag on purpose.
         .setting("cluster-replica-validity-factor", "0")
+}
+
+fn add_slots(node: &Redis, slots: Range<usize>) {
+    // One by one: `ADDSLOTSRANGE` is newer than 6.2.
+    let slots: Vec<_> = slots.map(|slot| slot.to_string()).collect();
+    let mut command = vec!["CLUSTER", "ADDSLOTS"];
+    command.extend(slots.iter().map(String::as_str));
+    node.ask(&command);
 }
 
 /// `CLUSTER NODES` of one node: its lines by id.

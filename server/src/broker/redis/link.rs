@@ -226,7 +226,8 @@ fn use_one_cryptography() {
     let _told = rustls::crypto::aws_lc_rs::default_provider().install_default();
 }
 
-fn field<'a>(text: &'a str, name: &str) -> Option<&'a str> {
+/// A field of what `INFO` or `CLUSTER INFO` say.
+pub(super) fn field<'a>(text: &'a str, name: &str) -> Option<&'a str> {
     text.lines()
         .find_map(|line| line.strip_prefix(name)?.strip_prefix(':'))
         .map(str::trim)
