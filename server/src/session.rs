@@ -1,9 +1,9 @@
 //! A session: one client's logical connection. It takes commands and gives replies; it never sees a socket.
 //!
 //! Plain state with `now` passed in. Each command's policy is in `commands`; who one is, in `connect`; which
-//! channels, in `subscriptions`; the replay of what was missed, in `catch_up`.
+//! channels, in `subscriptions`; the replay of what was missed, in `catch_up`; whose turn it is, in `replays`.
 
-use std::cell::{Cell, RefCell};
+use std::cell::{Cell, OnceCell, RefCell};
 use std::fmt;
 use std::rc::Rc;
 use std::sync::Arc;
@@ -27,6 +27,7 @@ mod channels;
 mod connect;
 mod key;
 mod rate;
+mod replays;
 mod shard_state;
 mod subscriptions;
 
@@ -36,6 +37,7 @@ pub use shard_state::{SessionConfig, ShardState};
 use channels::Channels;
 use key::SessionId;
 use rate::{Bucket, Publishes};
+use replays::Replays;
 
 /// One connection's state above the socket.
 pub struct Session {
@@ -45,6 +47,8 @@ pub struct Session {
     state: RefCell<State>,
     /// What the client was last told of the broker's health; none before `connect` is answered.
     told_degraded: Cell<Option<bool>>,
+    /// Made when there is something to replay: most connections that are idle never had anything.
+    replays: OnceCell<Box<Replays>>,
 }
 
 struct State {
@@ -94,6 +98,7 @@ impl Session {
             outbox,
             state: RefCell::new(state),
             told_degraded: Cell::default(),
+            replays: OnceCell::new(),
         })
     }
 

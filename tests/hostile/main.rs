@@ -31,5 +31,6 @@ mod golden;
 mod messages;
 
 mod memory;
+mod replays;
 mod slow_reader;
 mod tokens;

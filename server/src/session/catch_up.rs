@@ -1,5 +1,6 @@
 //! Joining is catching up: what a subscriber missed follows the reply as ordinary pushes, at the pace at which its
-//! outbox empties; when it has everything that its shard delivered, it goes live.
+//! outbox empties; when it has everything that its shard delivered, it goes live. A session's replays take turns, page by
+//! page: see `replays`.
 
 use std::future::poll_fn;
 use std::rc::Rc;
@@ -8,6 +9,7 @@ use std::sync::Arc;
 use parlor_protocol::{Epoch, WireError};
 
 use super::Session;
+use super::replays::{Page, Replays};
 use super::subscriptions::{Stage, Subscription};
 use crate::commands::subscribe::read_after;
 use crate::hub::{LogEntry, Subscriber};
@@ -22,7 +24,7 @@ pub(super) struct CatchUp {
     /// The last offset that the subscriber was sent.
     pub(super) cursor: u64,
     /// Read already, to be sent next.
-    pub(super) next: Vec<Arc<LogEntry>>,
+    pub(super) next: Page,
 }
 
 /// Why a replay ended before it went live.
@@ -53,61 +55,93 @@ impl Session {
     /// Starts one subscription's replay, if it waits for it.
     pub(super) fn start_catching_up_in(self: &Rc<Self>, subscription: &Rc<Subscription>) {
         if let Some(catch_up) = subscription.replay.take() {
-            self.start_one(Rc::clone(subscription), *catch_up);
+            self.start_one(Rc::clone(subscription), catch_up);
         }
     }
 
-    fn start_one(self: &Rc<Self>, subscription: Rc<Subscription>, catch_up: CatchUp) {
-        // Most joins have nothing to catch up: no task for them.
+    fn start_one(self: &Rc<Self>, subscription: Rc<Subscription>, catch_up: Box<CatchUp>) {
+        // Most joins have nothing to catch up: no turn and no task for them.
         if catch_up.next.is_empty() && self.go_live(&subscription, &catch_up) {
             return;
         }
-        let session = Rc::clone(self);
-        tokio::task::spawn_local(async move {
+        self.replays().add(subscription, catch_up);
+        if self.replays().begin() {
+            let session = Rc::clone(self);
+            tokio::task::spawn_local(async move { session.replay_in_turns().await });
+        }
+    }
+
+    /// The first page of a replay, as far as the session may keep it until its turn.
+    pub(super) fn keep(&self, first: Vec<Arc<LogEntry>>) -> Page {
+        if first.is_empty() {
+            Page::default()
+        } else {
+            self.replays().keep(first)
+        }
+    }
+
+    fn replays(&self) -> &Replays {
+        self.replays.get_or_init(Box::default)
+    }
+
+    /// Gives each replay its turn, one page long, until all went live or ended.
+    async fn replay_in_turns(self: &Rc<Self>) {
+        while let Some((subscription, catch_up)) = self.replays().take() {
             let alias = subscription.channel.alias();
             let epoch = catch_up.epoch;
-            match session.replay(&subscription, catch_up).await {
-                Ok(()) | Err(Stop::Gone) => {}
+            match self.replay_page(&subscription, catch_up).await {
+                Ok(Some(more)) => self.replays().add(subscription, more),
+                Ok(None) | Err(Stop::Gone) => {}
+                // If it was ended meanwhile, another may stand in its place.
+                Err(_) if subscription.stage.get() == Stage::Ended => {}
                 Err(Stop::Overtaken) => {
                     let lost = subscription.channel.lost(epoch);
                     let reason = match lost {
                         Some(_) => "the log lost events",
                         None => "retention overtook the replay",
                     };
-                    session.ask_to_resubscribe(alias, reason, lost);
+                    self.ask_to_resubscribe(alias, reason, lost);
                 }
                 Err(Stop::Failed(error)) => {
-                    session.ask_to_resubscribe(alias, error.name.as_str(), None);
+                    self.ask_to_resubscribe(alias, error.name.as_str(), None);
                 }
             }
-        });
+            // Pages that are at hand take no pause, and there may be hundreds.
+            tokio::task::coop::consume_budget().await;
+        }
     }
 
-    async fn replay(&self, subscription: &Subscription, mut at: CatchUp) -> Result<(), Stop> {
-        loop {
-            for entry in std::mem::take(&mut at.next) {
-                if entry.epoch != at.epoch || entry.offset != at.cursor + 1 {
-                    return Err(Stop::Overtaken);
-                }
-                self.send(subscription, &entry).await?;
-                if planted::strikes(Bug::DeliverTwiceOnResume, 1) {
-                    self.send(subscription, &entry).await?;
-                }
-                at.cursor = entry.offset;
-            }
-            if self.go_live(subscription, &at) {
-                return Ok(());
-            }
-            if subscription.stage.get() == Stage::Ended {
-                return Err(Stop::Gone);
-            }
+    /// Sends one page, then goes live if that was all. Otherwise returns where the replay stands.
+    async fn replay_page(
+        &self,
+        subscription: &Subscription,
+        mut at: Box<CatchUp>,
+    ) -> Result<Option<Box<CatchUp>>, Stop> {
+        // Room first, then the page: the client may let us wait for as long as it likes.
+        self.room(subscription).await?;
+        if at.next.is_empty() {
             let node = &self.shard.node;
-            at.next = read_after(node, &subscription.channel, &subscription.kind, at.cursor)
-                .await
-                .map_err(Stop::Failed)?;
+            let read = read_after(node, &subscription.channel, &subscription.kind, at.cursor);
+            at.next = Page::read(read.await.map_err(Stop::Failed)?);
             if at.next.is_empty() && !self.is_level(subscription, &at) {
                 return Err(Stop::Overtaken);
             }
+        }
+        let page = std::mem::take(&mut at.next);
+        for entry in page.entries {
+            if entry.epoch != at.epoch || entry.offset != at.cursor + 1 {
+                return Err(Stop::Overtaken);
+            }
+            self.send(subscription, &entry).await?;
+            if planted::strikes(Bug::DeliverTwiceOnResume, 1) {
+                self.send(subscription, &entry).await?;
+            }
+            at.cursor = entry.offset;
+        }
+        if self.go_live(subscription, &at) {
+            Ok(None)
+        } else {
+            Ok(Some(at))
         }
     }
 
@@ -142,13 +176,19 @@ impl Session {
         delivered.is_some_and(|position| position.epoch == at.epoch && at.cursor >= position.offset)
     }
 
-    /// Puts one missed event into the outbox, once there is room.
-    async fn send(&self, subscription: &Subscription, entry: &LogEntry) -> Result<(), Stop> {
-        let outbox = &self.outbox;
-        poll_fn(|context| outbox.poll_room(context)).await;
-        if subscription.stage.get() == Stage::Ended {
+    /// Waits until the outbox has room, unless there is nobody to have it for.
+    async fn room(&self, subscription: &Subscription) -> Result<(), Stop> {
+        poll_fn(|context| self.outbox.poll_room(context)).await;
+        if subscription.stage.get() == Stage::Ended || self.outbox.closing().is_some() {
             return Err(Stop::Gone);
         }
+        Ok(())
+    }
+
+    /// Puts one missed event into the outbox, once there is room.
+    async fn send(&self, subscription: &Subscription, entry: &LogEntry) -> Result<(), Stop> {
+        self.room(subscription).await?;
+        let outbox = &self.outbox;
         let alias = subscription.channel.alias();
         let frame = entry.frame_for(self.connection, alias, outbox.form());
         match outbox.push(&frame, alias, Lane::Near) {

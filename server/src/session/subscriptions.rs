@@ -37,7 +37,7 @@ pub(super) struct Subscription {
     /// What its own token allows while it lasts, if it was made with one.
     pub(super) token: Option<Arc<Identity>>,
     pub(super) stage: Cell<Stage>,
-    /// What is to be replayed, until the task for it starts. Boxed: it is there for a moment of the subscription's life.
+    /// What is to be replayed, until the reply is told. Boxed: it is there for a moment of the subscription's life.
     pub(super) replay: RefCell<Option<Box<CatchUp>>>,
 }
 
@@ -201,7 +201,7 @@ impl Session {
         *subscription.replay.borrow_mut() = Some(Box::new(CatchUp {
             epoch: start.top.epoch,
             cursor: start.cursor,
-            next: start.first,
+            next: self.keep(start.first),
         }));
         Ok(reply)
     }
@@ -285,6 +285,9 @@ impl Session {
     }
 
     fn take_out(&self, subscription: &Subscription) {
+        if let Some(replays) = self.replays.get() {
+            replays.remove(subscription);
+        }
         let alias = subscription.channel.alias();
         let unused = match subscription.stage.replace(Stage::Ended) {
             Stage::Joining => self.shard.table.borrow_mut().leave_joining(alias),
@@ -454,6 +457,9 @@ impl Session {
 
     /// The connection is gone: everything it held goes too. `clean` when the client itself ended it.
     pub fn close(&self, clean: bool) {
+        if let Some(replays) = self.replays.get() {
+            replays.clear();
+        }
         let ended = std::mem::take(&mut self.state.borrow_mut().subscriptions);
         ended
             .iter()
