@@ -261,7 +261,7 @@ fn http_config(config: &Config) -> HttpConfig {
     }
 }
 
-/// Starts one thread per shard. The receiver hears of each that ends.
+/// Starts one thread per shard. The receiver hears of each that ends, however it does.
 fn start_shards(
     config: &Config,
     node: &Arc<Node>,
@@ -282,18 +282,39 @@ fn start_shards(
             session: config.session.clone(),
             keys: keys.clone(),
         };
-        let tell = tell.clone();
-        thread::Builder::new()
-            .name(format!("shard-{index}"))
-            .spawn(move || {
-                if let Err(error) = transport::run(setup) {
-                    error!(%error, shard = index, "A shard failed.");
-                }
-                // The receiver is gone only when the process ends.
-                let _gone = tell.blocking_send(ShardId(index));
-            })?;
+        let end = End {
+            shard: setup.id,
+            tell: tell.clone(),
+        };
+        start_shard(end, move || transport::run(setup))?;
     }
     Ok(ended)
+}
+
+fn start_shard(end: End, run: impl FnOnce() -> io::Result<()> + Send + 'static) -> io::Result<()> {
+    let shard = end.shard.0;
+    let thread = thread::Builder::new().name(format!("shard-{shard}"));
+    thread.spawn(move || {
+        let _told_when_dropped = end;
+        if let Err(error) = run() {
+            error!(%error, shard, "A shard failed.");
+        }
+    })?;
+    Ok(())
+}
+
+/// Tells that a shard ended when it is dropped: a panic ends a shard as well. A node with a dead shard would go on and get
+/// ever worse: fresh sockets still come to it, and once its inbox is full no order and no revocation passes.
+struct End {
+    shard: ShardId,
+    tell: mpsc::Sender<ShardId>,
+}
+
+impl Drop for End {
+    fn drop(&mut self) {
+        // There is room for one word of each shard, and the receiver is gone only when the process ends.
+        let _gone = self.tell.try_send(self.shard);
+    }
 }
 
 /// Nobody may be served before this node knows what was revoked: a token that is refused elsewhere would be good here.
@@ -339,4 +360,26 @@ fn read_node_figures(node: &Arc<Node>) {
     read(NodeMetric::BrokerHealthy, |node| {
         u64::from(node.broker.health().is_ok())
     });
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_shard_that_panics_is_told_as_one_that_ends() {
+        let (tell, mut ended) = mpsc::channel(3);
+        let end = |index| End {
+            shard: ShardId(index),
+            tell: tell.clone(),
+        };
+        start_shard(end(0), || Ok(())).expect("a thread");
+        assert_eq!(ended.blocking_recv(), Some(ShardId(0)));
+        start_shard(end(1), || Err(io::Error::other("planted"))).expect("a thread");
+        assert_eq!(ended.blocking_recv(), Some(ShardId(1)));
+        start_shard(end(2), || panic!("planted")).expect("a thread");
+        drop(tell);
+        assert_eq!(ended.blocking_recv(), Some(ShardId(2)));
+        assert_eq!(ended.blocking_recv(), None, "each is told once");
+    }
 }

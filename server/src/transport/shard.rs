@@ -4,6 +4,7 @@
 
 use std::cell::{Cell, Ref, RefCell};
 use std::fmt;
+use std::io;
 use std::net::TcpListener;
 use std::rc::Rc;
 use std::sync::Arc;
@@ -14,6 +15,7 @@ use parlor_protocol::{Alias, CloseCode};
 use slab::Slab;
 use tokio::runtime::{Builder, LocalOptions};
 use tokio::sync::Notify;
+use tokio::task::JoinHandle;
 use tracing::debug;
 
 use super::ends::Ends;
@@ -64,8 +66,8 @@ pub struct Shard {
 /// Runs a shard on the calling thread until the node has drained.
 ///
 /// # Errors
-/// When the runtime or the listener cannot be set up.
-pub fn run(setup: ShardSetup) -> std::io::Result<()> {
+/// When the runtime or the listener cannot be set up, or one of the tasks that all connections need ended.
+pub fn run(setup: ShardSetup) -> io::Result<()> {
     let runtime = Builder::new_current_thread()
         .enable_all()
         .build_local(LocalOptions::default())?;
@@ -81,14 +83,32 @@ pub fn run(setup: ShardSetup) -> std::io::Result<()> {
         } = setup;
         let state = ShardState::new(id, node, session, keys);
         let shard = Rc::new(Shard::new(state, transport, router));
-        tokio::task::spawn_local(websocket::drain(Rc::clone(&shard)));
-        tokio::task::spawn_local(turn_wheel(Rc::clone(&shard)));
+        let drain = tokio::task::spawn_local(websocket::drain(Rc::clone(&shard)));
+        let wheel = tokio::task::spawn_local(turn_wheel(Rc::clone(&shard)));
         if let Some(listener) = listener {
             let listener = tokio::net::TcpListener::from_std(listener)?;
             tokio::task::spawn_local(accept::accept(Rc::clone(&shard), listener));
         }
-        read_inbox(&shard).await;
-        Ok(())
+        run_beside(drain, wheel, read_inbox(&shard)).await
+    })
+}
+
+/// Runs the main loop, for as long as there are the drain and the wheel: without the one nobody hears anything any more,
+/// without the other nobody's silence is noticed. A panic would end them without a word.
+async fn run_beside(
+    drain: JoinHandle<()>,
+    wheel: JoinHandle<()>,
+    main: impl Future<Output = ()>,
+) -> io::Result<()> {
+    let (task, ended) = tokio::select! {
+        biased;
+        () = main => return Ok(()),
+        ended = drain => ("drain", ended),
+        ended = wheel => ("wheel", ended),
+    };
+    Err(match ended {
+        Ok(()) => io::Error::other(format!("its {task} ended")),
+        Err(error) => io::Error::other(format!("its {task} ended; {error}")),
     })
 }
 
@@ -420,5 +440,40 @@ async fn turn_wheel(shard: Rc<Shard>) {
                 shard.look_after(&peer, delay);
             }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::future::{pending, ready};
+
+    use tokio::task::spawn_local;
+
+    use super::*;
+
+    /// How a shard ends whose main loop, drain and wheel are these.
+    fn end(
+        main: impl Future<Output = ()>,
+        drain: impl Future<Output = ()> + 'static,
+        wheel: impl Future<Output = ()> + 'static,
+    ) -> io::Result<()> {
+        let runtime = Builder::new_current_thread()
+            .build_local(LocalOptions::default())
+            .expect("a runtime");
+        runtime.block_on(async { run_beside(spawn_local(drain), spawn_local(wheel), main).await })
+    }
+
+    async fn panicking() {
+        panic!("planted")
+    }
+
+    #[test]
+    fn a_shard_ends_with_its_drain_and_with_its_wheel() {
+        end(ready(()), pending(), pending()).expect("the node has drained");
+        let error = end(pending(), panicking(), pending()).expect_err("no drain");
+        assert!(error.to_string().starts_with("its drain ended"), "{error}");
+        let error = end(pending(), pending(), panicking()).expect_err("no wheel");
+        assert!(error.to_string().starts_with("its wheel ended"), "{error}");
+        end(pending(), ready(()), pending()).expect_err("no drain, without a panic");
     }
 }
