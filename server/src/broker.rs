@@ -10,7 +10,7 @@ use futures_util::future::BoxFuture;
 use parlor_protocol::{ChannelName, Epoch, Erasure, EventKind, Payload, Position, Tags, Time};
 use sha2::{Digest as _, Sha256};
 
-use crate::hub::{ConnectionId, EphemeralBody, LogEntry};
+use crate::hub::{Beginning, ConnectionId, EphemeralBody, LogEntry};
 use crate::kind::{ChannelKind, Durability};
 
 mod content;
@@ -185,6 +185,8 @@ pub struct LogPage {
     pub top: Position,
     /// The first retained offset; `top.offset + 1` when nothing is retained.
     pub oldest: u64,
+    /// The names of the place before the log's first event, where it has another than its epoch.
+    pub beginning: Option<Beginning>,
 }
 
 /// Why a broker did not do it.

@@ -20,7 +20,7 @@ mod joined;
 mod table;
 mod turns;
 
-pub use channel::{Channel, Pull, TAIL_LEN_MAX, Tap};
+pub use channel::{Beginning, Channel, Pull, TAIL_LEN_MAX, Tap};
 pub use entry::{Ephemeral, EphemeralBody, Frames, LogEntry};
 pub use ids::{ConnectionId, ShardId};
 pub use inbox::{Control, Inbox, InboxFull, Letters};

@@ -10,16 +10,19 @@ use crate::subject::Subject;
 const FORGE: &str = r"
 local last = redis.call('XREVRANGE', KEYS[1], '+', '-', 'COUNT', 1)[1]
 for _, entry in ipairs(redis.call('XRANGE', KEYS[1], '-', '+')) do
-  local frames = entry[2][2]
-  local head_len, body_len, at = string.match(frames, '^(%d+) (%d+) ()')
-  local head = string.sub(frames, at, at + head_len - 1)
-  local body = string.sub(frames, at + head_len, at + head_len + body_len - 1)
-  local epoch, tag, time, origin = string.match(head, '^L room 1 (%x+) (%x+) (%d+) 1 %x+ (.*)$')
-  if epoch then
-    head = 'L room 2 ' .. epoch .. ' ' .. ARGV[1] .. ' ' .. time .. ' 2 ' .. tag .. ' ' .. origin
-    local id = tonumber(string.match(last[1], '^%d+')) + 1 .. '-0'
-    return redis.call('XADD', KEYS[1], id, 'B1 ' .. ARGV[1] .. ' ' .. string.sub(last[2][1], 4, 19),
-      #head .. ' ' .. #body .. ' ' .. head .. body)
+  local frames, next_at = entry[2][2], 1
+  while next_at <= #frames do
+    local head_len, body_len, at = string.match(frames, '^(%d+) (%d+) ()', next_at)
+    next_at = at + head_len + body_len
+    local head = string.sub(frames, at, at + head_len - 1)
+    local body = string.sub(frames, at + head_len, next_at - 1)
+    local epoch, tag, time, origin = string.match(head, '^L room 1 (%x+) (%x+) (%d+) 1 %x+ (.*)$')
+    if epoch then
+      head = 'L room 2 ' .. epoch .. ' ' .. ARGV[1] .. ' ' .. time .. ' 2 ' .. tag .. ' ' .. origin
+      local id = tonumber(string.match(last[1], '^%d+')) + 1 .. '-0'
+      return redis.call('XADD', KEYS[1], id, 'B1 ' .. ARGV[1] .. ' ' .. string.sub(last[2][1], 4, 19),
+        #head .. ' ' .. #body .. ' ' .. head .. body)
+    end
   end
 end
 return redis.error_reply('no event to copy')

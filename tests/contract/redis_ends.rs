@@ -1,16 +1,19 @@
-//! A channel to which nobody writes for long ends in Redis: all of it at once, and what comes after is never taken for it.
+//! A channel to which nobody writes for long ends in Redis: all of it at once, and what comes after is never taken for it. What was
+//! never written has another epoch each hour, and who waits there notices nothing.
 
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 
 use parlor::broker::Range;
+use parlor::hub::ShardId;
 use parlor::kind::Durability;
 use parlor_protocol::command::Recover;
 use parlor_protocol::reply::NotRecovered;
 use parlor_protocol::{Form, Tag};
-use parlor_tests::{Redis, Setup, eventually};
+use parlor_tests::{Client, Redis, Setup, eventually};
 
 use crate::listener::Listener;
-use crate::redis::{on_server, stream_key, wait_for_heartbeats};
+use crate::redis::{config_of, on_server, over_counting, stream_key, wait_for_heartbeats};
 
 /// A channel lives at least this long after its last event: too long to be waited for.
 const LIFE_MIN_MS: i64 = (2 * 3_600 + 60) * 1_000;
@@ -26,6 +29,30 @@ redis.call('SETRANGE', KEYS[1], '52', struct.pack('>I5', began - tonumber(ARGV[1
 redis.call('PEXPIRE', KEYS[2], '1')
 redis.call('PEXPIRE', KEYS[3], '1')
 ";
+
+/// So many seconds pass for what the metas of all partitions say of the epochs of unwritten channels.
+const PASS_EVERYWHERE: &str = r"
+for _, key in ipairs(redis.call('KEYS', '*}:meta')) do
+  local began = struct.unpack('>I5', redis.call('GET', key), 53)
+  redis.call('SETRANGE', key, '52', struct.pack('>I5', began - tonumber(ARGV[1])))
+end
+";
+
+/// As long as one epoch of unwritten channels holds.
+const EPOCH_SECONDS: &str = "3600";
+
+/// The tag of the stream's top is another now: the next entry seems to follow on something else.
+const TEAR: &str = r"
+for _, key in ipairs(redis.call('KEYS', '*}:meta')) do
+  redis.call('SETRANGE', key, '1', 'feedfeedfeedfeed')
+end
+";
+
+/// Unwritten channels get another epoch, and the nodes hear of it.
+fn pass_an_epoch(server: &Redis) {
+    server.ask(&["EVAL", PASS_EVERYWHERE, "0", EPOCH_SECONDS]);
+    wait_for_heartbeats(server, 1);
+}
 
 /// Lets the time pass after which a channel ends, and waits until Redis has taken it away.
 fn outlive(server: &Redis, channel: &str) {
@@ -91,4 +118,112 @@ async fn who_comes_back_to_a_channel_that_ended_is_told_so() {
     );
     assert_eq!(ann.publish("disk:a", "first").await.offset, 1);
     assert_eq!(ann.event().await.offset, Some(1));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_first_event_reaches_who_waited_for_it_through_several_epochs() {
+    let server = Arc::new(Redis::start());
+    let subject = on_server(&server, Durability::Disk);
+    let listener = Listener::join(&subject, 0, "room").await;
+    for _ in 0..3 {
+        pass_an_epoch(&server);
+    }
+    let first = subject.publish("room", 1).await[0].position;
+    assert_ne!(first.epoch, listener.position.epoch);
+    let pull = listener.channel().pull(ShardId(0), listener.position, 0);
+    assert!(!pull.epoch_changed);
+    let came: Vec<_> = pull.entries.iter().map(|entry| entry.position()).collect();
+    assert_eq!(came, [first]);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_empty_channel_stays_the_same_through_epochs_and_a_hole() {
+    let server = Redis::start();
+    let (subject, stats) = over_counting(config_of(&server.url(), "hole"));
+    let listener = Listener::join(&subject, 0, "room").await;
+    for _ in 0..2 {
+        pass_an_epoch(&server);
+    }
+    server.ask(&["EVAL", TEAR, "0"]);
+    eventually("a hole", || {
+        (stats.holes.load(Ordering::Relaxed) > 0).then_some(())
+    });
+    pass_an_epoch(&server);
+    let first = subject.publish("room", 1).await[0].position;
+    let pull = eventually("the first event", || {
+        let pull = listener.channel().pull(ShardId(0), listener.position, 0);
+        (pull.epoch_changed || !pull.entries.is_empty()).then_some(pull)
+    });
+    assert!(!pull.epoch_changed);
+    let came: Vec<_> = pull.entries.iter().map(|entry| entry.position()).collect();
+    assert_eq!(came, [first]);
+    assert_eq!(stats.epoch_changes.load(Ordering::Relaxed), 0);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_subscriber_of_an_empty_channel_notices_no_new_epoch() {
+    let redis = Redis::start();
+    let setup = Setup::new(Form::Json, 1).on_redis(&redis.url());
+    let server = setup.start().await;
+    let mut ann = server.join("ann").await;
+    let began = ann.subscribe("disk:a").await.position;
+    for _ in 0..2 {
+        pass_an_epoch(&redis);
+    }
+    let mut bob = server.join("bob").await;
+    let present = bob.subscribe("disk:a").await.position;
+    assert_ne!(
+        present, began,
+        "who comes later is told a position that others know"
+    );
+    bob.publish("disk:a", "first").await;
+    // Anything else that comes is not an event.
+    for client in [&mut ann, &mut bob] {
+        assert_eq!(client.event().await.offset, Some(1));
+    }
+    // One who had waited all the time, and has another connection now.
+    bob.unsubscribe("disk:a").await;
+    let back = bob.resume("disk:a", Recover::From(began)).await;
+    assert_eq!((back.recovered, back.from), (Some(true), Some(1)));
+    assert_eq!(bob.event().await.offset, Some(1));
+}
+
+/// Comes, and goes with the position that was told.
+async fn visit(client: &mut Client, channel: &str) -> String {
+    let position = client.subscribe(channel).await.position;
+    client.unsubscribe(channel).await;
+    position
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn who_comes_back_an_epoch_later_missed_what_was_said_and_two_later_is_not_sure() {
+    let redis = Redis::start();
+    let setup = Setup::new(Form::Json, 1).on_redis(&redis.url());
+    let server = setup.start().await;
+    let mut ann = server.join("ann").await;
+    let written = visit(&mut ann, "disk:written").await;
+    let silent = visit(&mut ann, "disk:silent").await;
+    pass_an_epoch(&redis);
+    let back = ann
+        .resume("disk:silent", Recover::From(silent.clone()))
+        .await;
+    assert_eq!((back.recovered, back.offset), (Some(true), 0));
+    ann.unsubscribe("disk:silent").await;
+    assert_eq!(ann.publish("disk:written", "first").await.offset, 1);
+    let back = ann
+        .resume("disk:written", Recover::From(written.clone()))
+        .await;
+    assert_eq!((back.recovered, back.from), (Some(true), Some(1)));
+    assert_eq!(ann.event().await.offset, Some(1));
+    ann.unsubscribe("disk:written").await;
+    pass_an_epoch(&redis);
+    // Something may have been said and have ended since.
+    for (channel, position) in [("disk:written", written), ("disk:silent", silent)] {
+        let back = ann.resume(channel, Recover::From(position)).await;
+        assert_eq!(
+            (back.recovered, back.reason),
+            (Some(false), Some(NotRecovered::EpochChanged)),
+            "{channel}"
+        );
+    }
 }

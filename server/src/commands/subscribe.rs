@@ -7,7 +7,7 @@ use std::sync::Arc;
 use parlor_protocol::command::Recover;
 use parlor_protocol::limits::{POSITION_BYTES_MAX, RECOVER_EVENTS_MAX};
 use parlor_protocol::reply::NotRecovered;
-use parlor_protocol::{Position, WireError};
+use parlor_protocol::{Position, Tag, WireError};
 
 use crate::broker::{Range, Read};
 use crate::hub::{Channel, LogEntry, TAIL_LEN_MAX};
@@ -117,6 +117,7 @@ async fn from_position(
     let Ok(position) = position.parse::<Position>() else {
         return refused(NotRecovered::BadPosition);
     };
+    let position = in_this_life(node, channel, kind, top, position).await?;
     if position.epoch != top.epoch {
         if planted::has(Bug::KeepCursorAcrossEpochs) {
             return Ok(Start::live(top, Recovery::Complete));
@@ -153,6 +154,43 @@ async fn from_position(
         }),
         None => refused(NotRecovered::Expired),
     }
+}
+
+/// A position before the first event by the name that the place has here: brokers may name it anew while a log is empty, and the
+/// reader may have been told another.
+async fn in_this_life(
+    node: &Node,
+    channel: &Channel,
+    kind: &Arc<ChannelKind>,
+    top: Position,
+    position: Position,
+) -> Result<Position, WireError> {
+    if position.epoch == top.epoch || (position.offset, position.tag) != (0, Tag(0)) {
+        return Ok(position);
+    }
+    let here = Position {
+        epoch: top.epoch,
+        ..position
+    };
+    if channel.is_one_beginning(position.epoch, top.epoch) {
+        return Ok(here);
+    }
+    // The log itself knows one name more.
+    let read = Read {
+        channel: channel.name().clone(),
+        kind: Arc::clone(kind),
+        range: Range::AfterOffset(0),
+        limit: 1,
+    };
+    let page = node.broker.read(read).await?;
+    let is_same = page.beginning.is_some_and(|beginning| {
+        let names = [beginning.epoch, beginning.before];
+        names.contains(&position.epoch)
+            && names
+                .iter()
+                .any(|name| channel.is_one_beginning(*name, top.epoch))
+    });
+    Ok(if is_same { here } else { position })
 }
 
 /// The reader has more than this node has delivered. Either the log was rolled back, or another node was faster: the log

@@ -8,7 +8,7 @@ use std::ops::{Range, RangeInclusive};
 use std::sync::Arc;
 
 use parking_lot::Mutex;
-use parlor_protocol::{Alias, ChannelName, Epoch, EventKind, Position};
+use parlor_protocol::{Alias, ChannelName, Epoch, EventKind, Position, Tag};
 
 use super::entry::{Ephemeral, EphemeralBody, LogEntry};
 use super::ids::ShardId;
@@ -33,6 +33,14 @@ pub struct Channel {
     state: Mutex<State>,
 }
 
+/// The place before a log's first event, where a broker names it anew from time to time while the log is empty: the name that it
+/// has, and the one before. Only one of them is a life in which anything happened, if any.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Beginning {
+    pub epoch: Epoch,
+    pub before: Epoch,
+}
+
 /// How the process itself learns that a channel's log has news: an entry came, or a new life began. It only rings: the
 /// follower pulls what it lacks, as shards do. Called under the channel's lock, so it must neither block nor call the hub.
 pub type Tap = Box<dyn Fn() + Send + Sync>;
@@ -48,7 +56,12 @@ struct State {
     /// Joins under way on all shards: they may still want what the shards have passed on.
     joining: usize,
     /// Unknown until the first join read it or the first delivery showed it.
+    /// While the log is empty it keeps the epoch that it was first read with: shards have delivered up to there.
     top: Option<Position>,
+    /// What the log calls the place before its first event by now, if it has called it something else.
+    empty_as: Option<Epoch>,
+    /// The epoch that the channel stood under here before its first event, where that came under another.
+    began_as: Option<Epoch>,
     tail: VecDeque<Arc<LogEntry>>,
     tail_bytes: usize,
     /// What was lost when a life of the log ended, the newest last, at most [`LOSSES_MAX`].
@@ -109,6 +122,37 @@ impl Channel {
         *self.state.lock().top.get_or_insert(read)
     }
 
+    /// The place before the first event has these names. True when one of them is the channel's own: what stands there has missed
+    /// nothing, whatever it knew the place as. Call it in the order of what is delivered.
+    pub fn learn_beginning(&self, beginning: Beginning) -> bool {
+        let mut state = self.state.lock();
+        let is_same = state.begins_as(beginning.epoch) || state.begins_as(beginning.before);
+        if is_same && state.top.is_some_and(|top| top.offset == 0) {
+            state.empty_as = Some(beginning.epoch);
+        }
+        is_same
+    }
+
+    /// Whether both epochs are names of the place before this log's first event.
+    pub fn is_one_beginning(&self, one: Epoch, other: Epoch) -> bool {
+        let state = self.state.lock();
+        state.begins_as(one) && state.begins_as(other)
+    }
+
+    /// A place of this channel as others know it: before the first event it may have an older name here.
+    pub fn known_as(&self, place: Position) -> Position {
+        let state = self.state.lock();
+        let Some(top) = state.top else { return place };
+        if place.offset > 0 || !state.begins_as(place.epoch) {
+            return place;
+        }
+        let empty_as = state.empty_as.filter(|_| top.offset == 0);
+        Position {
+            epoch: empty_as.unwrap_or(top.epoch),
+            ..place
+        }
+    }
+
     /// Consecutive entries from right behind `offset`; `None` when the tail does not reach back that far.
     pub fn tail_after(&self, offset: u64, limit: usize) -> Option<Vec<Arc<LogEntry>>> {
         let state = self.state.lock();
@@ -157,6 +201,7 @@ impl Channel {
     pub(super) fn restart(&self, top: Position, lost: Option<RangeInclusive<u64>>) -> u64 {
         let mut state = self.state.lock();
         state.clear_tail();
+        state.forget_beginning();
         let ended = state.top.replace(top);
         if let (Some(ended), Some(lost)) = (ended, lost) {
             if state.losses.len() == LOSSES_MAX {
@@ -175,9 +220,12 @@ impl Channel {
         let mut state = self.state.lock();
         match state.top {
             Some(top) if top.epoch == entry.epoch && entry.offset <= top.offset => return 0,
-            Some(top) if top.epoch != entry.epoch || entry.offset != top.offset + 1 => {
-                state.clear_tail()
+            Some(top) if state.is_first_after(top, &entry) => state.began_as = Some(top.epoch),
+            Some(top) if top.epoch != entry.epoch => {
+                state.clear_tail();
+                state.forget_beginning();
             }
+            Some(top) if entry.offset != top.offset + 1 => state.clear_tail(),
             Some(_) | None => {}
         }
         state.top = Some(entry.position());
@@ -239,7 +287,8 @@ impl Channel {
             .extend(state.ephemerals.iter().skip(skip).cloned());
         state.forget_ephemerals();
         let Some(top) = state.top else { return pull };
-        if top.epoch != delivered.epoch {
+        let is_same_beginning = delivered.offset == 0 && state.begins_as(delivered.epoch);
+        if top.epoch != delivered.epoch && !is_same_beginning {
             pull.epoch_changed = true;
             return pull;
         }
@@ -293,6 +342,25 @@ impl State {
         let news = self.interest & !self.told;
         self.told |= news;
         news
+    }
+
+    /// Whether this is a name of the place before the first event of the life that the channel is in.
+    fn begins_as(&self, epoch: Epoch) -> bool {
+        let names = [self.top.map(|top| top.epoch), self.empty_as, self.began_as];
+        names.contains(&Some(epoch))
+    }
+
+    /// Whether the entry is the first of the log that was empty here, under the name that this has by now.
+    fn is_first_after(&self, top: Position, entry: &LogEntry) -> bool {
+        top.offset == 0
+            && top.epoch != entry.epoch
+            && self.empty_as == Some(entry.epoch)
+            && (entry.offset, entry.prev) == (1, Tag(0))
+    }
+
+    fn forget_beginning(&mut self) {
+        self.empty_as = None;
+        self.began_as = None;
     }
 
     /// Lets ephemerals go once every shard has them and nobody is joining: a quiet channel holds none.

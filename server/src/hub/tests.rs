@@ -19,6 +19,7 @@ use crate::kind::SlowPolicy;
 use crate::outbox::{Dirty, Outbox};
 
 mod aliases;
+mod beginnings;
 mod ephemerals;
 mod lag;
 mod tail;

@@ -129,6 +129,10 @@ impl Session {
         }
         let page = std::mem::take(&mut at.next);
         for entry in page.entries {
+            // The log was empty when this began, and its first event came under a newer name.
+            if at.cursor == 0 && subscription.channel.is_one_beginning(at.epoch, entry.epoch) {
+                at.epoch = entry.epoch;
+            }
             if entry.epoch != at.epoch || entry.offset != at.cursor + 1 {
                 return Err(Stop::Overtaken);
             }
@@ -173,7 +177,14 @@ impl Session {
             .table
             .borrow()
             .delivered(subscription.channel.alias());
-        delivered.is_some_and(|position| position.epoch == at.epoch && at.cursor >= position.offset)
+        delivered.is_some_and(|position| {
+            let is_same_life = position.epoch == at.epoch
+                || (position.offset == 0
+                    && subscription
+                        .channel
+                        .is_one_beginning(position.epoch, at.epoch));
+            is_same_life && at.cursor >= position.offset
+        })
     }
 
     /// Waits until the outbox has room, unless there is nobody to have it for.

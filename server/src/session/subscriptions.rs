@@ -221,7 +221,7 @@ impl Session {
         Subscribed {
             channel: subscription.channel.name().to_string(),
             alias: subscription.channel.alias(),
-            position: start.top.to_string(),
+            position: subscription.channel.known_as(start.top).to_string(),
             offset: start.top.offset,
             recovered,
             from: missed.then_some(start.cursor + 1),

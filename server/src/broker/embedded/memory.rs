@@ -121,6 +121,7 @@ impl MemoryLogs {
                 more: false,
                 top: self.before_first(),
                 oldest: 1,
+                beginning: None,
             },
         })
     }

@@ -4,6 +4,8 @@ use std::ops::Range;
 
 use parlor_protocol::{ChannelName, Epoch, Position, Tag, Time};
 
+use crate::hub::Beginning;
+
 /// The head of an entry of a partition's stream: what a batch or a script put there together. Its place is the entry's id.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct StreamHead {
@@ -29,6 +31,8 @@ pub(super) enum What<'a> {
     Heartbeat(&'a str),
     /// The partition has a new generation; channels from before the floor begin a new life.
     Generation { generation: u64, floor: u64 },
+    /// What channels that nobody has written stand under from now on.
+    Unwritten(Beginning),
     /// A channel lost entries up to this offset and begins a new life from `top`.
     NewLife {
         channel: ChannelName,
@@ -124,6 +128,7 @@ impl<'a> What<'a> {
             "P" => Self::Members(channel(rest)?),
             "H" => Self::Heartbeat(rest),
             "G" => generation(rest)?,
+            "U" => unwritten(rest)?,
             "N" => new_life(rest)?,
             _ => Self::Unknown,
         })
@@ -162,6 +167,16 @@ fn generation(raw: &str) -> Option<What<'_>> {
         generation: generation.parse().ok()?,
         floor: floor.parse().ok()?,
     })
+}
+
+/// "epoch before": the present epoch, and the one before.
+fn unwritten(raw: &str) -> Option<What<'_>> {
+    let mut words = raw.split(' ');
+    let mut epoch = || hex(words.next()?).map(Epoch);
+    Some(What::Unwritten(Beginning {
+        epoch: epoch()?,
+        before: epoch()?,
+    }))
 }
 
 fn new_life(raw: &str) -> Option<What<'_>> {
@@ -242,6 +257,7 @@ mod tests {
             frame(&format!("L room {place} n/1"), "body"),
             frame("G 3 2", ""),
             frame("H node 1", ""),
+            frame("U 00000000000000cc 00000000000000bb", ""),
             frame("N room 00000000000000cc 7 00000000000000dd 9", ""),
             frame("Z whatever", "body"),
         ]
@@ -270,8 +286,10 @@ mod tests {
             }
         );
         assert_eq!(frames[2].0, What::Heartbeat("node 1"));
-        assert!(matches!(frames[3].0, What::NewLife { lost_to: 9, .. }));
-        assert_eq!(frames[4].0, What::Unknown, "a later kind is passed over");
+        let (epoch, before) = (Epoch(0xcc), Epoch(0xbb));
+        assert_eq!(frames[3].0, What::Unwritten(Beginning { epoch, before }));
+        assert!(matches!(frames[4].0, What::NewLife { lost_to: 9, .. }));
+        assert_eq!(frames[5].0, What::Unknown, "a later kind is passed over");
     }
 
     #[test]

@@ -14,7 +14,7 @@ use super::fence::Fence;
 use super::keys::Keys;
 use super::share::Share;
 use crate::broker::{Appended, Error};
-use crate::hub::Hub;
+use crate::hub::{Beginning, Hub};
 use crate::kind::ChannelKind;
 
 /// Answers that wait for their event's delivery here are given after this time all the same.
@@ -81,6 +81,8 @@ struct State {
     /// More channels were written than are remembered.
     known_overflowed: bool,
     tail: Option<Cursor>,
+    /// What the stream said last of unwritten channels.
+    beginning: Option<Beginning>,
     /// Locals must be compared with the logs before the tail goes on.
     resync_wanted: bool,
     locals: HashMap<ChannelName, Arc<ChannelKind>>,
@@ -155,6 +157,15 @@ impl Partition {
         let is_news = floor > state.floor;
         state.floor = state.floor.max(floor);
         is_news
+    }
+
+    /// The stream told how unwritten channels are called. True when that is news: all channels here must be told.
+    pub(super) fn learn_beginning(&self, beginning: Beginning) -> bool {
+        self.state.lock().beginning.replace(beginning) != Some(beginning)
+    }
+
+    pub(super) fn beginning(&self) -> Option<Beginning> {
+        self.state.lock().beginning
     }
 
     /// The newest entry that is known here, while the partition is settled on this lineage: else it may be another's.

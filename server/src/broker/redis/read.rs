@@ -15,7 +15,7 @@ use super::partition::{Cursor, Partition, Settled};
 use super::scripts::READ;
 use super::stats::add;
 use crate::broker::{LogPage, Range, Read, random};
-use crate::hub::{Frames, LogEntry};
+use crate::hub::{Beginning, Frames, LogEntry};
 use crate::kind::ChannelKind;
 
 /// Entries of a page at most.
@@ -56,16 +56,14 @@ impl Core {
             .await
     }
 
+    /// A page without entries: the channel's top, and how its beginning is called.
     pub(super) async fn top(
         &self,
         channel: &ChannelName,
         kind: &ChannelKind,
-    ) -> Result<Position, Fault> {
+    ) -> Result<LogPage, Fault> {
         let partition = Arc::clone(self.partition(channel));
-        Ok(self
-            .read_log(&partition, channel, kind, Wish::Top)
-            .await?
-            .top)
+        self.read_log(&partition, channel, kind, Wish::Top).await
     }
 
     /// Where the partition's stream ends now.
@@ -194,6 +192,10 @@ fn page(parts: &[Value]) -> Option<LogPage> {
         more: text(4)? == "1",
         top,
         oldest: text(3)?.parse().ok()?,
+        beginning: hex(text(9)?).map(|before| Beginning {
+            epoch,
+            before: Epoch(before),
+        }),
     })
 }
 

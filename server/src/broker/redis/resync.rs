@@ -51,7 +51,22 @@ impl Core {
             return Ok(());
         };
         let Some(had) = live.top() else { return Ok(()) };
-        let top = self.top(channel, kind).await?;
+        let page = self.top(channel, kind).await?;
+        let top = page.top;
+        // A channel that was empty is still the same under the name that the log has for that by now.
+        let is_same = had.offset == 0
+            && (page
+                .beginning
+                .is_some_and(|beginning| live.learn_beginning(beginning))
+                || live.is_one_beginning(had.epoch, top.epoch));
+        let had = if is_same {
+            Position {
+                epoch: top.epoch,
+                ..had
+            }
+        } else {
+            had
+        };
         if top.epoch != had.epoch {
             let survived = self.survivor(&live, kind, had).await?;
             self.begin_new_life(channel, top, survived + 1..=had.offset);

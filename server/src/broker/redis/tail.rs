@@ -22,7 +22,7 @@ use super::partition::{Cursor, Partition};
 use super::read::text;
 use super::readers::Reader;
 use super::stats::add;
-use crate::hub::{ConnectionId, EphemeralBody, Frames, LogEntry};
+use crate::hub::{Beginning, ConnectionId, EphemeralBody, Frames, LogEntry};
 
 /// Entries per stream and read.
 const COUNT: usize = 500;
@@ -283,12 +283,24 @@ fn deliver(core: &Core, partition: &Partition, cursor: Cursor, what: What<'_>, b
                 partition.want_resync();
             }
         }
+        What::Unwritten(beginning) => call_unwritten(core, partition, beginning),
         What::NewLife {
             channel,
             top,
             lost_to,
         } => core.begin_new_life(&channel, top, top.offset + 1..=lost_to),
         What::Unknown => {}
+    }
+}
+
+/// Once an hour all empty channels here get another name: everything before this was delivered, so they are still empty.
+fn call_unwritten(core: &Core, partition: &Partition, beginning: Beginning) {
+    if partition.learn_beginning(beginning) {
+        for (channel, _) in partition.locals() {
+            if let Some(live) = core.hub.channel(&channel) {
+                live.learn_beginning(beginning);
+            }
+        }
     }
 }
 
@@ -301,8 +313,14 @@ fn log(
     origin: &str,
     body: &Bytes,
 ) {
-    if core.hub.channel(&channel).is_none() {
+    let Some(live) = core.hub.channel(&channel) else {
         return;
+    };
+    // It may have come after the others were told, with what it was called an hour before.
+    if place.position.offset == 1
+        && let Some(beginning) = partition.beginning()
+    {
+        live.learn_beginning(beginning);
     }
     let Some(content) = entry::decode(body) else {
         // Of a later version: its offset is missing here, and the readers are told to start anew.

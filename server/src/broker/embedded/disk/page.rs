@@ -32,6 +32,7 @@ pub(super) fn read(
             more: false,
             top,
             oldest: 1,
+            beginning: None,
         });
     };
     let oldest = first_visible(connection, &row, kind)?;
@@ -43,6 +44,7 @@ pub(super) fn read(
         more,
         top: row.position(),
         oldest,
+        beginning: None,
     })
 }
 

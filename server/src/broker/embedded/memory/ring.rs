@@ -241,6 +241,7 @@ impl Ring {
             more,
             top: self.top,
             oldest: self.first_offset() + first as u64,
+            beginning: None,
         }
     }
 

@@ -105,6 +105,17 @@ local function next_time(time)
   return text
 end
 
+-- Before the first event of a log, and often enough besides: who listens to empty channels must know that one epoch of these
+-- follows on the other, each time.
+local told_epochs = false
+local function tell_epochs()
+  if not told_epochs then
+    local epoch, before = unwritten_epochs(part)
+    told_epochs, parts = true, parts + 1
+    frames[parts] = frame('U ' .. epoch .. ' ' .. before, '')
+  end
+end
+
 local pcall = redis.pcall
 local function add(log, offset, id, head, body)
   if offset == 0 then
@@ -156,6 +167,9 @@ local function log_event(at, index)
     return wrote and 'X ' .. error, not wrote and error
   end
   wrote = true
+  if offset == 0 then
+    tell_epochs()
+  end
   local epoch = channel.epoch
   channel.offset, channel.tag, channel.time, channel.seq = offset + 1, tag, time, seq
   local head = 'L ' .. name .. ' ' .. offset_text .. ' ' .. epoch .. ' ' .. tag .. ' ' .. time .. ' ' .. seq_text .. ' ' .. prev
@@ -180,6 +194,9 @@ for item = 1, count do
     end
     results[item] = result
   else
+    if ARGV[at] == 'H' then
+      tell_epochs()
+    end
     parts = parts + 1
     frames[parts] = frame(ARGV[at] .. ' ' .. ARGV[at + 1], ARGV[at + 2])
     results[item] = 'E'

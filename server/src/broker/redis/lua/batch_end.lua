@@ -18,9 +18,6 @@ if part.bytes >= tonumber(ARGV[7]) / MARKS_MAX then
     call('XTRIM', STREAM, 'MINID', '~', first .. '-0')
   end
 end
-if now_s - part.epoch_at >= EPOCH_S then
-  part.epoch, part.epoch_at = new_epoch(seed, ''), now_s
-end
 save_part(META, part)
 local answer = format('%d', part.pseq) .. about .. '\n' .. table.concat(results, '\n')
 call('HSET', BATCHES, owner, number, owner .. ':answer', answer)

@@ -8,9 +8,10 @@ local KEYS, ARGV = KEYS, ARGV
 local call = redis.call
 local format, sub, match, floor = string.format, string.sub, string.match, math.floor
 local NO_TAG = '0000000000000000'
--- How long the epoch of unwritten channels holds. A channel lives for at least two of these after its last event, so
--- that one that died and is born again never takes the same epoch twice. (In a partition without any batch for so long, of
--- a Cluster where nobody follows it, it may: there the tags tell the two lives apart.)
+-- How long the epoch of unwritten channels holds. A channel lives for more than two of these after its last event
+-- (`LIFE_MIN` in `batch.rs`). So one that died and is born again never takes the same epoch twice. And where a log began under
+-- one of these epochs, or would begin now, none had begun under the one before: who stood before the first event then stands
+-- there now, and has missed nothing else.
 local EPOCH_S = 3600
 
 local clock = call('TIME')
@@ -38,6 +39,17 @@ local function new_epoch(seed, name)
   return sub(redis.sha1hex(seed .. name), 1, 16)
 end
 
+-- The epochs of unwritten channels, the present one and the one before. They follow from the clock alone: who only reads knows
+-- them too, and a partition in which nothing happens for long has new ones all the same.
+local function unwritten_epochs(part)
+  if not part.unwritten then
+    local number = floor((now_s - part.epoch_at) / EPOCH_S)
+    part.unwritten, part.unwritten_before =
+      new_epoch(part.epoch, format('%d', number)), new_epoch(part.epoch, format('%d', number - 1))
+  end
+  return part.unwritten, part.unwritten_before
+end
+
 -- A channel's meta: version, epoch, tag and time of the top, gen, offset, seq, and when its expiry was set (s).
 local CHANNEL = '>Bc16c16c17I6I7I7I5'
 
@@ -51,10 +63,11 @@ local function pack_channel(channel)
 end
 
 -- The channel as it stands in this generation. One that was never written stands before its first event under the
--- partition's own epoch; one from before the floor may have lost events that nobody could name, and begins a new life.
+-- partition's present epoch for such; one from before the floor may have lost events that nobody could name, and begins a new life.
 local function channel_from(raw, name, part, seed)
   if not raw then
-    return { epoch = part.epoch, tag = NO_TAG, time = '00000000000000000', gen = part.gen, offset = 0, seq = 0, set_at = 0 }
+    local epoch = unwritten_epochs(part)
+    return { epoch = epoch, tag = NO_TAG, time = '00000000000000000', gen = part.gen, offset = 0, seq = 0, set_at = 0 }
   end
   local channel = unpack_channel(raw)
   if channel.gen < part.floor then
@@ -67,7 +80,8 @@ local function load_channel(key, name, part, seed)
   return channel_from(call('GET', key), name, part, seed)
 end
 
--- A partition's meta: version, tag of the stream's top, epoch of unwritten channels, gen, floor, pseq, epoch_at (s), which
+-- A partition's meta: version, tag of the stream's top, what the epochs of unwritten channels are made of, gen, floor, pseq,
+-- epoch_at (s; they are counted from there), which
 -- dedup half is current and since when (ms), bytes since the last mark, lineage, marks. Nil where nobody has settled it.
 local PART = '>Bc16c16I6I6I7I5BI7I7ss'
 

@@ -3,7 +3,8 @@
 -- KEYS: meta of the partition, meta of the channel, log.
 -- ARGV: lineage, gen, seed, channel, range, from, limit, len max, age (ms).
 -- Answers: LINEAGE gen, or a list: epoch, top offset, top tag, oldest retained offset, more (0 or 1), gen, then
--- offset, head and body of each entry in a list; then pseq and tag of the stream's end.
+-- offset, head and body of each entry in a list; then pseq and tag of the stream's end; then the epoch under which the place
+-- before the first event was known, too ("": of none that can be told).
 
 local part = load_part(KEYS[1])
 if not is_settled(part, ARGV[1], ARGV[2]) then
@@ -125,4 +126,9 @@ if range ~= 'top' then
     more = backward(low, oldest)
   end
 end
-return { channel.epoch, tostring(top), channel.tag, tostring(oldest), more and '1' or '0', tostring(part.gen), out, tostring(part.pseq), part.ptag }
+local unwritten, unwritten_before = unwritten_epochs(part)
+local known_as = channel.epoch == unwritten and unwritten_before or ''
+return {
+  channel.epoch, tostring(top), channel.tag, tostring(oldest), more and '1' or '0', tostring(part.gen), out, tostring(part.pseq),
+  part.ptag, known_as,
+}

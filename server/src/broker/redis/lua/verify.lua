@@ -8,8 +8,8 @@
 
 local META, STREAM = KEYS[1], KEYS[2]
 local seed, known_gen = ARGV[1], tonumber(ARGV[2])
--- How long a channel without entries keeps the epoch that it was given here.
-local EPOCH_MS = 7200000
+-- How long a channel without entries keeps the epoch that it was given here: for as long as an event lives that was lost.
+local EPOCH_MS = (2 * EPOCH_S + 60) * 1000
 local part = load_part(META)
 if not part then
   return unsettled(part)
