@@ -30,6 +30,7 @@ mod redis_dedup;
 mod redis_deposed;
 mod redis_ends;
 mod redis_erasing;
+mod redis_holes;
 mod redis_leases;
 mod redis_losses;
 mod throughput;

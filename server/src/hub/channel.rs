@@ -55,7 +55,7 @@ struct State {
     owed: u64,
     /// Joins under way on all shards: they may still want what the shards have passed on.
     joining: usize,
-    /// Unknown until the first join read it or the first delivery showed it.
+    /// Unknown until the first join read it, the first delivery showed it, or the broker looked.
     /// While the log is empty it keeps the epoch that it was first read with: shards have delivered up to there.
     top: Option<Position>,
     /// What the log calls the place before its first event by now, if it has called it something else.
@@ -117,7 +117,8 @@ impl Channel {
         self.state.lock().top
     }
 
-    /// Takes the top that a join read from the log, unless a delivery showed a newer one meanwhile.
+    /// Takes the top that a join read from the log, unless a delivery showed a newer one meanwhile, or somebody who read later was
+    /// faster: start from what it returns.
     pub fn learn_top(&self, read: Position) -> Position {
         *self.state.lock().top.get_or_insert(read)
     }

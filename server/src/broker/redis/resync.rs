@@ -50,8 +50,17 @@ impl Core {
         let Some(live) = self.hub.channel(channel) else {
             return Ok(());
         };
-        let Some(had) = live.top() else { return Ok(()) };
-        let page = self.top(channel, kind).await?;
+        // A join may have read its top, and not have told it here yet: the tail will not bring what came behind that and before the
+        // stream's end. So the channel's top is known from now on; whichever is told first counts.
+        let (had, page) = loop {
+            let known = live.top();
+            let page = self.top(channel, kind).await?;
+            match known {
+                Some(had) => break (had, page),
+                None if live.learn_top(page.top) == page.top => return Ok(()),
+                None => {}
+            }
+        };
         let top = page.top;
         // A channel that was empty is still the same under the name that the log has for that by now.
         let is_same = had.offset == 0
