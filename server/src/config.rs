@@ -74,7 +74,8 @@ pub struct TransportSettings {
     pub certificate: Option<CertificateFiles>,
     /// Sockets per shard that still speak HTTP: when there is one more, the longest idle makes room.
     pub pending_max: usize,
-    /// How long a socket may take for the TLS handshake, then to send a request's head, and then its body.
+    /// How long a socket may take for the TLS handshake, then to send a request's head, then its body, and to take a part
+    /// of the answer.
     pub header_timeout: Duration,
     /// Bytes of one incoming WebSocket message.
     pub frame_bytes_max: usize,

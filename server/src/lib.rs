@@ -21,3 +21,4 @@ pub mod planted;
 pub mod presence;
 pub mod session;
 pub mod transport;
+pub mod write_deadline;

@@ -1,10 +1,13 @@
 //! What the HTTP API answers to those who send it nonsense: a clear status, and it lives on.
 
+use std::io;
 use std::time::Duration;
 
 use parlor_protocol::Form;
-use parlor_tests::Setup;
+use parlor_tests::{Setup, in_time};
 use serde_json::{Value, json};
+use tokio::io::AsyncWriteExt as _;
+use tokio::net::TcpSocket;
 
 use crate::raw_http::{GOOD, in_development, request, run, send};
 
@@ -291,6 +294,34 @@ fn a_broadcast_of_a_bad_message_is_refused_as_a_whole() {
             assert_eq!(result["published"]["offset"], 1, "nothing came before");
         }
     });
+}
+
+#[test]
+fn an_answer_that_nobody_takes_is_given_up() {
+    let setup = Setup::new(Form::Json, 1)
+        .with(|config| config.transport.header_timeout = Duration::from_millis(300));
+    run(
+        async |server| {
+            let socket = TcpSocket::new_v4().expect("a socket");
+            socket.set_recv_buffer_size(4_096).expect("a narrow one");
+            let mut socket = socket.connect(server.address()).await.expect("accepted");
+            // Together more than the kernel takes on both sides.
+            let wish = request("GET /openapi.json", &[("connection", "keep-alive")], "");
+            let wishes = wish.repeat(200);
+            socket.write_all(wishes.as_bytes()).await.expect("written");
+            let gone = async {
+                while !socket.try_write(b"\r\n").is_err_and(is_the_end) {
+                    tokio::task::yield_now().await;
+                }
+            };
+            in_time("the end of the connection", gone).await;
+        },
+        setup,
+    );
+}
+
+fn is_the_end(error: io::Error) -> bool {
+    error.kind() != io::ErrorKind::WouldBlock
 }
 
 #[test]

@@ -64,7 +64,7 @@ keys! {
     "server.allowed_origins" List "Web origins that may open a socket besides the server's own, exact (`https://example.com`); `*`: all.";
     "server.connections_max" Number "WebSocket connections at most.";
     "server.pending_max" Number "Sockets per shard that still speak HTTP, at most: then the longest idle makes room.";
-    "server.header_timeout" Text "How long a socket may take for the TLS handshake, then to send a request's head, and then its body.";
+    "server.header_timeout" Text "How long a socket may take for the TLS handshake, then to send a request's head, then its body, and to take a part of the answer.";
     "server.drain_window" Text "Over how long a stopping server spreads its clients.";
     "metrics.listen" Text "Address and port of `/metrics` for Prometheus; empty: off.";
     "log.format" Text "`pretty` or `json`.";

@@ -19,11 +19,13 @@ use tracing::debug;
 use super::{Api, health};
 use crate::accepting;
 use crate::node::Node;
+use crate::write_deadline::WriteDeadline;
 
 /// Scrapers at the same time; more wait.
 const CONNECTIONS_MAX: usize = 16;
 
-const HEADER_TIMEOUT: Duration = Duration::from_secs(10);
+/// For a request's head, and for a scraper that does not take its answer.
+const TIMEOUT: Duration = Duration::from_secs(10);
 
 /// Serves scrapes until its task is dropped.
 ///
@@ -44,13 +46,14 @@ pub async fn serve_metrics(listener: TcpListener, node: Arc<Node>) -> io::Result
             .await
             .map_err(io::Error::other)?;
         let (socket, _) = accepting::next(|| listener.accept()).await;
+        let socket = WriteDeadline::new(socket, TIMEOUT);
         let service = TowerToHyperService::new(router.clone());
         tokio::spawn(async move {
             let _place = place;
             let mut builder = http1::Builder::new();
             builder
                 .timer(TokioTimer::new())
-                .header_read_timeout(HEADER_TIMEOUT);
+                .header_read_timeout(TIMEOUT);
             if let Err(error) = builder
                 .serve_connection(TokioIo::new(socket), service)
                 .await

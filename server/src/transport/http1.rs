@@ -18,6 +18,7 @@ use super::shard::Shard;
 use super::socket::{Secure, Socket};
 use super::websocket;
 use crate::metrics;
+use crate::write_deadline::WriteDeadline;
 
 /// Bytes of a request's head.
 const HEAD_BYTES_MAX: usize = 16 * 1024;
@@ -28,6 +29,7 @@ pub(super) async fn serve(shard: Rc<Shard>, stream: TcpStream, place: PendingPla
     let Some(socket) = secure(&shard, stream, &place).await else {
         return;
     };
+    let socket = WriteDeadline::new(socket, shard.config().header_timeout);
     let place = Rc::new(place);
     let service = service_fn(|request: Request<Incoming>| {
         let (shard, place) = (Rc::clone(&shard), Rc::clone(&place));

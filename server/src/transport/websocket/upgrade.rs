@@ -19,6 +19,7 @@ use crate::metrics;
 use crate::transport::pending::PendingPlace;
 use crate::transport::shard::Shard;
 use crate::transport::socket::Socket;
+use crate::write_deadline::WriteDeadline;
 
 /// Answers 101 and takes the socket, or says why not.
 pub(in crate::transport) fn upgrade<B>(
@@ -107,12 +108,12 @@ async fn begin(shard: Rc<Shard>, on_upgrade: OnUpgrade, form: Form, place: Rc<Pe
             return;
         }
     };
-    let Ok(parts) = upgraded.downcast::<TokioIo<Socket>>() else {
+    let Ok(parts) = upgraded.downcast::<TokioIo<WriteDeadline<Socket>>>() else {
         debug!("An upgraded socket was not the one that was served.");
         return;
     };
     drop(place);
-    let peer = Peer::open(&shard, parts.io.into_inner(), form);
+    let peer = Peer::open(&shard, parts.io.into_inner().into_inner(), form);
     // A task of its own: this one's future has room for a handshake, which is not needed any more. The bytes are copied and
     // let go of at once: even an empty slice of them keeps hyper's 8 KiB buffer as long as the connection.
     tokio::task::spawn_local(read::run(shard, peer, parts.read_buf.to_vec()));
