@@ -62,8 +62,7 @@ fn sentinels_promote_a_replica_when_the_primary_is_killed() {
     old.restart();
     group.wait_until_settled();
     assert!(!old.is_primary());
-    group.failover();
-    let third = group.wait_for_primary_other_than(new);
+    let third = group.fail_over_from(new);
     third.ask(&["SET", "b", "1"]);
 }
 

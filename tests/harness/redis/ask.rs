@@ -8,8 +8,8 @@ use ::redis::{Client, RedisResult, Value};
 const ANSWER_TIME_MAX: Duration = Duration::from_millis(1_000);
 /// Between two questions.
 const PAUSE: Duration = Duration::from_millis(10);
-/// A Sentinel in its TILT mode does nothing for 30 seconds.
-const PATIENCE: Duration = Duration::from_secs(45);
+/// A Sentinel in its TILT mode does nothing for 30 seconds, and it may begin anew.
+const PATIENCE: Duration = Duration::from_secs(90);
 
 /// Over a connection of its own, so that no fault of a connection before reaches it.
 pub(super) fn ask(url: &str, command: &[&str]) -> RedisResult<Value> {

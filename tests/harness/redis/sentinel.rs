@@ -5,6 +5,7 @@
 
 use std::fmt::Write as _;
 use std::net::{Ipv4Addr, SocketAddr};
+use std::time::{Duration, Instant};
 
 use ::redis::from_redis_value;
 
@@ -14,6 +15,8 @@ use crate::proxy::Proxy;
 
 const SENTINELS: usize = 3;
 pub(super) const NAME: &str = "mymaster";
+/// A failover takes a second or two; one that takes longer was given up.
+const ASK_AGAIN: Duration = Duration::from_secs(3);
 
 /// The group. `nodes[0]` is the first primary; who it is later says [`Self::primary`].
 #[derive(Debug)]
@@ -200,13 +203,32 @@ impl RedisSentinel {
     /// # Panics
     /// When that does not happen.
     pub fn wait_for_primary_other_than(&self, old: &Redis) -> &Redis {
+        eventually("another primary", || self.primary_other_than(old))
+    }
+
+    /// `SENTINEL FAILOVER`, asked for again while it comes to nothing: one that a pause of the machine holds up (TILT) is given
+    /// up in silence. Returns the new primary.
+    ///
+    /// # Panics
+    /// When there is none.
+    pub fn fail_over_from(&self, old: &Redis) -> &Redis {
+        let mut asked: Option<Instant> = None;
         eventually("another primary", || {
-            let said: Vec<_> = self.sentinels.iter().filter_map(primary_by).collect();
-            let first = *said.first()?;
-            let new = &self.nodes[self.index_at(first)?];
-            let agreed = said.iter().all(|address| *address == first);
-            (agreed && new.port() != old.port() && new.is_primary()).then_some(new)
+            if asked.is_none_or(|at| at.elapsed() > ASK_AGAIN) {
+                // Refused while one is under way.
+                let _refused = self.sentinels[0].try_ask(&["SENTINEL", "FAILOVER", NAME]);
+                asked = Some(Instant::now());
+            }
+            self.primary_other_than(old)
         })
+    }
+
+    fn primary_other_than(&self, old: &Redis) -> Option<&Redis> {
+        let said: Vec<_> = self.sentinels.iter().filter_map(primary_by).collect();
+        let first = *said.first()?;
+        let new = &self.nodes[self.index_at(first)?];
+        let agreed = said.iter().all(|address| *address == first);
+        (agreed && new.port() != old.port() && new.is_primary()).then_some(new)
     }
 
     /// Waits until every Sentinel sees every running node in its place and the other Sentinels, and no failover is under way.
