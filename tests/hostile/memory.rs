@@ -4,10 +4,10 @@ use std::time::Instant;
 
 use parlor_protocol::Form;
 use parlor_protocol::codec::ServerMessage;
-use parlor_protocol::command::{Command, Connect, Direction, History};
+use parlor_protocol::command::{Command, Direction, History};
 use parlor_protocol::limits::COMMANDS_PER_FRAME_MAX;
 use parlor_protocol::reply::Reply;
-use parlor_tests::{Client, blob, publish, said};
+use parlor_tests::{blob, publish, said};
 use serde_json::{Value, json};
 
 use crate::msgpack::encode;
@@ -89,13 +89,7 @@ impl Messages {
 #[tokio::test]
 async fn ten_thousand_hostile_messages_leave_no_memory_behind_and_no_panic() {
     let server = Resident::start();
-    let mut ann = Client::open(server.address(), Form::Json).await;
-    ann.connect(Connect {
-        user: Some("ann".to_owned()),
-        ..Connect::default()
-    })
-    .await
-    .expect("connected");
+    let mut ann = server.client("ann").await;
     ann.subscribe("room:1").await;
     let forms = Form::ALL.map(Messages::of);
     // What the first need stays with the allocator; what counts is what each more costs.
@@ -153,30 +147,11 @@ async fn a_reader_of_nothing_who_asks_without_end_fills_his_outbox_and_no_more()
     );
     // An outbox of 256 KiB, with the overhead of its many small frames.
     assert!(each < 1_024.0, "{each} KiB each");
-    let mut ann = Client::open(server.address(), Form::Json).await;
-    ann.connect(Connect {
-        user: Some("ann".to_owned()),
-        ..Connect::default()
-    })
-    .await
-    .expect("connected");
+    let mut ann = server.client("ann").await;
     ann.subscribe("room:1").await;
     ann.publish("room:1", "still here").await;
     assert_eq!(said(&ann.event().await), "still here");
     server.assert_calm();
-}
-
-/// A connected user.
-async fn joined(server: &Resident, user: &str) -> Client {
-    let mut client = Client::open(server.address(), Form::Json).await;
-    client
-        .connect(Connect {
-            user: Some(user.to_owned()),
-            ..Connect::default()
-        })
-        .await
-        .expect("connected");
-    client
 }
 
 #[tokio::test]
@@ -185,7 +160,7 @@ async fn a_frame_full_of_reads_is_answered_at_the_pace_of_its_reader() {
     const EVENT_BYTES: usize = 31 * 1024;
     const PAGE_LEN: u32 = 16;
     let server = Resident::in_memory();
-    let mut ann = joined(&server, "ann").await;
+    let mut ann = server.client("ann").await;
     ann.subscribe("room:1").await;
     for _ in 0..EVENTS {
         ann.try_publish(publish("room:large", blob(EVENT_BYTES)))
@@ -203,7 +178,7 @@ async fn a_frame_full_of_reads_is_answered_at_the_pace_of_its_reader() {
     };
     // What the first page needs stays with the allocator.
     ann.ask(read()).await.expect("a page");
-    let mut mallory = joined(&server, "mallory").await;
+    let mut mallory = server.client("mallory").await;
     let before = server.rss_kib();
     let ids = mallory
         .send_together((0..COMMANDS_PER_FRAME_MAX).map(|_| read()))

@@ -4,7 +4,9 @@ use std::fs::File;
 use std::net::SocketAddr;
 use std::process::Command;
 
-use parlor_tests::Process;
+use parlor_protocol::Form;
+use parlor_protocol::command::Connect;
+use parlor_tests::{Client, Process};
 use tempfile::TempDir;
 
 /// A `parlor` process with a log.
@@ -44,6 +46,19 @@ impl Resident {
 
     pub(crate) fn address(&self) -> SocketAddr {
         self.process.address()
+    }
+
+    /// A connected user.
+    pub(crate) async fn client(&self, user: &str) -> Client {
+        let mut client = Client::open(self.address(), Form::Json).await;
+        client
+            .connect(Connect {
+                user: Some(user.to_owned()),
+                ..Connect::default()
+            })
+            .await
+            .expect("connected");
+        client
     }
 
     /// Resident memory, in KiB.

@@ -3,7 +3,6 @@
 use std::time::{Duration, Instant};
 
 use parlor_protocol::Form;
-use parlor_protocol::command::Connect;
 use parlor_tests::{Client, in_both_forms, said};
 
 use crate::raw::{Fate, Raw, handshake};
@@ -66,14 +65,7 @@ async fn talk(client: &mut Client, words: usize) -> Duration {
 }
 
 async fn join(server: &Resident, user: &str) -> Client {
-    let mut client = Client::open(server.address(), Form::Json).await;
-    client
-        .connect(Connect {
-            user: Some(user.to_owned()),
-            ..Connect::default()
-        })
-        .await
-        .expect("connected");
+    let mut client = server.client(user).await;
     client.subscribe("room:1").await;
     client
 }

@@ -20,6 +20,29 @@ pub(super) struct Asker {
     pub(super) payer: Option<Payer>,
 }
 
+impl Asker {
+    /// Takes one publish from what they may in the channel's kind.
+    ///
+    /// # Errors
+    /// `rate_limited`, with how long to wait.
+    pub(super) fn take_publish(&self, api: &Api, channel: &str) -> Result<(), WireError> {
+        let (payer, kinds) = (self.payer.as_ref(), &api.node.kinds);
+        api.rates
+            .take_publish(payer, kinds, channel, Instant::now())
+    }
+
+    /// The same for what is to be logged: a node that drains takes no more of that.
+    ///
+    /// # Errors
+    /// Also `draining`.
+    pub(super) fn take_logged(&self, api: &Api, channel: &str) -> Result<(), WireError> {
+        if api.node.lifecycle.is_draining() {
+            return Err(WireError::from(ErrorCode::Draining).retry_after_ms(1_000));
+        }
+        self.take_publish(api, channel)
+    }
+}
+
 impl FromRequestParts<Api> for Asker {
     type Rejection = Problem;
 

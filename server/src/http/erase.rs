@@ -1,10 +1,7 @@
 //! `history/erase`: ends for good what some events said.
 
-use std::time::Instant;
-
 use axum::Json;
 use axum::extract::State;
-use parlor_protocol::{ErrorCode, WireError};
 use serde::Deserialize;
 use utoipa::ToSchema;
 
@@ -34,20 +31,10 @@ pub(super) struct EraseBody {
 )]
 pub(super) async fn erase(
     State(api): State<Api>,
-    Asker { caller, payer }: Asker,
+    asker: Asker,
     Body(body): Body<EraseBody>,
 ) -> Result<Json<PublishedBody>, Problem> {
-    if api.node.lifecycle.is_draining() {
-        return Err(WireError::from(ErrorCode::Draining)
-            .retry_after_ms(1_000)
-            .into());
-    }
-    api.rates.take_publish(
-        payer.as_ref(),
-        &api.node.kinds,
-        &body.channel,
-        Instant::now(),
-    )?;
+    asker.take_logged(&api, &body.channel)?;
     let EraseBody {
         channel,
         offsets,
@@ -58,6 +45,6 @@ pub(super) async fn erase(
         offsets,
         epoch,
     };
-    let told = commands::erase::erase(&api.node, &caller, wish).await?;
+    let told = commands::erase::erase(&api.node, &asker.caller, wish).await?;
     Ok(Json(told.into()))
 }

@@ -1,7 +1,5 @@
 //! `publish` and its relatives: one, many, one to many channels, and what is never logged.
 
-use std::time::Instant;
-
 use axum::Json;
 use axum::extract::State;
 use axum::http::HeaderMap;
@@ -197,7 +195,7 @@ pub(super) async fn signal(
         payload: payload(body.data, body.data_b64)?,
     };
     signal.check()?;
-    take_publish(&api, &asker, &signal.channel)?;
+    asker.take_publish(&api, &signal.channel)?;
     let signalled = commands::signal::signal(&api.node, &asker.caller, signal)?;
     Ok(Json(SignalledBody {
         time: signalled.time.0.to_string(),
@@ -220,18 +218,8 @@ fn queue(
     asker: &Asker,
     publish: Publish,
 ) -> Result<impl Future<Output = Outcome> + Send + use<>, WireError> {
-    if api.node.lifecycle.is_draining() {
-        return Err(WireError::from(ErrorCode::Draining).retry_after_ms(1_000));
-    }
-    take_publish(api, asker, &publish.channel)?;
+    asker.take_logged(api, &publish.channel)?;
     commands::publish::publish(&api.node, &asker.caller, publish)
-}
-
-/// The rate of the channel's kind.
-fn take_publish(api: &Api, asker: &Asker, channel: &str) -> Result<(), WireError> {
-    let (payer, kinds) = (asker.payer.as_ref(), &api.node.kinds);
-    api.rates
-        .take_publish(payer, kinds, channel, Instant::now())
 }
 
 /// Between the items of a list, which may be long: the shard has other connections to serve.

@@ -140,6 +140,14 @@ impl Channel {
         state.begins_as(one) && state.begins_as(other)
     }
 
+    /// The place by the name that it has in this life of the log, where both are names of the one before its first event.
+    pub fn under(&self, place: Position, epoch: Epoch) -> Position {
+        if place.offset == 0 && self.is_one_beginning(place.epoch, epoch) {
+            return Position { epoch, ..place };
+        }
+        place
+    }
+
     /// A place of this channel as others know it: before the first event it may have an older name here.
     pub fn known_as(&self, place: Position) -> Position {
         let state = self.state.lock();

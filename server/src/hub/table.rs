@@ -229,14 +229,11 @@ impl Table {
         local.reading = false;
         // Offsets do not tell: a life that began further back may have passed what was delivered of the one before it.
         // Taken for its continuation, it would make the shard stand in the new life, and nobody would be told of the loss.
-        let is_next = local.delivered.is_some_and(|mut delivered| {
+        let is_next = local.delivered.is_some_and(|delivered| {
             // Before the first event the shard may know the place by an older name.
-            if let Some(first) = entries.first()
-                && delivered.offset == 0
-                && local.channel.is_one_beginning(delivered.epoch, first.epoch)
-            {
-                delivered.epoch = first.epoch;
-            }
+            let delivered = entries.first().map_or(delivered, |first| {
+                local.channel.under(delivered, first.epoch)
+            });
             let places = entries.iter().map(|entry| entry.position());
             let befores = iter::once(delivered).chain(places);
             entries

@@ -178,12 +178,8 @@ impl Session {
             .borrow()
             .delivered(subscription.channel.alias());
         delivered.is_some_and(|position| {
-            let is_same_life = position.epoch == at.epoch
-                || (position.offset == 0
-                    && subscription
-                        .channel
-                        .is_one_beginning(position.epoch, at.epoch));
-            is_same_life && at.cursor >= position.offset
+            let position = subscription.channel.under(position, at.epoch);
+            position.epoch == at.epoch && at.cursor >= position.offset
         })
     }
 

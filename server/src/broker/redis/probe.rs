@@ -354,6 +354,13 @@ impl ReplicaWatch {
 mod tests {
     use super::*;
 
+    fn address(port: u16) -> Address {
+        Address {
+            host: "redis".to_owned(),
+            port,
+        }
+    }
+
     #[test]
     fn who_may_have_been_given_up_knows_it_by_when_heartbeats_were_made() {
         let probes = Probes::new(1);
@@ -376,10 +383,6 @@ mod tests {
     fn each_redis_is_as_old_as_the_slowest_path_to_it() {
         let start = Instant::now();
         let at = |millis| start + Duration::from_millis(millis);
-        let address = |port| Address {
-            host: "redis".to_owned(),
-            port,
-        };
         let mut paths = Paths {
             readers: vec![at(900), at(500), at(100)],
             homes: vec![None; 3],
@@ -412,10 +415,6 @@ mod tests {
     fn an_append_that_nobody_answers_is_every_redis_own() {
         let start = Instant::now();
         let at = |millis| start + Duration::from_millis(millis);
-        let address = |port| Address {
-            host: "redis".to_owned(),
-            port,
-        };
         let mut paths = Paths {
             readers: vec![at(900); 2],
             homes: vec![Some(address(1)), Some(address(2))],

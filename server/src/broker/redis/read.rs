@@ -14,12 +14,9 @@ use super::links::Purpose;
 use super::partition::{Cursor, Partition, Settled};
 use super::scripts::READ;
 use super::stats::add;
-use crate::broker::{LogPage, Range, Read, random};
+use crate::broker::{LogPage, PAGE_LEN_MAX, Range, Read, random};
 use crate::hub::{Beginning, Frames, LogEntry};
 use crate::kind::ChannelKind;
-
-/// Entries of a page at most.
-const LIMIT_MAX: usize = 1_000;
 
 /// What to read of a log.
 #[derive(Clone, Copy, Debug)]
@@ -51,7 +48,7 @@ impl Core {
     pub(super) async fn page(&self, read: &Read) -> Result<LogPage, Fault> {
         add(&self.stats.pages, 1);
         let partition = Arc::clone(self.partition(&read.channel));
-        let wish = Wish::Page(read.range, read.limit.min(LIMIT_MAX));
+        let wish = Wish::Page(read.range, read.limit.min(PAGE_LEN_MAX));
         self.read_log(&partition, &read.channel, &read.kind, wish)
             .await
     }
