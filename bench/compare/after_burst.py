@@ -8,7 +8,6 @@ CONNECTIONS = 5_000
 ROOM = 100
 # 120 messages for each room: their histories are full before the burst, and hold no more after it.
 FILL_SECONDS, FILL_RATE = 15, 400
-BURST_RATE = 2_000
 # The server has time to give back what it will.
 REST_SECONDS = 8
 # After a long burst there is a second look, when nothing of it need be remembered any more: Parlor keeps publish ids for five
@@ -42,10 +41,10 @@ rate = 0.0
 """
 
 
-def stages(burst_seconds):
+def stages(burst_seconds, burst_rate):
     return STAGES.format(
         rooms=CONNECTIONS // ROOM, room=ROOM, fill=FILL_SECONDS, fill_rate=FILL_RATE, rest=REST_SECONDS,
-        burst=burst_seconds, burst_rate=BURST_RATE, long_rest=rests(burst_seconds)[-1] + REST_SECONDS,
+        burst=burst_seconds, burst_rate=burst_rate, long_rest=rests(burst_seconds)[-1] + REST_SECONDS,
     )
 
 
@@ -57,7 +56,7 @@ def rests(burst_seconds):
 def after_burst(peer, options):
     with peer.start() as server:
         files = server.files()
-        load = Load(server, peer, "--scenario", server.file("burst.toml", stages(options.burst_seconds))).start()
+        load = Load(server, peer, "--scenario", server.file("burst.toml", stages(options.burst_seconds, options.burst_rate))).start()
         try:
             await_all(server, files, load)
             time.sleep(FILL_SECONDS + REST_SECONDS)
@@ -81,6 +80,7 @@ def after_burst(peer, options):
         "at_once_mib": after[0] / 1024,
         "after_mib": after[-1] / 1024,
         "burst_seconds": options.burst_seconds,
+        "burst_rate": options.burst_rate,
     }
 
 
