@@ -191,7 +191,7 @@ node_metrics! {
     BrokerDiskBytes = Gauge, "broker_disk_bytes";
     /// Bytes of history in memory.
     BrokerMemoryBytes = Gauge, "broker_memory_bytes";
-    /// Batches appended to Redis.
+    /// Batches appended to Redis, with publishes or without.
     RedisBatches = Counter, "redis_batches";
     /// Times a batch went to Redis again because its outcome was unknown.
     RedisRetries = Counter, "redis_retries";
@@ -231,11 +231,30 @@ http_counters! {
     failed = "http_requests_failed";
 }
 
-/// The one histogram: how long a transaction took until it was as safe as promised, in seconds.
-const COMMIT_ROW: (&str, &str) = (
-    "broker_commit_seconds",
-    "Time until appended events were as safe as promised",
-);
+/// A distribution that is read from its owner when a scrape asks: see [`Metrics::read_histogram_from`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum NodeHistogram {
+    /// How long a transaction took until it was as safe as promised, in seconds.
+    BrokerCommit,
+    /// How many publishes share the cost of one call of Redis.
+    RedisBatchPublishes,
+}
+
+impl NodeHistogram {
+    /// Its name, without the prefix `parlor_`, and its meaning, as the scrape tells it.
+    fn row(self) -> (&'static str, &'static str) {
+        match self {
+            Self::BrokerCommit => (
+                "broker_commit_seconds",
+                "Time until appended events were as safe as promised",
+            ),
+            Self::RedisBatchPublishes => (
+                "redis_batch_publishes",
+                "Publishes that one batch carried to Redis, of the batches that carried any",
+            ),
+        }
+    }
+}
 
 /// The one figure of a node that has a label: the addresses of the primaries that the node follows. One that is left is not
 /// shown any more.
@@ -257,7 +276,7 @@ pub struct Histogram {
 /// Reads one figure from its owner.
 type Reader = Box<dyn Fn() -> u64 + Send + Sync>;
 
-/// Reads the commit times from their owner.
+/// Reads one distribution from its owner.
 type HistogramReader = Box<dyn Fn() -> Histogram + Send + Sync>;
 
 /// Reads the probes' ages from their owner, by address.
@@ -268,7 +287,7 @@ pub struct Metrics {
     shards: Box<[Arc<ShardCounters>]>,
     pub http: HttpCounters,
     readers: parking_lot::Mutex<Vec<(NodeMetric, Reader)>>,
-    commits: std::sync::OnceLock<HistogramReader>,
+    histograms: parking_lot::Mutex<Vec<(NodeHistogram, HistogramReader)>>,
     probes: std::sync::OnceLock<ProbesReader>,
 }
 
@@ -278,7 +297,7 @@ impl Metrics {
             shards: (0..shards).map(|_| Arc::default()).collect(),
             http: HttpCounters::default(),
             readers: parking_lot::Mutex::default(),
-            commits: std::sync::OnceLock::new(),
+            histograms: parking_lot::Mutex::default(),
             probes: std::sync::OnceLock::new(),
         }
     }
@@ -301,15 +320,18 @@ impl Metrics {
         self.readers.lock().push((metric, Box::new(read)));
     }
 
-    /// Tells where the commit times are to be read; only the first word counts.
-    pub fn read_commits_from(&self, read: impl Fn() -> Histogram + Send + Sync + 'static) {
-        // A second owner would be a fault of the composition, and the first is right.
-        let _second = self.commits.set(Box::new(read));
+    /// The same for a distribution.
+    pub fn read_histogram_from(
+        &self,
+        histogram: NodeHistogram,
+        read: impl Fn() -> Histogram + Send + Sync + 'static,
+    ) {
+        self.histograms.lock().push((histogram, Box::new(read)));
     }
 
     /// Tells where the ages of the probes through Redis are to be read, in ms by address; only the first word counts.
     pub fn read_probes_from(&self, read: impl Fn() -> Vec<(String, u64)> + Send + Sync + 'static) {
-        // As above.
+        // A second owner would be a fault of the composition, and the first is right.
         let _second = self.probes.set(Box::new(read));
     }
 
@@ -380,10 +402,11 @@ mod tests {
     fn commit_times_are_a_histogram() {
         let metrics = Arc::new(Metrics::new(1));
         let buckets = vec![(0.001, 3), (f64::INFINITY, 1)];
-        metrics.read_commits_from(move || Histogram {
+        let read = move || Histogram {
             buckets: buckets.clone(),
             sum: 2.5,
-        });
+        };
+        metrics.read_histogram_from(NodeHistogram::BrokerCommit, read);
         let text = metrics.encode();
         for line in [
             "_count 4",

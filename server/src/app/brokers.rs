@@ -9,11 +9,13 @@ use tracing::warn;
 
 use super::Error;
 use crate::broker::embedded::{COMMIT_SECONDS, EmbeddedConfig, Stats};
-use crate::broker::redis::{LATENCY_SECONDS, MembersLink, OpenError, RedisConfig, RedisStats};
+use crate::broker::redis::{
+    BATCH_SIZES, LATENCY_SECONDS, MembersLink, OpenError, RedisConfig, RedisStats,
+};
 use crate::broker::{Broker, Embedded, Redis};
 use crate::config::Config;
 use crate::hub::Hub;
-use crate::metrics::{Histogram, Metrics, NodeMetric};
+use crate::metrics::{Histogram, Metrics, NodeHistogram, NodeMetric};
 
 /// Between two looks at a Redis that is away.
 const LOOK_AGAIN: Duration = Duration::from_millis(500);
@@ -118,9 +120,10 @@ fn read_embedded(metrics: &Metrics, stats: &Arc<Stats>) {
     read(NodeMetric::BrokerDiskBytes, |stats| &stats.disk_bytes);
     read(NodeMetric::BrokerMemoryBytes, |stats| &stats.memory_bytes);
     let stats = Arc::clone(stats);
-    metrics.read_commits_from(move || {
+    metrics.read_histogram_from(NodeHistogram::BrokerCommit, move || {
         let commits = &stats.commits;
-        histogram(&COMMIT_SECONDS, &commits.buckets, &commits.sum_ns)
+        let sum = in_seconds(&commits.sum_ns);
+        histogram(&COMMIT_SECONDS, &commits.buckets, sum)
     });
 }
 
@@ -153,18 +156,29 @@ fn read_redis(metrics: &Metrics, stats: &Arc<RedisStats>) {
         let shown = ages.iter().map(|(redis, age)| (redis.to_string(), *age));
         shown.collect()
     });
+    let batches = Arc::clone(stats);
+    metrics.read_histogram_from(NodeHistogram::RedisBatchPublishes, move || {
+        let sizes = &batches.batch_sizes;
+        let sum = sizes.sum.load(Ordering::Relaxed) as f64;
+        histogram(&BATCH_SIZES, &sizes.buckets, sum)
+    });
     let stats = Arc::clone(stats);
-    metrics.read_commits_from(move || {
+    metrics.read_histogram_from(NodeHistogram::BrokerCommit, move || {
         let latency = &stats.latency;
-        histogram(&LATENCY_SECONDS, &latency.buckets, &latency.sum_ns)
+        let sum = in_seconds(&latency.sum_ns);
+        histogram(&LATENCY_SECONDS, &latency.buckets, sum)
     });
 }
 
-fn histogram(bounds: &[f64], counts: &[AtomicU64], sum_ns: &AtomicU64) -> Histogram {
+fn in_seconds(ns: &AtomicU64) -> f64 {
+    Duration::from_nanos(ns.load(Ordering::Relaxed)).as_secs_f64()
+}
+
+fn histogram(bounds: &[f64], counts: &[AtomicU64], sum: f64) -> Histogram {
     let bounds = bounds.iter().copied().chain([f64::INFINITY]);
     let counts = counts.iter().map(|bucket| bucket.load(Ordering::Relaxed));
     Histogram {
         buckets: bounds.zip(counts).collect(),
-        sum: Duration::from_nanos(sum_ns.load(Ordering::Relaxed)).as_secs_f64(),
+        sum,
     }
 }

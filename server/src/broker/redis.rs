@@ -60,7 +60,7 @@ mod watch;
 pub use config::{Address, BadUrl, Mode, RedisConfig, RedisUrl};
 pub use members::{MemberRow, MembersLink, MembersPage, MembersWatcher};
 pub use startup::OpenError;
-pub use stats::{LATENCY_SECONDS, Latency, RedisStats};
+pub use stats::{BATCH_SIZES, BatchSizes, LATENCY_SECONDS, Latency, RedisStats};
 
 use append::LaneId;
 use batch::Item;

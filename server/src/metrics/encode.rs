@@ -10,9 +10,7 @@ use prometheus_client::encoding::{DescriptorEncoder, MetricEncoder, NoLabelSet};
 use prometheus_client::metrics::MetricType;
 use prometheus_client::registry::Registry;
 
-use super::{
-    COMMIT_ROW, HTTP_ROWS, Histogram, Kind, Metrics, NODE_ROWS, PROBE_ROW, Row, SHARD_ROWS, process,
-};
+use super::{HTTP_ROWS, Histogram, Kind, Metrics, NODE_ROWS, PROBE_ROW, Row, SHARD_ROWS, process};
 
 /// Everything `metrics` counts, in the OpenMetrics text form.
 pub(super) fn encode(metrics: &Arc<Metrics>) -> String {
@@ -60,13 +58,8 @@ impl Collector for Table {
         if let Some(read) = self.0.probes.get() {
             encode_row(&mut encoder, &PROBE_ROW, &read())?;
         }
-        if let Some(read) = self.0.commits.get() {
-            let (name, help) = COMMIT_ROW;
-            let Histogram { buckets, sum } = read();
-            let count = buckets.iter().map(|(_, count)| count).sum();
-            encoder
-                .encode_descriptor(name, help, None, MetricType::Histogram)?
-                .encode_histogram::<NoLabelSet>(sum, count, &buckets, None)?;
+        for (histogram, read) in &*self.0.histograms.lock() {
+            encode_histogram(&mut encoder, histogram.row(), &read())?;
         }
         Ok(())
     }
@@ -96,6 +89,17 @@ fn encode_row<V: AsRef<str>>(
         }
     }
     Ok(())
+}
+
+fn encode_histogram(
+    encoder: &mut DescriptorEncoder<'_>,
+    (name, help): (&'static str, &'static str),
+    Histogram { buckets, sum }: &Histogram,
+) -> fmt::Result {
+    let count = buckets.iter().map(|(_, count)| count).sum();
+    encoder
+        .encode_descriptor(name, help, None, MetricType::Histogram)?
+        .encode_histogram::<NoLabelSet>(*sum, count, buckets, None)
 }
 
 fn encode_sample(metric: &mut MetricEncoder<'_>, kind: Kind, count: u64) -> fmt::Result {

@@ -298,17 +298,17 @@ impl Sender {
     }
 
     fn finish(&self, batch: Batch, answer: &str) {
-        let Some(outcomes) = outcomes(answer, &batch.logged()) else {
+        let logged = batch.logged();
+        let Some(outcomes) = outcomes(answer, &logged) else {
             warn!(
                 partition = self.partition.index,
                 "Redis answered a batch in a form that this build does not know."
             );
             return self.fail(batch, &Fault::Odd("an answer of unknown form".to_owned()));
         };
-        add(
-            &self.core.stats.ids_forgotten_early,
-            outcomes.ids_forgotten_early,
-        );
+        let stats = &self.core.stats;
+        add(&stats.ids_forgotten_early, outcomes.ids_forgotten_early);
+        stats.batch_sizes.observe(logged.iter().flatten().count());
         for (item, outcome) in batch.items.into_iter().zip(outcomes.items) {
             match item {
                 Item::Log {
@@ -317,7 +317,7 @@ impl Sender {
                     since,
                     ..
                 } => {
-                    self.core.stats.latency.observe(since.elapsed());
+                    stats.latency.observe(since.elapsed());
                     self.settle_item(&append, outcome, batch.tag, answer);
                 }
                 Item::Members(change) => {

@@ -21,8 +21,10 @@ pub struct RedisStats {
     pub busy: AtomicU64,
     /// Appends answered `unavailable`.
     pub failures: AtomicU64,
-    /// Scripts that appended a batch.
+    /// Scripts that appended a batch: also one of heartbeats, signals or changes of members alone.
     pub batches: AtomicU64,
+    /// How many publishes travelled together.
+    pub batch_sizes: BatchSizes,
     /// Batches sent again because their outcome was unknown.
     pub retries: AtomicU64,
     /// Appends waiting now, in all partitions.
@@ -66,17 +68,65 @@ pub struct Latency {
 
 impl Latency {
     pub(super) fn observe(&self, took: Duration) {
-        let seconds = took.as_secs_f64();
-        let bucket = LATENCY_SECONDS
-            .iter()
-            .position(|bound| seconds <= *bound)
-            .unwrap_or(LATENCY_SECONDS.len());
-        self.buckets[bucket].fetch_add(1, Ordering::Relaxed);
-        self.sum_ns
-            .fetch_add(took.as_nanos() as u64, Ordering::Relaxed);
+        let bucket = bucket_of(&LATENCY_SECONDS, took.as_secs_f64());
+        add(&self.buckets[bucket], 1);
+        add(&self.sum_ns, took.as_nanos() as u64);
     }
+}
+
+/// Upper bounds of the buckets of [`BatchSizes`], in publishes. A batch holds no more than the last one says, so that the
+/// bucket behind it stays empty.
+pub const BATCH_SIZES: [f64; 8] = [1.0, 2.0, 4.0, 8.0, 16.0, 32.0, 64.0, 128.0];
+
+/// A histogram of batches by how many publishes they carried.
+#[derive(Debug, Default)]
+pub struct BatchSizes {
+    /// Not cumulative.
+    pub buckets: [AtomicU64; BATCH_SIZES.len() + 1],
+    /// The publishes of all of them together.
+    pub sum: AtomicU64,
+}
+
+impl BatchSizes {
+    /// A batch without publishes is not counted: a quiet node's heartbeats would hide how large the others are.
+    pub(super) fn observe(&self, publishes: usize) {
+        if publishes == 0 {
+            return;
+        }
+        let bucket = bucket_of(&BATCH_SIZES, publishes as f64);
+        add(&self.buckets[bucket], 1);
+        add(&self.sum, publishes as u64);
+    }
+}
+
+/// The first bucket that holds the value.
+fn bucket_of(bounds: &[f64], value: f64) -> usize {
+    let first = bounds.iter().position(|bound| value <= *bound);
+    first.unwrap_or(bounds.len())
 }
 
 pub(super) fn add(counter: &AtomicU64, amount: u64) {
     counter.fetch_add(amount, Ordering::Relaxed);
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::batch::ITEMS_MAX;
+    use super::*;
+
+    #[test]
+    fn a_batch_counts_by_what_it_carries_and_one_without_publishes_does_not() {
+        let sizes = BatchSizes::default();
+        for publishes in [0, 1, 3, ITEMS_MAX] {
+            sizes.observe(publishes);
+        }
+        let counts: Vec<_> = sizes
+            .buckets
+            .iter()
+            .map(|bucket| bucket.load(Ordering::Relaxed))
+            .collect();
+        assert_eq!(counts, [1, 0, 1, 0, 0, 0, 0, 1, 0]);
+        let carried = sizes.sum.load(Ordering::Relaxed);
+        assert_eq!(carried, 4 + ITEMS_MAX as u64);
+    }
 }
