@@ -2,7 +2,7 @@
 //!
 //! Shards count with plain relaxed atomics of their own, so a hot path never shares a cache line with another
 //! core; a scrape sums them. It knows no channel and no user: labels have few values, known at build time (but for the
-//! addresses of Redis).
+//! addresses of Redis and the numbers of its partitions).
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -146,14 +146,15 @@ impl ShardCounters {
 }
 
 macro_rules! node_metrics {
-    ($($(#[doc = $doc:literal])+ $variant:ident = $kind:ident, $name:literal;)*) => {
-        /// A figure that is read from its owner when a scrape asks: see [`Metrics::read_from`].
+    ($($(#[doc = $doc:literal])+ $variant:ident = $kind:ident, $name:literal $(, $label:literal)?;)*) => {
+        /// A figure that is read from its owner when a scrape asks: see [`Metrics::read_from`] and, where it has a label,
+        /// [`Metrics::read_by_label_from`].
         #[derive(Clone, Copy, Debug, PartialEq, Eq)]
         pub enum NodeMetric { $($(#[doc = $doc])+ $variant,)* }
 
         /// Every such metric, in the order of its variants.
         const NODE_ROWS: &[Row] = &[$(
-            Row { name: $name, kind: Kind::$kind, label: "", help: concat!($($doc),+) },
+            Row { name: $name, kind: Kind::$kind, label: concat!("" $(, $label)?), help: concat!($($doc),+) },
         )*];
     };
 }
@@ -197,8 +198,9 @@ node_metrics! {
     RedisRetries = Counter, "redis_retries";
     /// Entries of Redis's streams that came in.
     RedisTailed = Counter, "redis_entries";
-    /// Entries that the slowest of all tails had to take at once, as last seen.
-    RedisTailLag = Gauge, "redis_tail_lag";
+    // Of the partitions that the node follows: one that is left is not shown any more.
+    /// Entries of this partition's stream that were not delivered here yet, as last looked at.
+    RedisTailLag = Gauge, "redis_tail_lag", "partition";
     /// Times a stream did not continue where it had ended, and logs were read back.
     RedisHoles = Counter, "redis_holes";
     /// Channels that began a new life, as noticed here.
@@ -207,6 +209,9 @@ node_metrics! {
     RedisLost = Counter, "redis_lost_events";
     /// Connections to Redis dialled.
     RedisDials = Counter, "redis_dials";
+    // Of the primaries that the node follows: one that is left is not shown any more.
+    /// Age of the oldest probe that came back through this Redis, in milliseconds.
+    RedisProbeAge = Gauge, "redis_probe_age_milliseconds", "redis";
 }
 
 macro_rules! http_counters {
@@ -256,15 +261,6 @@ impl NodeHistogram {
     }
 }
 
-/// The one figure of a node that has a label: the addresses of the primaries that the node follows. One that is left is not
-/// shown any more.
-const PROBE_ROW: Row = Row {
-    name: "redis_probe_age_milliseconds",
-    kind: Kind::Gauge,
-    label: "redis",
-    help: "Age of the oldest probe that came back through this Redis, in milliseconds",
-};
-
 /// A histogram as its owner counts it.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Histogram {
@@ -273,14 +269,11 @@ pub struct Histogram {
     pub sum: f64,
 }
 
-/// Reads one figure from its owner.
-type Reader = Box<dyn Fn() -> u64 + Send + Sync>;
+/// Reads one figure from its owner, by the values of its label; without one there is a single figure.
+type Reader = Box<dyn Fn() -> Vec<(String, u64)> + Send + Sync>;
 
 /// Reads one distribution from its owner.
 type HistogramReader = Box<dyn Fn() -> Histogram + Send + Sync>;
-
-/// Reads the probes' ages from their owner, by address.
-type ProbesReader = Box<dyn Fn() -> Vec<(String, u64)> + Send + Sync>;
 
 /// All counters of a process.
 pub struct Metrics {
@@ -288,7 +281,6 @@ pub struct Metrics {
     pub http: HttpCounters,
     readers: parking_lot::Mutex<Vec<(NodeMetric, Reader)>>,
     histograms: parking_lot::Mutex<Vec<(NodeHistogram, HistogramReader)>>,
-    probes: std::sync::OnceLock<ProbesReader>,
 }
 
 impl Metrics {
@@ -298,7 +290,6 @@ impl Metrics {
             http: HttpCounters::default(),
             readers: parking_lot::Mutex::default(),
             histograms: parking_lot::Mutex::default(),
-            probes: std::sync::OnceLock::new(),
         }
     }
 
@@ -317,6 +308,15 @@ impl Metrics {
 
     /// Tells where a figure is to be read; a metric without a reader is not shown.
     pub fn read_from(&self, metric: NodeMetric, read: impl Fn() -> u64 + Send + Sync + 'static) {
+        self.read_by_label_from(metric, move || vec![(String::new(), read())]);
+    }
+
+    /// The same for one with a label: each value that is to be shown now, with its figure.
+    pub fn read_by_label_from(
+        &self,
+        metric: NodeMetric,
+        read: impl Fn() -> Vec<(String, u64)> + Send + Sync + 'static,
+    ) {
         self.readers.lock().push((metric, Box::new(read)));
     }
 
@@ -327,12 +327,6 @@ impl Metrics {
         read: impl Fn() -> Histogram + Send + Sync + 'static,
     ) {
         self.histograms.lock().push((histogram, Box::new(read)));
-    }
-
-    /// Tells where the ages of the probes through Redis are to be read, in ms by address; only the first word counts.
-    pub fn read_probes_from(&self, read: impl Fn() -> Vec<(String, u64)> + Send + Sync + 'static) {
-        // A second owner would be a fault of the composition, and the first is right.
-        let _second = self.probes.set(Box::new(read));
     }
 
     /// All metrics in the OpenMetrics text form.
@@ -353,8 +347,7 @@ impl std::fmt::Debug for Metrics {
 pub fn table() -> impl Iterator<Item = Row> {
     let shard = SHARD_ROWS.iter().map(|(row, _)| *row);
     let http = HTTP_ROWS.iter().map(|(row, _)| *row);
-    let node = NODE_ROWS.iter().copied().chain([PROBE_ROW]);
-    shard.chain(node).chain(http)
+    shard.chain(NODE_ROWS.iter().copied()).chain(http)
 }
 
 #[cfg(test)]
@@ -424,7 +417,8 @@ mod tests {
     #[test]
     fn a_probe_stands_beside_its_redis() {
         let metrics = Arc::new(Metrics::new(1));
-        metrics.read_probes_from(|| vec![("a:6379".to_owned(), 7), ("b:6380".to_owned(), 900)]);
+        let ages = || vec![("a:6379".to_owned(), 7), ("b:6380".to_owned(), 900)];
+        metrics.read_by_label_from(NodeMetric::RedisProbeAge, ages);
         let text = metrics.encode();
         for line in ["{redis=\"a:6379\"} 7", "{redis=\"b:6380\"} 900"] {
             assert!(

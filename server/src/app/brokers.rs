@@ -145,13 +145,18 @@ fn read_redis(metrics: &Metrics, stats: &Arc<RedisStats>) {
     read(NodeMetric::RedisBatches, |stats| &stats.batches);
     read(NodeMetric::RedisRetries, |stats| &stats.retries);
     read(NodeMetric::RedisTailed, |stats| &stats.tailed);
-    read(NodeMetric::RedisTailLag, |stats| &stats.tail_lag);
     read(NodeMetric::RedisHoles, |stats| &stats.holes);
     read(NodeMetric::RedisEpochChanges, |stats| &stats.epoch_changes);
     read(NodeMetric::RedisLost, |stats| &stats.lost);
     read(NodeMetric::RedisDials, |stats| &stats.dials);
+    let tails = Arc::clone(stats);
+    metrics.read_by_label_from(NodeMetric::RedisTailLag, move || {
+        let lags = tails.tail_lags.lock();
+        let shown = lags.iter().map(|(index, lag)| (index.to_string(), *lag));
+        shown.collect()
+    });
     let probes = Arc::clone(stats);
-    metrics.read_probes_from(move || {
+    metrics.read_by_label_from(NodeMetric::RedisProbeAge, move || {
         let ages = probes.probe_ages_ms.lock();
         let shown = ages.iter().map(|(redis, age)| (redis.to_string(), *age));
         shown.collect()

@@ -10,7 +10,7 @@ use prometheus_client::encoding::{DescriptorEncoder, MetricEncoder, NoLabelSet};
 use prometheus_client::metrics::MetricType;
 use prometheus_client::registry::Registry;
 
-use super::{HTTP_ROWS, Histogram, Kind, Metrics, NODE_ROWS, PROBE_ROW, Row, SHARD_ROWS, process};
+use super::{HTTP_ROWS, Histogram, Kind, Metrics, NODE_ROWS, Row, SHARD_ROWS, process};
 
 /// Everything `metrics` counts, in the OpenMetrics text form.
 pub(super) fn encode(metrics: &Arc<Metrics>) -> String {
@@ -53,10 +53,7 @@ impl Collector for Table {
             )?;
         }
         for (metric, read) in &*self.0.readers.lock() {
-            encode_row(&mut encoder, &NODE_ROWS[*metric as usize], &[("", read())])?;
-        }
-        if let Some(read) = self.0.probes.get() {
-            encode_row(&mut encoder, &PROBE_ROW, &read())?;
+            encode_row(&mut encoder, &NODE_ROWS[*metric as usize], &read())?;
         }
         for (histogram, read) in &*self.0.histograms.lock() {
             encode_histogram(&mut encoder, histogram.row(), &read())?;

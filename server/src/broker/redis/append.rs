@@ -328,6 +328,9 @@ impl Sender {
                     let _gone = change.answer.send(Ok(()));
                 }
                 Item::Heartbeat { made, .. } => {
+                    if let Outcome::PassedOn { pseq } = outcome {
+                        self.partition.heartbeat_at(pseq);
+                    }
                     self.core.probes.append_answered(made, Instant::now());
                 }
                 Item::Ephemeral { .. } => {}

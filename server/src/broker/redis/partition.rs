@@ -81,6 +81,8 @@ struct State {
     /// More channels were written than are remembered.
     known_overflowed: bool,
     tail: Option<Cursor>,
+    /// Where this node's newest heartbeat stands in the stream. It was not delivered here yet, perhaps.
+    heartbeat: u64,
     /// What the stream said last of unwritten channels.
     beginning: Option<Beginning>,
     /// Locals must be compared with the logs before the tail goes on.
@@ -315,6 +317,21 @@ impl Partition {
         self.state.lock().tail = Some(to);
     }
 
+    /// A heartbeat of this node was answered: it is this entry of the stream. That is no part of this node's word, since a
+    /// lost heartbeat is no loss.
+    pub(super) fn heartbeat_at(&self, pseq: u64) {
+        self.state.lock().heartbeat = pseq;
+    }
+
+    /// Entries of the stream, as far as this node knows where it ends, that the tail has not delivered. None: nobody follows
+    /// it here.
+    pub(super) fn lag(&self) -> Option<u64> {
+        let state = self.state.lock();
+        // A node that only listens is told the end by its heartbeats; the others know of newer entries, too.
+        let end = state.last.pseq.max(state.heartbeat);
+        Some(end.saturating_sub(state.tail?.pseq))
+    }
+
     /// Ends the tail when nobody has listened for so long.
     pub(super) fn end_tail_if_idle(&self, patience: Duration) {
         let mut state = self.state.lock();
@@ -386,5 +403,39 @@ impl Partition {
 impl Cursor {
     pub(super) fn new(pseq: u64, tag: Tag) -> Self {
         Self { pseq, tag: tag.0 }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_tail_lags_by_what_this_node_knows_of_and_was_not_delivered() {
+        let partition = Partition::new(0, Keys::new("p", 0, 1), Share::of(1));
+        let at = |pseq| Cursor { pseq, tag: 0 };
+        assert_eq!(partition.lag(), None, "nobody follows it");
+        partition.start_tail(at(5));
+        assert_eq!(partition.lag(), Some(0));
+        partition.note(at(7), None);
+        assert_eq!(partition.lag(), Some(2), "an append of this node");
+        partition.heartbeat_at(40);
+        assert_eq!(partition.lag(), Some(35), "appends of others before it");
+        partition.move_tail(at(40));
+        assert_eq!(partition.lag(), Some(0));
+        partition.move_tail(at(41));
+        assert_eq!(partition.lag(), Some(0), "delivered before the next one");
+    }
+
+    #[test]
+    fn a_tail_does_not_lag_by_what_a_failover_took_back() {
+        let partition = Partition::new(0, Keys::new("p", 0, 1), Share::of(1));
+        let at = |pseq| Cursor { pseq, tag: 0 };
+        partition.start_tail(at(40));
+        partition.heartbeat_at(45);
+        partition.reset_last(at(30));
+        partition.move_tail(at(30));
+        partition.heartbeat_at(31);
+        assert_eq!(partition.lag(), Some(1));
     }
 }

@@ -202,6 +202,7 @@ pub(super) async fn run(core: Arc<Core>) {
         ticks.tick().await;
         send(&core);
         judge(&core, &mut rebuilt);
+        note_lags(&core);
         watch.look(&core).await;
     }
 }
@@ -276,6 +277,13 @@ fn judge(core: &Core, rebuilt: &mut Instant) {
         core.links.drop_all();
         core.readers.restart();
     }
+}
+
+/// How far the tails are behind, for the metrics page: the heartbeats of before say where the streams end.
+fn note_lags(core: &Core) {
+    let partitions = core.partitions.iter();
+    let lags = partitions.filter_map(|partition| Some((partition.index, partition.lag()?)));
+    *core.stats.tail_lags.lock() = lags.collect();
 }
 
 /// Sees that primaries stay primaries, and up to where their replicas have everything.

@@ -37,8 +37,6 @@ pub(super) struct Reader {
     pub(super) client: AtomicI64,
     /// Counts orders to connect anew.
     pub(super) restarts: AtomicU64,
-    /// Entries of one stream that came with the last read.
-    lag: AtomicU64,
 }
 
 impl Readers {
@@ -66,7 +64,6 @@ impl Readers {
                     seen: AtomicU64::new(0),
                     client: AtomicI64::new(0),
                     restarts: AtomicU64::new(0),
-                    lag: AtomicU64::new(0),
                 })
             })
             .collect();
@@ -88,13 +85,6 @@ impl Readers {
     /// The partition's reader is to look at its cursors again.
     pub(super) fn wake(&self, partition: usize) {
         self.of[partition].wake();
-    }
-
-    /// Notes how many entries of one stream a reader had to take at once, and says how many the slowest of all had to.
-    pub(super) fn lag_with(&self, reader: &Reader, entries: u64) -> u64 {
-        reader.lag.store(entries, Ordering::Relaxed);
-        let lags = self.all.iter().map(|one| one.lag.load(Ordering::Relaxed));
-        lags.max().unwrap_or(entries)
     }
 
     /// All connect anew.
@@ -125,31 +115,5 @@ impl Reader {
                 .partitions
                 .iter()
                 .any(|partition| partition.tail().is_some())
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::super::keys::Keys;
-    use super::super::share::Share;
-    use super::*;
-
-    #[test]
-    fn the_slowest_reader_counts() {
-        let partition = |index| {
-            Arc::new(Partition::new(
-                index,
-                Keys::new("p", index, 2),
-                Share::of(2),
-            ))
-        };
-        let partitions: Vec<_> = (0..2).map(partition).collect();
-        let readers = Readers::new(&partitions, false);
-        let [slow, quick] = [&readers.all()[0], &readers.all()[1]];
-        assert_eq!(readers.lag_with(slow, 40), 40);
-        assert_eq!(readers.lag_with(quick, 1), 40, "it does not hide the other");
-        assert_eq!(readers.lag_with(quick, 50), 50);
-        assert_eq!(readers.lag_with(quick, 0), 40);
-        assert_eq!(readers.lag_with(slow, 0), 0);
     }
 }

@@ -35,8 +35,9 @@ pub struct RedisStats {
     pub pages: AtomicU64,
     /// Entries that came through the partitions' streams.
     pub tailed: AtomicU64,
-    /// Entries that the slowest tail of all had to take at once, as last seen.
-    pub tail_lag: AtomicU64,
+    /// Entries of each partition's stream that were not delivered here yet, as last looked at: of the partitions, by their
+    /// number, that this node follows now, and of no other.
+    pub tail_lags: Mutex<Vec<(usize, u64)>>,
     /// Times a stream did not continue where it had ended, and the logs were read back.
     pub holes: AtomicU64,
     /// Channels that began a new life because entries were lost, as noticed here.

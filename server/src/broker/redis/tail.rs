@@ -146,7 +146,6 @@ async fn read(core: &Arc<Core>, reader: &Reader, link: &Link) -> Result<bool, Fa
         .filter_map(|partition| Some((partition, partition.tail()?)))
         .collect();
     if followed.is_empty() {
-        note_lag(core, reader, 0);
         reader.start.notified().await;
         return Ok(false);
     }
@@ -164,11 +163,8 @@ async fn read(core: &Arc<Core>, reader: &Reader, link: &Link) -> Result<bool, Fa
         command.arg(format!("{}-0", cursor.pseq));
     }
     let Value::Array(streams) = link.query(&command).await? else {
-        note_lag(core, reader, 0);
         return Ok(false);
     };
-    let longest = streams.iter().map(entries_in).max().unwrap_or(0);
-    note_lag(core, reader, longest as u64);
     for stream in streams {
         let Value::Array(mut parts) = stream else {
             continue;
@@ -186,22 +182,6 @@ async fn read(core: &Arc<Core>, reader: &Reader, link: &Link) -> Result<bool, Fa
         take_all(core, partition, &link.lineage, entries).await?;
     }
     Ok(true)
-}
-
-fn note_lag(core: &Core, reader: &Reader, entries: u64) {
-    let slowest = core.readers.lag_with(reader, entries);
-    core.stats.tail_lag.store(slowest, Ordering::Relaxed);
-}
-
-/// How many entries of a stream came: it stands as its key and its entries.
-fn entries_in(stream: &Value) -> usize {
-    if let Value::Array(parts) = stream
-        && let Some(Value::Array(entries)) = parts.last()
-    {
-        entries.len()
-    } else {
-        0
-    }
 }
 
 /// Delivers a stream's entries in order; at the first that does not follow on, the logs are asked instead.
@@ -413,20 +393,5 @@ fn heartbeat(core: &Core, partition: &Partition, words: &str) {
             .is_some_and(|reader: &Arc<Reader>| reader.home().index == partition.index)
     {
         core.probes.came_back(reader, now);
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn the_entries_of_a_stream_are_counted() {
-        let stream = |entries: usize| {
-            let key = Value::BulkString(b"p:{0.0}:s".to_vec());
-            Value::Array(vec![key, Value::Array(vec![Value::Nil; entries])])
-        };
-        assert_eq!([stream(0), stream(3)].map(|one| entries_in(&one)), [0, 3]);
-        assert_eq!(entries_in(&Value::Nil), 0);
     }
 }
