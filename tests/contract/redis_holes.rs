@@ -5,7 +5,8 @@ use std::sync::Arc;
 
 use parlor::hub::ShardId;
 use parlor::kind::Durability;
-use parlor_tests::{Redis, eventually};
+use parlor_protocol::Form;
+use parlor_tests::{Redis, Setup, eventually};
 
 use crate::redis::{on_server, tear};
 use crate::subject::name;
@@ -14,6 +15,8 @@ use crate::subject::name;
 const ROUNDS: usize = 4;
 
 const SHARD: ShardId = ShardId(0);
+
+const HOLES: &str = "parlor_redis_holes_total";
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_join_beside_a_hole_does_not_miss_what_fell_into_it() {
@@ -36,4 +39,17 @@ async fn a_join_beside_a_hole_does_not_miss_what_fell_into_it() {
             "the event is neither in the tail nor looked for in the log: {pull:?}"
         );
     }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_hole_is_counted() {
+    let redis = Redis::start();
+    let setup = Setup::new(Form::Json, 1).on_redis(&redis.url());
+    let server = setup.start().await;
+    let figures = server.figures();
+    // From here on the tail knows what the next entry must follow on.
+    figures.pass("parlor_redis_entries_total", 0).await;
+    let holes = figures.read(HOLES).await;
+    tear(&redis);
+    figures.pass(HOLES, holes).await;
 }

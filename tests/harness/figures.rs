@@ -75,5 +75,7 @@ impl Figures {
 fn value(page: &str, name: &str) -> Option<u64> {
     let mut lines = page.lines();
     let value = lines.find_map(|line| line.strip_prefix(name)?.strip_prefix(' '))?;
-    value.trim().parse().ok()
+    let value = value.trim();
+    // The sum of a histogram has a fraction, also where it counts things.
+    value.strip_suffix(".0").unwrap_or(value).parse().ok()
 }
