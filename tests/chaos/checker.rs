@@ -36,6 +36,7 @@ mod timing;
 mod timing_tests;
 mod views;
 
+pub(crate) use bounds::is_judged;
 use index::Index;
 pub(crate) use report::Report;
 pub(crate) use timing::{Duty, measure};

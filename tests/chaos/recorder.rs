@@ -68,6 +68,11 @@ impl Recorder {
         records.push(Record { at, fact });
     }
 
+    /// Since the beginning of the run.
+    pub(crate) fn now(&self) -> Duration {
+        self.start.elapsed()
+    }
+
     /// A fault began, or something else that the runner did.
     pub(crate) fn fault(&self, what: impl Into<String>) {
         self.note(Fact::Fault { what: what.into() });

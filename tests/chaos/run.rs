@@ -162,7 +162,7 @@ pub(crate) fn play(row: &Row, seed: Seed) -> Summary {
     let recorder = Recorder::new();
     let stage = Stage::set(&row.topology, &row.settings, &recorder);
     let files_before = leaks::files_of(&stage.nodes);
-    let watch = Watch::over(&stage, &recorder);
+    let watch = Watch::over(&stage, row.scale.clients(), &recorder);
     let workload = Workload::start(&row.scale, &stage.addresses(), &recorder, seed);
     let rng = seed.rng(1);
     let mut scene = Scene {

@@ -9,7 +9,7 @@ use crate::recorder::Recorder;
 
 mod node;
 
-pub(crate) use node::Node;
+pub(crate) use node::{Node, Running};
 
 /// Where nodes keep their log.
 #[derive(Debug)]

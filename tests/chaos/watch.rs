@@ -1,6 +1,7 @@
-//! Looks at the nodes from outside while a run goes on: what `/readyz` says, and what their logs say of losses.
+//! Looks at the nodes from outside while a run goes on: what `/readyz` says, what their logs say of losses, and how much memory
+//! they take (`memory`).
 //!
-//! It asks nothing that an operator's tools do not ask, and notes changes only.
+//! It asks nothing that an operator's tools do not ask, and notes what changes, and the most of what grows.
 
 use std::fs::File;
 use std::io::{BufRead as _, BufReader, Read as _, Write as _};
@@ -13,6 +14,10 @@ use std::time::Duration;
 
 use crate::recorder::{Fact, Name, Recorder};
 use crate::stage::Stage;
+
+mod memory;
+
+use memory::Sampler;
 
 /// Between two questions to `/readyz`.
 const ASK_EVERY: Duration = Duration::from_millis(100);
@@ -28,8 +33,8 @@ pub(crate) struct Watch {
 }
 
 impl Watch {
-    /// Begins to watch all nodes of a stage.
-    pub(crate) fn over(stage: &Stage, recorder: &Recorder) -> Self {
+    /// Begins to watch all nodes of a stage, to which so many clients come.
+    pub(crate) fn over(stage: &Stage, clients: usize, recorder: &Recorder) -> Self {
         let is_over = Arc::new(AtomicBool::new(false));
         let mut threads = Vec::new();
         for node in &stage.nodes {
@@ -43,9 +48,16 @@ impl Watch {
                 path: node.log_path(),
                 recorder: recorder.clone(),
             };
-            let (over, too) = (is_over.clone(), is_over.clone());
+            let sampler = Sampler {
+                node: node.id(),
+                running: node.running(),
+                clients,
+                recorder: recorder.clone(),
+            };
+            let (over, too, as_well) = (is_over.clone(), is_over.clone(), is_over.clone());
             threads.push(thread::spawn(move || asker.live(&over)));
             threads.push(thread::spawn(move || reader.live(&too)));
+            threads.push(thread::spawn(move || sampler.live(&as_well)));
         }
         Self { is_over, threads }
     }
@@ -55,6 +67,7 @@ impl Drop for Watch {
     fn drop(&mut self) {
         self.is_over.store(true, Ordering::Relaxed);
         for thread in self.threads.drain(..) {
+            thread.thread().unpark();
             // A panic there has been printed; the run's own outcome counts.
             let _ended = thread.join();
         }

@@ -68,6 +68,11 @@ impl Scale {
         }
     }
 
+    /// Everybody who may be connected.
+    pub(crate) fn clients(&self) -> usize {
+        self.followers + self.writers + self.posters + self.leavers
+    }
+
     /// Those of one kind: a publisher keeps to it, so that a kind that waits does not hold up the others.
     fn channel_names_of(&self, publisher: usize) -> Vec<Name> {
         let kind = self.kinds[publisher % self.kinds.len()];

@@ -1,6 +1,8 @@
 //! I9 and I10: nothing outgrows its bound, everything happens in its time.
 
-use super::{Bug, Findings, facts};
+use std::time::Duration;
+
+use super::{Bug, Findings, Promises, facts};
 use crate::recorder::{Fact, Record};
 
 pub(super) fn check(recording: &[Record], findings: &mut Findings) {
@@ -14,4 +16,16 @@ pub(super) fn check(recording: &[Record], findings: &mut Findings) {
             _ => {}
         }
     }
+}
+
+/// What the checker finds in a run of which this is all that is known.
+#[track_caller]
+pub(crate) fn is_judged(facts: impl IntoIterator<Item = Fact>, expected: &[&str]) {
+    let at = Duration::ZERO;
+    let recording: Vec<_> = facts.into_iter().map(|fact| Record { at, fact }).collect();
+    let findings = super::check(&recording, &Promises::strict());
+    let findings = findings
+        .iter()
+        .map(|found| format!("{}: {}", found.bug, found.text));
+    assert_eq!(findings.collect::<Vec<_>>(), expected);
 }

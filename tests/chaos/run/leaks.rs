@@ -7,8 +7,8 @@ use parlor_tests::eventually;
 use tokio::runtime::Runtime;
 
 use super::Scene;
-use crate::checker::{self, Promises};
-use crate::recorder::{Fact, Record, Recorder};
+use crate::checker::is_judged;
+use crate::recorder::{Fact, Recorder};
 use crate::stage::{Node, Settings};
 
 /// What people leave behind is gone within this time. Who was half-open is noticed in it, and thousands may leave at once.
@@ -98,23 +98,12 @@ fn gauge(node: &str, name: &str, value: Option<u64>) -> Fact {
     }
 }
 
-/// What the checker finds in a run of which this is all that is known.
-#[track_caller]
-fn is_judged(fact: Fact, expected: &[&str]) {
-    let at = Duration::ZERO;
-    let findings = checker::check(&[Record { at, fact }], &Promises::strict());
-    let findings = findings
-        .iter()
-        .map(|found| format!("{}: {}", found.bug, found.text));
-    assert_eq!(findings.collect::<Vec<_>>(), expected);
-}
-
 #[test]
 fn a_node_that_spins_when_everybody_has_left_is_told_by_name() {
     let second = Duration::from_secs(1);
-    is_judged(work("node-2", second / 10, second), &[]);
+    is_judged([work("node-2", second / 10, second)], &[]);
     is_judged(
-        work("node-2", second, second),
+        [work("node-2", second, second)],
         &[
             "unbounded: percent of a core that node-2 works when everybody has left: 100, at most 40 are allowed",
         ],
@@ -123,9 +112,9 @@ fn a_node_that_spins_when_everybody_has_left_is_told_by_name() {
 
 #[test]
 fn files_that_stay_open_when_everybody_has_left_are_told_by_name() {
-    is_judged(files("node-1", 52, 20), &[]);
+    is_judged([files("node-1", 52, 20)], &[]);
     is_judged(
-        files("node-1", 53, 20),
+        [files("node-1", 53, 20)],
         &[
             "unbounded: files that node-1 has open when everybody has left: 53, at most 52 are allowed",
         ],
@@ -134,13 +123,13 @@ fn files_that_stay_open_when_everybody_has_left_are_told_by_name() {
 
 #[test]
 fn connections_and_channels_that_stay_when_everybody_has_left_are_told_by_name() {
-    is_judged(gauge("node-3", "parlor_channels", Some(0)), &[]);
+    is_judged([gauge("node-3", "parlor_channels", Some(0))], &[]);
     is_judged(
-        gauge("node-3", "parlor_channels", Some(2)),
+        [gauge("node-3", "parlor_channels", Some(2))],
         &["unbounded: parlor_channels of node-3 when everybody has left: 2, at most 0 are allowed"],
     );
     is_judged(
-        gauge("node-3", "parlor_connections", None),
+        [gauge("node-3", "parlor_connections", None)],
         &["stuck: parlor_connections of node-3 when everybody has left: not shown"],
     );
 }

@@ -4,7 +4,7 @@ use std::fs::{self, File};
 use std::net::{Ipv4Addr, SocketAddr};
 use std::path::{Path, PathBuf};
 use std::process::Command;
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use parlor_tests::{API_KEY, Backend, Figures, Port, Process, Proxy, eventually};
@@ -36,7 +36,7 @@ pub(crate) struct Node {
     /// What of the directory was flushed.
     shadow: Option<Shadow>,
     settings: Settings,
-    process: Mutex<Option<Process>>,
+    running: Running,
     recorder: Recorder,
 }
 
@@ -58,7 +58,7 @@ impl Node {
             directory: TempDir::new().expect("a directory"),
             shadow: settings.keeps_shadow.then(Shadow::new),
             settings,
-            process: Mutex::new(None),
+            running: Running::default(),
             recorder,
         };
         fs::write(
@@ -92,6 +92,11 @@ impl Node {
     /// The fault that it has built in.
     pub(crate) fn planted(&self) -> Option<&'static str> {
         self.settings.planted
+    }
+
+    /// Its process, for those who look at it from another thread.
+    pub(crate) fn running(&self) -> Running {
+        self.running.clone()
     }
 
     /// Whether its process is there, frozen or not.
@@ -200,8 +205,27 @@ impl Node {
     }
 
     fn process(&self) -> MutexGuard<'_, Option<Process>> {
+        self.running.process()
+    }
+}
+
+/// The process of the moment: none between two lives.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Running(Arc<Mutex<Option<Process>>>);
+
+impl Running {
+    /// Its id, and the bytes of memory that it holds now.
+    pub(crate) fn memory(&self) -> Option<(u32, u64)> {
+        let process = self.process();
+        let process = process.as_ref()?;
+        let held = (process.id(), process.memory_bytes());
+        // One that has ended by itself holds nothing.
+        Some(held).filter(|(_, bytes)| *bytes > 0)
+    }
+
+    fn process(&self) -> MutexGuard<'_, Option<Process>> {
         // A panic elsewhere shall not hide itself behind this one.
-        self.process.lock().unwrap_or_else(PoisonError::into_inner)
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
