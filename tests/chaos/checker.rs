@@ -52,7 +52,7 @@ pub(crate) enum Bug {
     Duplicate,
     /// Events came, or were placed, in another order than they must.
     Reorder,
-    /// One place named two events.
+    /// One place named two events, or one that nodes do not tell alike.
     OffsetReuse,
     /// An event that nobody published, or whose publish was refused.
     Phantom,

@@ -132,6 +132,20 @@ fn agree(channel: &Name, histories: &[History], findings: &mut Findings) {
         if (first.epoch, &first.entries) != (other.epoch, &other.entries) {
             let text = format!("{} and {} give different histories", first.node, other.node);
             findings.add(Bug::Lost, other.at, Some(channel), text);
+        } else {
+            say_the_same(channel, first, other, findings);
         }
+    }
+}
+
+/// Two nodes that give the same entries say the same of each. The first that differs is told: whatever changes one is likely to
+/// change many.
+fn say_the_same(channel: &Name, first: &History, other: &History, findings: &mut Findings) {
+    let mut pairs = first.contents.iter().zip(&other.contents);
+    if let Some(place) = pairs.position(|(one, another)| one != another) {
+        let (offset, id) = &first.entries[place];
+        let (here, there) = (&first.node, &other.node);
+        let text = format!("{id} at {offset} is one event at {here} and another at {there}");
+        findings.add(Bug::OffsetReuse, other.at, Some(channel), text);
     }
 }

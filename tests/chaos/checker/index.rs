@@ -31,6 +31,8 @@ pub(super) struct History {
     pub(super) node: Name,
     pub(super) epoch: u64,
     pub(super) entries: Vec<(u64, Name)>,
+    /// A hash of each entry, in the same order.
+    pub(super) contents: Vec<u64>,
 }
 
 /// Everything that is looked up by more than one check.
@@ -109,6 +111,7 @@ impl Index {
                 channel,
                 epoch,
                 entries,
+                contents,
             } => {
                 for (offset, id) in entries {
                     let place = Place {
@@ -125,6 +128,7 @@ impl Index {
                         node: node.clone(),
                         epoch: *epoch,
                         entries: entries.clone(),
+                        contents: contents.clone(),
                     });
             }
             Fact::Sentinel { channel, id } => {

@@ -86,6 +86,17 @@ impl Story {
     }
 
     fn history(self, node: &str, epoch: u64, entries: &[(u64, &str)]) -> Self {
+        self.history_with(node, epoch, entries, &[])
+    }
+
+    /// With a hash of each entry.
+    fn history_with(
+        self,
+        node: &str,
+        epoch: u64,
+        entries: &[(u64, &str)],
+        contents: &[u64],
+    ) -> Self {
         let entries = entries
             .iter()
             .map(|(offset, id)| (*offset, Name::from(*id)))
@@ -96,6 +107,7 @@ impl Story {
             channel,
             epoch,
             entries,
+            contents: contents.to_vec(),
         })
     }
 
@@ -381,6 +393,22 @@ fn a_place_that_names_two_events_is_an_offset_reuse() {
         .asked("x")
         .history("node-1", 1, &[(1, "a"), (2, "x")])
         .is(Bug::OffsetReuse);
+}
+
+#[test]
+fn an_event_that_nodes_do_not_tell_alike_is_an_offset_reuse() {
+    let told = |contents: [u64; 2]| {
+        let entries = [(1, "a"), (2, "b")];
+        let one = two().history_with("node-1", 1, &entries, &[7, 8]);
+        one.history_with("node-2", 1, &entries, &contents)
+    };
+    told([7, 8]).is_clean();
+    assert_eq!(told([7, 9]).bugs(&may_lose()), [Bug::OffsetReuse]);
+    let findings = check(&told([7, 9]).0, &Promises::strict());
+    assert_eq!(
+        findings[0].text,
+        "b at 2 is one event at node-1 and another at node-2"
+    );
 }
 
 #[test]

@@ -117,6 +117,7 @@ impl Clock {
             channel,
             epoch,
             entries: (1..).zip(ids).collect(),
+            contents: Vec::new(),
         })
     }
 

@@ -142,6 +142,8 @@ pub(crate) enum Fact {
         channel: Name,
         epoch: u64,
         entries: Vec<(u64, Name)>,
+        /// Of each entry, in the same order: a hash of all that the node says of it.
+        contents: Vec<u64>,
     },
     /// Who is in a channel in truth.
     Present {
@@ -350,6 +352,7 @@ impl fmt::Display for Fact {
                 channel,
                 epoch,
                 entries,
+                ..
             } => {
                 let ends = (entries.first(), entries.last());
                 write!(

@@ -1,12 +1,13 @@
 //! The end of a run: everything heals, everybody comes to rest, and each node is asked what it holds.
 
 use std::collections::{BTreeSet, HashMap, HashSet};
+use std::hash::{DefaultHasher, Hash as _, Hasher as _};
 use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
 use parlor_protocol::Epoch;
 use parlor_tests::Backend;
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use super::Scene;
 use crate::recorder::{Fact, Name, Outcome};
@@ -218,13 +219,19 @@ async fn roster(backend: &Backend, channel: &Name) -> Option<BTreeSet<Name>> {
 async fn history(node: &Node, channel: &Name) -> Option<Fact> {
     let backend = node.backend();
     let mut entries: Vec<(u64, Name)> = Vec::new();
+    let mut contents = Vec::new();
     loop {
         let after = entries.last().map_or(0, |(offset, _)| *offset);
         let path =
             format!("/v1/history?channel={channel}&direction=forward&offset={after}&limit={PAGE}");
         let (status, page) = backend.try_get(&path).await?;
         let events = page["events"].as_array().filter(|_| status == 200)?;
-        entries.extend(events.iter().filter_map(entry));
+        for event in events {
+            if let Some(entry) = entry(event) {
+                entries.push(entry);
+                contents.push(content(event));
+            }
+        }
         if page["more"].as_bool() != Some(true) || events.is_empty() {
             let epoch: Epoch = page["epoch"].as_str()?.parse().ok()?;
             return Some(Fact::History {
@@ -232,6 +239,7 @@ async fn history(node: &Node, channel: &Name) -> Option<Fact> {
                 channel: channel.clone(),
                 epoch: epoch.0,
                 entries,
+                contents,
             });
         }
     }
@@ -251,6 +259,14 @@ fn entry(event: &Value) -> Option<(u64, Name)> {
     Some((offset, name))
 }
 
+/// A hash of the whole event. None of its fields is a node's own: all of them stand in the log, and the one that depends on who
+/// reads (`own`) is in pushes only.
+fn content(event: &Value) -> u64 {
+    let mut hasher = DefaultHasher::new();
+    event.to_string().hash(&mut hasher);
+    hasher.finish()
+}
+
 fn post(scene: &Scene, nodes: &[SocketAddr], channel: &Name, id: &Name, within: Duration) -> bool {
     let post = Post {
         recorder: &scene.recorder,
@@ -265,4 +281,17 @@ fn post(scene: &Scene, nodes: &[SocketAddr], channel: &Name, id: &Name, within: 
 
 fn overdue(scene: &Scene, what: String) {
     scene.note(Fact::Overdue { what });
+}
+
+#[test]
+fn every_field_of_an_event_counts_when_histories_are_compared() {
+    let event = json!({
+        "kind": "message", "offset": 2, "seq": 2, "position": "AAAAAAAAAAE.2.AAAAAAAAAAI",
+        "time": "17", "id": "a", "user": "ann", "tags": { "x": "1" }, "data": "a xxx",
+    });
+    for field in event.as_object().expect("an object").keys() {
+        let mut other = event.clone();
+        other[field] = json!("another");
+        assert_ne!(content(&event), content(&other), "{field}");
+    }
 }
