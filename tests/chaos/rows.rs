@@ -5,6 +5,7 @@
 pub(crate) mod clients;
 pub(crate) mod cluster;
 pub(crate) mod failovers;
+pub(crate) mod lines;
 pub(crate) mod nodes;
 pub(crate) mod redis;
 pub(crate) mod sentinel;

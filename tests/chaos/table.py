@@ -31,6 +31,7 @@ ROWS = [
     ("row_12_redis_away", "12", "Redis is away for 4 s", "three nodes, one Redis"),
     ("row_12_redis_away_for_5_min", "12", "the same for 5 minutes", "three nodes, one Redis"),
     ("row_13_node_cut_off_from_redis", "13", "one node is cut off from Redis", "three nodes, one Redis"),
+    ("row_14_slow_and_sliced_lines", "14", "lines are slow, and pass a few bytes at a time", "three nodes, one Redis"),
     ("row_15_half_open_clients", "15", "no byte passes between clients and a node", "one node, embedded"),
     ("row_15_half_open_clients_over_three_nodes", "15", "no byte passes between clients and one node, then all nodes", "three nodes, one Redis"),
     ("row_16_slow_readers", "16", "readers stop reading", "one node, embedded"),
