@@ -18,6 +18,9 @@ const EVERYWHERE_WITHIN: Duration = Duration::from_secs(1);
 /// A node that cannot deliver says so within 2 s, and a busy machine may take as long again.
 const RED_WITHIN: Duration = Duration::from_secs(4);
 
+/// For how long it is looked at whether a node stays red: everything is dialled anew meanwhile, and probes are appended.
+const RED_FOR: Duration = Duration::from_secs(2);
+
 /// Two nodes and the Redis between them.
 struct Pair {
     redis: Redis,
@@ -79,6 +82,15 @@ async fn until_ready(server: &Server) {
         }
     };
     in_time("the node to be ready", ready).await;
+}
+
+async fn stays_red(server: &Server) {
+    let began = Instant::now();
+    let mut looks = tokio::time::interval(Duration::from_millis(20));
+    while began.elapsed() < RED_FOR {
+        looks.tick().await;
+        assert!(!is_ready(server).await, "after {:?}", began.elapsed());
+    }
 }
 
 async fn expect_status(client: &mut Client, degraded: bool) {
@@ -314,6 +326,8 @@ fn a_node_that_appends_and_hears_nothing_is_not_ready() {
         }
         expect_status(&mut bob, true).await;
         ann.publish("disk:a", "taken while it is red").await;
+        // No path counts for another: not one probe has come back through the tails.
+        stays_red(&server).await;
         redis.ask(&["ACL", "SETUSER", "default", "+xread"]);
         until_ready(&server).await;
         expect_status(&mut bob, false).await;
