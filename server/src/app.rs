@@ -3,6 +3,7 @@
 //! It builds the node from the config, runs one thread per shard, keeps house for all of them, and ends them
 //! in order.
 
+use std::future::pending;
 use std::io;
 use std::net::{SocketAddr, TcpListener};
 use std::sync::Arc;
@@ -61,12 +62,15 @@ pub enum Error {
     Io(#[from] io::Error),
     #[error("unable to start; the operating system gives no randomness")]
     Randomness,
+    /// A part that goes on for as long as the process does has failed.
+    #[error("unable to go on; {0} ended by itself")]
+    Ended(&'static str),
 }
 
 /// Serves until `stop` resolves, then drains. `ready` is called once, when sockets are accepted.
 ///
 /// # Errors
-/// Nothing was served: keys, storage or addresses are unusable.
+/// Nothing was served: keys, storage or addresses are unusable. Or, after the same drain, [`Error::Ended`].
 pub async fn run(
     config: Config,
     stop: impl Future<Output = ()>,
@@ -100,10 +104,13 @@ pub async fn run_over(
         keys,
         members,
     } = built;
-    let others = tokio::spawn(house::follow_others(Arc::clone(&node), members));
+    let mut others = tokio::spawn(house::follow_others(Arc::clone(&node), members));
     tokio::select! {
         () = learn_from_others(&node) => {}
-        () = &mut stop => return shut_down(node).await,
+        end = until_over(&mut stop, pending::<()>(), pending::<()>(), &mut others) => {
+            shut_down(node).await?;
+            return end;
+        }
     }
     let Listeners { address, sockets } = transport::bind(config.listen, config.shards)?;
     let metrics_listener = config
@@ -120,21 +127,39 @@ pub async fn run_over(
     };
     let is_secure = certificate.is_some();
     let mut ended = start_shards(&config, &node, &keys, &transport, sockets)?;
-    let house = tokio::spawn(house::keep(
+    let mut house = tokio::spawn(house::keep(
         Arc::clone(&node),
         metrics_listener,
         certificate,
     ));
     info!(address = %addresses.http, shards = config.shards, tls = is_secure, "Listening.");
     ready(addresses);
-    tokio::select! {
-        () = &mut stop => {}
-        _ = ended.recv() => error!("A shard ended by itself; stopping."),
+    let end = until_over(&mut stop, ended.recv(), &mut house, &mut others).await;
+    if let Err(error) = &end {
+        error!(%error, "Stopping.");
     }
     drain(&node, &mut ended, drain_window).await;
     house.abort();
     others.abort();
-    shut_down(node).await
+    shut_down(node).await?;
+    end
+}
+
+/// Waits for the end: the process is told to stop, or one of its parts is gone, and then whoever started it must learn that
+/// this was no stop. A panic ends only the task that panics: without house kept, nobody leaves presence any more, and without
+/// the others followed, no order and no revocation comes in.
+async fn until_over(
+    stop: impl Future<Output = ()>,
+    shard: impl Future,
+    house: impl Future,
+    others: impl Future,
+) -> Result<(), Error> {
+    tokio::select! {
+        () = stop => Ok(()),
+        _ = shard => Err(Error::Ended("a shard")),
+        _ = house => Err(Error::Ended("the keeping of house")),
+        _ = others => Err(Error::Ended("the following of other nodes")),
+    }
 }
 
 async fn shut_down(node: Arc<Node>) -> Result<(), Error> {
@@ -364,6 +389,8 @@ fn read_node_figures(node: &Arc<Node>) {
 
 #[cfg(test)]
 mod tests {
+    use tokio::task::JoinHandle;
+
     use super::*;
 
     #[test]
@@ -381,5 +408,29 @@ mod tests {
         drop(tell);
         assert_eq!(ended.blocking_recv(), Some(ShardId(2)));
         assert_eq!(ended.blocking_recv(), None, "each is told once");
+    }
+
+    #[tokio::test]
+    async fn a_process_that_loses_a_part_of_itself_does_not_end_well() {
+        let when_only = |part: usize| {
+            let one = move |number: usize| async move {
+                if number != part {
+                    pending::<()>().await;
+                }
+            };
+            until_over(one(0), one(1), one(2), one(3))
+        };
+        assert!(when_only(0).await.is_ok(), "it was told to stop");
+        for (part, name) in [(1, "a shard"), (2, "house"), (3, "other nodes")] {
+            let error = when_only(part).await.expect_err(name).to_string();
+            assert!(error.contains(name), "{error}");
+        }
+    }
+
+    #[tokio::test]
+    async fn a_task_that_panics_is_a_part_that_is_gone() {
+        let task: JoinHandle<()> = tokio::spawn(async { panic!("planted") });
+        let end = until_over(pending(), pending::<()>(), task, pending::<()>()).await;
+        assert!(end.is_err());
     }
 }
