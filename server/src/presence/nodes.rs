@@ -19,6 +19,7 @@ pub(super) struct Nodes {
     lease: Duration,
     /// When this node's own heartbeat came back last.
     own: Option<Instant>,
+    /// Never an incarnation of this process: what an earlier one left is cleared away once everything was repeated.
     others: HashMap<NodeId, Other>,
     is_healthy: bool,
     was_healthy: bool,
@@ -66,8 +67,12 @@ impl Nodes {
 
     /// A heartbeat came, or another proof of life. True if the node was thought to be dead.
     pub(super) fn seen(&mut self, node: &NodeId, now: Instant) -> bool {
-        if *node == self.me {
-            self.own_seen(now);
+        if node.is_same_process(&self.me) {
+            // What comes late under a former name says nothing: followed like another's, that name would die here some day,
+            // and this node would bury and reap what it holds itself.
+            if *node == self.me {
+                self.own_seen(now);
+            }
             return false;
         }
         // A process that goes on as a new incarnation still holds what it has not said again yet.
@@ -142,7 +147,7 @@ impl Nodes {
     pub(super) fn is_reaper(&self) -> bool {
         self.others
             .iter()
-            .all(|(id, other)| other.is_dead || *id > self.me || id.is_same_process(&self.me))
+            .all(|(id, other)| other.is_dead || *id > self.me)
     }
 
     /// The dead nodes that the one reaper should have cleared away long ago.
@@ -169,5 +174,24 @@ impl Nodes {
         self.others.retain(|_, other| {
             !other.is_dead || now.saturating_duration_since(other.seen) < DEAD_REMEMBERED
         });
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_late_heartbeat_under_its_former_name_makes_no_node_bury_itself() {
+        let start = Instant::now();
+        let mut nodes = Nodes::new(NodeId::first("p"), Duration::from_secs(4));
+        nodes.set_healthy(true, start);
+        let former = nodes.reincarnate();
+        let me = nodes.me().clone();
+        nodes.seen(&former, start);
+        for second in 0..10 {
+            nodes.seen(&me, start + Duration::from_secs(second));
+            assert!(nodes.judge().is_empty(), "after {second} s");
+        }
     }
 }
