@@ -39,6 +39,8 @@ struct Wish {
     claims: bool,
     /// The registry may hold the entry as ours.
     may_be_known: bool,
+    /// A claim was submitted, and the feed has not told our put since: what it tells meanwhile may be from before.
+    awaits_put: bool,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -131,6 +133,7 @@ impl Desk {
                 is_queued: false,
                 claims: false,
                 may_be_known: false,
+                awaits_put: false,
             },
         );
         if let Some(before) = before
@@ -180,6 +183,7 @@ impl Desk {
             is_queued: false,
             claims: false,
             may_be_known: true,
+            awaits_put: false,
         };
         self.sessions.insert(Arc::clone(session), wish);
         self.say(session, false);
@@ -206,6 +210,7 @@ impl Desk {
             .filter(|(_, wish)| !matches!(wish.stance, Stance::Gone(_)))
             .map(|(session, wish)| {
                 wish.stance = Stance::Held;
+                wish.awaits_put = false;
                 Arc::clone(session)
             })
             .collect();
@@ -253,6 +258,7 @@ impl Desk {
             Stance::Held | Stance::Shadowed if is_ours => {
                 wish.stance = Stance::Held;
                 wish.may_be_known = true;
+                wish.awaits_put = false;
             }
             // What a client asked here later follows, and takes it back.
             Stance::Held if wish.is_queued && wish.claims => {}
@@ -279,6 +285,8 @@ impl Desk {
             (Stance::Gone(_), _) => Aftermath::Nothing,
             (_, Why::Reaped) if is_ours => Aftermath::Denied,
             _ if is_ours => Aftermath::Nothing,
+            // It left there before it came here: our put is still to be told.
+            (Stance::Shadowed, Why::Left) if wish.awaits_put => Aftermath::Nothing,
             (Stance::Shadowed, Why::Left) => Aftermath::Ended,
             // Also when we believe to hold it: a repetition of ours may have yielded to the entry that is now gone.
             (Stance::Held | Stance::Shadowed, _) => Aftermath::Orphaned,
@@ -341,6 +349,7 @@ impl Desk {
             },
             Stance::Held => {
                 wish.may_be_known = true;
+                wish.awaits_put |= claims;
                 Change::Put {
                     session: Arc::clone(session),
                     user: Arc::clone(&wish.user),

@@ -1,6 +1,7 @@
 //! The promises of presence, each by name.
 
 mod cluster;
+mod desk;
 mod diffs;
 mod leases;
 mod paging;
