@@ -71,7 +71,8 @@ close_codes! {
     Busy = 4007, "busy", "connect could not be served now";
     /// The token was revoked. With a new one nothing is lost; the old one is refused for good.
     Revoked = 4008, "revoked", "the token was revoked";
-    /// The session was taken over by a newer connection; the older socket was half-dead.
+    /// The session was taken over by a newer connection to the same node; the older socket was half-dead. (On another node it
+    /// is not told: nodes do not tell each other who holds which session.)
     Replaced = 4400, "replaced", "the session continued on another connection";
     /// A backend asked for it: come back only by the user's own act.
     Disconnected = 4401, "disconnected", "disconnected by the application";

@@ -54,7 +54,8 @@ impl Roll {
         self.users.len()
     }
 
-    /// Makes the connection the session's. Returns the one that it was before.
+    /// Makes the connection the session's. Returns the one that it was before on this node; one on another node is not known
+    /// here.
     pub fn take_session(&self, session: &Arc<str>, entry: RollEntry) -> Option<RollEntry> {
         self.sessions.insert(Arc::clone(session), entry)
     }

@@ -90,7 +90,8 @@ impl Session {
             node.roll.add(user, entry);
         }
         if let Some(before) = node.roll.take_session(&session, entry) {
-            // The older socket is half-dead, or a second tab copied the session: one session, one connection.
+            // The older socket is half-dead, or a second tab copied the session: one session, one connection on each node. One
+            // on another node ends when its ping does.
             // A full inbox means that its shard is in worse trouble; its ping will find it.
             let order = Control::Disconnect {
                 connection: before.connection,
