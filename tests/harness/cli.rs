@@ -85,6 +85,14 @@ impl Cli {
         signal(self.child.id(), "TERM");
     }
 
+    /// SIGINT, as Ctrl-C sends it. Does not wait.
+    ///
+    /// # Panics
+    /// When it cannot be told.
+    pub fn interrupt(&self) {
+        signal(self.child.id(), "INT");
+    }
+
     /// Waits until it ends. Whether it succeeded, and what it wrote to its standard error.
     ///
     /// # Panics

@@ -12,6 +12,7 @@
 mod alias;
 mod backend;
 mod codes;
+mod command_line;
 mod connect;
 mod control;
 mod crash;

@@ -1,16 +1,22 @@
 //! `parlor subscribe`: channels followed live, over as many connections as it takes.
 
-use std::time::Instant;
+use std::io;
+use std::time::{Duration, Instant};
 
 use clap::Args;
-use parlor::transport::client::{Incoming, Socket};
+use parlor::transport::client::{DialError, Incoming, Server, Socket};
 use parlor_protocol::client::{ClientConfig, ClientEvent, ClientSession, Continuity, Effect};
 use parlor_protocol::command::{ClientInfo, Recover, Subscribe};
 use parlor_protocol::{CloseCode, Form};
 use serde_json::Value;
+use tokio::signal::unix::{SignalKind, signal};
+use tokio::time::timeout;
 
 use super::http::ServerArgs;
 use super::shown;
+
+/// How long opening a connection, or a write on it, may take.
+const PATIENCE: Duration = Duration::from_secs(10);
 
 #[derive(Debug, Args)]
 pub(super) struct SubscribeArgs {
@@ -33,7 +39,17 @@ pub(super) fn subscribe(args: SubscribeArgs) -> anyhow::Result<()> {
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()?;
-    runtime.block_on(follow(args))
+    let ended = runtime.block_on(async {
+        // Before anything else, and for as long as this goes on: the first listener takes Ctrl-C's own effect away for good.
+        let mut interrupt = signal(SignalKind::interrupt())?;
+        tokio::select! {
+            ended = follow(args) => ended,
+            _ = interrupt.recv() => Ok(()),
+        }
+    });
+    // Not dropped: that would wait for a name that is being looked up.
+    runtime.shutdown_background();
+    ended
 }
 
 async fn follow(args: SubscribeArgs) -> anyhow::Result<()> {
@@ -45,7 +61,7 @@ async fn follow(args: SubscribeArgs) -> anyhow::Result<()> {
     loop {
         while let Some(effect) = session.poll() {
             match effect {
-                Effect::Connect => match Socket::open(&server, Form::Json).await {
+                Effect::Connect => match open(&server, PATIENCE).await {
                     Ok(open) => {
                         socket = Some(open);
                         session.opened(began.elapsed());
@@ -63,7 +79,10 @@ async fn follow(args: SubscribeArgs) -> anyhow::Result<()> {
                 },
                 Effect::Send(frame) => {
                     let sent = match &mut socket {
-                        Some(open) => open.send(frame).await.is_ok(),
+                        Some(open) => {
+                            let sent = timeout(PATIENCE, open.send(frame)).await;
+                            matches!(sent, Ok(Ok(())))
+                        }
                         None => false,
                     };
                     if !sent {
@@ -90,7 +109,6 @@ async fn follow(args: SubscribeArgs) -> anyhow::Result<()> {
                 }
             },
             () = until(deadline) => session.tick(began.elapsed()),
-            stopped = tokio::signal::ctrl_c() => return Ok(stopped?),
         }
     }
 }
@@ -118,6 +136,17 @@ fn session(args: &SubscribeArgs) -> anyhow::Result<ClientSession> {
         });
     }
     Ok(session)
+}
+
+/// Connects. A server that takes the connection and then says nothing would hold an attempt for ever.
+async fn open(server: &Server, patience: Duration) -> Result<Socket, DialError> {
+    match timeout(patience, Socket::open(server, Form::Json)).await {
+        Ok(outcome) => outcome,
+        Err(_) => {
+            let text = format!("no answer in {} s", patience.as_secs());
+            Err(io::Error::new(io::ErrorKind::TimedOut, text).into())
+        }
+    }
 }
 
 async fn next(socket: &mut Option<Socket>) -> Incoming {
@@ -210,5 +239,23 @@ fn remark(event: &ClientEvent) -> Option<String> {
             Some(format!("the token ends in {} s", expires_in.as_secs()))
         }
         _ => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::net::TcpListener;
+
+    use super::*;
+
+    #[tokio::test]
+    async fn a_server_that_takes_the_connection_and_says_nothing_is_given_up() {
+        // The kernel takes it: nobody has to accept.
+        let silent = TcpListener::bind("127.0.0.1:0").expect("a free port");
+        let url = format!("http://{}", silent.local_addr().expect("an address"));
+        let server = Server::at(&url, None).expect("a server's URL");
+        let error = open(&server, Duration::from_millis(10)).await;
+        let error = error.expect_err("nothing is said");
+        assert!(!error.is_final() && error.to_string().contains("no answer"));
     }
 }
