@@ -250,7 +250,7 @@ impl Auth {
     /// Signs a token.
     ///
     /// # Errors
-    /// [`IssueError`] when no key can sign or a claim would be refused at its verification.
+    /// [`IssueError`] when no key can sign or the token would be refused at its verification.
     pub fn issue(&self, token: &NewToken) -> Result<String, IssueError> {
         // After "revoke all that Ann has" in this very second, a new one for Ann must not count as an old one.
         let good_from = self.revocations.issued_before(token.user.as_deref());
@@ -344,6 +344,9 @@ pub enum IssueError {
     TooLong,
     #[error("the token would have more than 8192 bytes")]
     TooLarge,
+    /// Somebody whose clock is ahead revoked what is issued up to then.
+    #[error("what is issued to this user in the next {wait_s} s is revoked already")]
+    TooEarly { wait_s: u64 },
     #[error("the key cannot sign: {0}")]
     Signing(String),
 }

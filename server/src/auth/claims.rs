@@ -121,10 +121,17 @@ impl Claims {
     }
 
     /// Makes the token good although others of its user were revoked in this second: at most that second later.
-    pub(super) fn issue_from(&mut self, good_from: u64) {
-        if self.iat.is_some_and(|iat| iat + IAT_AHEAD_S >= good_from) {
-            self.iat = self.iat.max(Some(good_from));
+    ///
+    /// # Errors
+    /// `TooEarly`: what was revoked lies further ahead, and this one with it.
+    pub(super) fn issue_from(&mut self, good_from: u64) -> Result<(), IssueError> {
+        let Some(iat) = self.iat else { return Ok(()) };
+        let wait_s = good_from.saturating_sub(iat + IAT_AHEAD_S);
+        if wait_s > 0 {
+            return Err(IssueError::TooEarly { wait_s });
         }
+        self.iat = Some(iat.max(good_from));
+        Ok(())
     }
 
     /// Checks when, by whom and for whom the token was made.

@@ -153,7 +153,7 @@ impl Tokens {
             .find_map(|key| key.signing.as_ref().map(|signing| (key, signing)));
         let (key, signing) = signer.ok_or(IssueError::NoSigningKey)?;
         let mut claims = Claims::of(token, now)?;
-        claims.issue_from(good_from);
+        claims.issue_from(good_from)?;
         claims.iss = self.expected.issuers.first().cloned();
         claims.aud = self
             .expected

@@ -161,6 +161,33 @@ fn every_algorithm_verifies_what_it_signed() {
 }
 
 #[test]
+fn no_token_is_issued_that_is_revoked_already() {
+    let auth = auth(vec![hmac(SECRET)]);
+    let new = NewToken {
+        user: Some("ann".into()),
+        expires_in: Duration::from_secs(60),
+        ..NewToken::default()
+    };
+    let revoke = |issued_before| {
+        let user = "ann".into();
+        let revocation = Revocation::User {
+            user,
+            issued_before,
+        };
+        auth.revocations().insert(&revocation, now(), now());
+    };
+    revoke(now() + 1);
+    let token = auth.issue(&new).expect("one of the next second");
+    auth.verify(&token).expect("good at once");
+    revoke(now() + 60);
+    let refused = auth.issue(&new).expect_err("a minute too early");
+    assert!(
+        matches!(refused, IssueError::TooEarly { wait_s: 58..=59 }),
+        "{refused}"
+    );
+}
+
+#[test]
 fn a_star_as_user_gets_no_one_elses_channels() {
     let caps = r#""caps":[{"channels":"inbox:{user}","allow":["history"]}]"#;
     let auth = auth(vec![hmac(SECRET)]);

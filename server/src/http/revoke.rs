@@ -34,7 +34,8 @@ pub(super) struct RevokedBody {
     user: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
     token_id: Option<String>,
-    /// Tokens that say in `iat` that they were issued from this second on are good. Those that this API issues are at once.
+    /// Tokens that say in `iat` that they were issued from this second on are good. Those that this API issues are at once; while
+    /// the second lies ahead, it issues none (`busy`).
     #[serde(skip_serializing_if = "Option::is_none")]
     issued_before: Option<u64>,
 }

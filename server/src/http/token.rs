@@ -73,6 +73,9 @@ pub(super) async fn issue(
         .map_err(|error| match error {
             IssueError::NoSigningKey => ErrorCode::NotFound.with(error.to_string()),
             IssueError::Signing(_) => ErrorCode::Internal.into(),
+            IssueError::TooEarly { wait_s } => ErrorCode::Busy
+                .with(error.to_string())
+                .retry_after_ms(wait_s.saturating_mul(1_000)),
             IssueError::User | IssueError::TooLong | IssueError::TooLarge => {
                 ErrorCode::BadRequest.with(error.to_string())
             }
