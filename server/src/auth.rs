@@ -159,7 +159,7 @@ impl Auth {
         }
     }
 
-    /// Who presents this: a token when it has the three parts of one, else an API key.
+    /// Who presents this: a token when there is a dot in it, else an API key, which has none (the config refuses one that has).
     ///
     /// # Errors
     /// `bad_token`, `token_expired`, `token_revoked`, `bad_key`.

@@ -291,6 +291,10 @@ fn auth(raw: &Raw) -> Result<AuthConfig, Error> {
         token_keys.push(token_key(kid, key)?);
     }
     let mut api_keys = Vec::new();
+    if raw.auth.api_key.0.contains('.') {
+        let reason = "has a dot: it would be taken for a token, and nobody could use it";
+        return Err(wrong("auth.api_key", reason));
+    }
     if !raw.auth.api_key.0.is_empty() {
         let hash = api_key_hash(&raw.auth.api_key.0);
         api_keys.push(ApiKey {

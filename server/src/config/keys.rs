@@ -94,7 +94,7 @@ keys! {
     "presence.grace" Text "How long somebody stays present without a connection.";
     "presence.members_pushed_max" Number "In channels with more users, presence pushes carry only counts.";
     "auth.secret" Text "Secret of at least 32 bytes that signs tokens with HS256; the short form of one token key.";
-    "auth.api_key" Text "The secret of an API key named `default` that may do everything; the short form of one API key.";
+    "auth.api_key" Text "The secret of an API key named `default` that may do everything, without a dot; the short form of one API key.";
     "auth.issuers" List "Accepted `iss` of tokens; empty: not looked at.";
     "auth.audiences" List "Accepted `aud` of tokens; empty: tokens must have none.";
     "auth.leeway" Text "How far the clock of a token's issuer may differ; at most 30s.";
@@ -104,7 +104,7 @@ keys! {
     "token_keys.*.public_key_file" Text "A PEM file with the public key.";
     "token_keys.*.private_key_file" Text "A PEM file with the private key: lets the server issue tokens.";
     "token_keys.*.jwk_file" Text "A file with one JSON Web Key.";
-    "api_keys.*.hash" Text "SHA-256 of the key, in hex: `parlor key` makes both.";
+    "api_keys.*.hash" Text "SHA-256 of the key, in hex: `parlor key` makes both. A key of your own has no dot, or it is taken for a token.";
     "api_keys.*.channels" List "Patterns of the channels that the key is for; default: all.";
     "api_keys.*.allow" List "What the key may do there; default: everything.";
     "kinds.*.pattern" Text "Which channels are of this kind: text with `*`. Patterns must not overlap.";

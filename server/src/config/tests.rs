@@ -152,6 +152,10 @@ fn what_is_wrong_is_named() {
         "[token_keys.a]\nalgorithm = \"RS256\"\npublic_key_file = \"/nowhere\"",
         "/nowhere",
     );
+    check_wrong(
+        "[auth]\napi_key = \"canary.of.mine\"",
+        "auth.api_key: has a dot",
+    );
     check_wrong("[server\n", "line 1");
 }
 
