@@ -127,6 +127,23 @@ fn a_bad_body_is_named_and_the_server_lives() {
 }
 
 #[test]
+fn a_user_whose_name_is_no_text_is_refused_like_anything_else() {
+    in_development(async |server| {
+        for what in ["disconnect", "subscribe", "unsubscribe"] {
+            let line = format!("POST /v1/users/%FF/{what}");
+            let body = r#"{"channel":"memory:1"}"#;
+            let answer = send(&server, &request(&line, &[], body)).await;
+            assert_eq!(
+                (answer.status, answer.body["name"].as_str()),
+                (400, Some("bad_request")),
+                "{what}"
+            );
+            assert!(answer.head.contains("application/problem+json"), "{what}");
+        }
+    });
+}
+
+#[test]
 fn bodies_of_other_forms_are_refused() {
     in_development(async |server| {
         for (what, headers) in [

@@ -1,9 +1,9 @@
-//! What a request brings: JSON bodies and query strings, bounded and typed, refused as problems.
+//! What a request brings: JSON bodies, query strings and what its path names, bounded and typed, refused as problems.
 
 use std::time::Duration;
 
 use axum::body::Bytes;
-use axum::extract::{FromRequest, FromRequestParts, Query, Request};
+use axum::extract::{FromRequest, FromRequestParts, Path, Query, Request};
 use axum::http::request::Parts;
 use axum::http::{HeaderMap, StatusCode, header};
 use http_body_util::{BodyExt as _, LengthLimitError, Limited};
@@ -24,6 +24,10 @@ pub(super) struct Body<T>(pub(super) T);
 #[derive(Debug)]
 pub(super) struct Params<T>(pub(super) T);
 
+/// What the path names in its `{…}`.
+#[derive(Debug)]
+pub(super) struct Named<T>(pub(super) T);
+
 impl<T: DeserializeOwned> FromRequest<Api> for Body<T> {
     type Rejection = Problem;
 
@@ -40,6 +44,19 @@ impl<S: Send + Sync, T: DeserializeOwned> FromRequestParts<S> for Params<T> {
     async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Problem> {
         match Query::from_request_parts(parts, state).await {
             Ok(Query(params)) => Ok(Self(params)),
+            Err(rejection) => Err(ErrorCode::BadRequest
+                .with(shorten(rejection.body_text()))
+                .into()),
+        }
+    }
+}
+
+impl<S: Send + Sync, T: DeserializeOwned + Send> FromRequestParts<S> for Named<T> {
+    type Rejection = Problem;
+
+    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Problem> {
+        match Path::from_request_parts(parts, state).await {
+            Ok(Path(named)) => Ok(Self(named)),
             Err(rejection) => Err(ErrorCode::BadRequest
                 .with(shorten(rejection.body_text()))
                 .into()),

@@ -1,12 +1,12 @@
 //! What a backend can do with a user's connections.
 
 use axum::Json;
-use axum::extract::{Path, State};
+use axum::extract::State;
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
 use super::Api;
-use super::body::Body;
+use super::body::{Body, Named};
 use super::problem::{Problem, ProblemBody};
 use crate::commands::{self, Caller};
 
@@ -31,7 +31,7 @@ pub(super) struct ConnectionsBody {
 pub(super) async fn disconnect(
     State(api): State<Api>,
     caller: Caller,
-    Path(user): Path<String>,
+    Named(user): Named<String>,
 ) -> Result<Json<ConnectionsBody>, Problem> {
     let connections = commands::manage::disconnect(&api.node, &caller, &user).await?;
     Ok(Json(ConnectionsBody { connections }))
@@ -45,7 +45,7 @@ pub(super) async fn disconnect(
 pub(super) async fn subscribe(
     State(api): State<Api>,
     caller: Caller,
-    Path(user): Path<String>,
+    Named(user): Named<String>,
     Body(body): Body<SubscriptionBody>,
 ) -> Result<Json<ConnectionsBody>, Problem> {
     let connections = commands::manage::subscribe(&api.node, &caller, &user, &body.channel).await?;
@@ -60,7 +60,7 @@ pub(super) async fn subscribe(
 pub(super) async fn unsubscribe(
     State(api): State<Api>,
     caller: Caller,
-    Path(user): Path<String>,
+    Named(user): Named<String>,
     Body(body): Body<SubscriptionBody>,
 ) -> Result<Json<ConnectionsBody>, Problem> {
     let connections =
