@@ -3,7 +3,7 @@
 use std::time::{Duration, Instant};
 
 use parlor_protocol::command::{Presence, PresenceSet};
-use parlor_protocol::limits::{PRESENCE_PAGE_MAX, PRESENCE_STATE_BYTES_MAX};
+use parlor_protocol::limits::PRESENCE_PAGE_MAX;
 use parlor_protocol::reply::{Members, PresenceWasSet};
 use parlor_protocol::{ChannelName, ErrorCode, WireError};
 
@@ -38,8 +38,10 @@ pub async fn presence(
         .snapshot(&channel, limit, command.cursor.as_deref())
 }
 
+/// The state is within its limits: the codec has looked ([`PresenceSet::check`]).
+///
 /// # Errors
-/// As [`presence`], and `not_present`, `too_large`.
+/// As [`presence`], and `not_present`.
 pub async fn presence_set(
     node: &Node,
     caller: &Caller,
@@ -48,13 +50,6 @@ pub async fn presence_set(
     let (channel, kind) = permitted(node, caller, Verb::Presence, &command.channel)?;
     if !kind.presence {
         return Err(ErrorCode::PresenceDisabled.into());
-    }
-    if command
-        .state
-        .as_ref()
-        .is_some_and(|state| state.bytes.len() > PRESENCE_STATE_BYTES_MAX)
-    {
-        return Err(ErrorCode::TooLarge.with("a presence state has at most 1024 bytes"));
     }
     let user = caller
         .identity

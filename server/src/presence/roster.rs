@@ -6,7 +6,6 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Instant;
 
-use bytes::Bytes;
 use parlor_protocol::push::PresenceDiff;
 use parlor_protocol::reply::Members;
 use parlor_protocol::{ErrorCode, Payload, WireError};
@@ -130,11 +129,7 @@ impl Roster {
         }
         self.touch(user, config);
         if let Some(found) = self.users.get_mut(user) {
-            // Copied: the payload shares the block of the frame it came in, and would keep all of that alive.
-            found.state = state.map(|state| Payload {
-                bytes: Bytes::copy_from_slice(&state.bytes),
-                ..state
-            });
+            found.state = state;
         }
         Ok(())
     }
