@@ -13,6 +13,7 @@
 //! | I10 liveness | stuck |
 //! | in time | late-notice, late-red, late-green, early-green, late-back |
 //! | nobody is troubled without need | needless-break, inexact-notice |
+//! | who had what is gone is told its offsets | unexplained-break, inexact-notice |
 //!
 //! Where a run's promises allow loss (asynchronous Redis), a loss must still be told: views stay contiguous in each epoch,
 //! a new epoch comes only with a break that the subscriber was told of, and one place never names two events. Contiguity up to
@@ -70,6 +71,8 @@ pub(crate) enum Bug {
     Stuck,
     /// A subscriber was told of a break where nothing was lost.
     NeedlessBreak,
+    /// A subscriber who followed live had what is gone, and was told of a break only.
+    UnexplainedBreak,
     /// A notice names what is there, or does not name what is gone.
     InexactNotice,
     /// A loss was told late.
@@ -100,6 +103,7 @@ impl fmt::Display for Bug {
             Self::Unbounded => "unbounded",
             Self::Stuck => "stuck",
             Self::NeedlessBreak => "needless-break",
+            Self::UnexplainedBreak => "unexplained-break",
             Self::InexactNotice => "inexact-notice",
             Self::LateNotice => "late-notice",
             Self::LateRed => "late-red",

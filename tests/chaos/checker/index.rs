@@ -92,6 +92,20 @@ impl Index {
         is_there && (history.epoch == place.epoch || !came_again)
     }
 
+    /// Whether a life of the log, which begins with what survived of the one before under the same offsets, has another event at
+    /// this place, or is the last and ends before it.
+    pub(super) fn is_gone_from(&self, channel: &Name, place: Place, id: &Name) -> bool {
+        let places = self.places.get(channel);
+        if let Some((held, _)) = places.and_then(|places| places.get(&place)) {
+            return held != id;
+        }
+        let history = self.histories.get(channel).and_then(|all| all.first());
+        history.is_some_and(|history| {
+            let newest = history.entries.last().map_or(0, |(offset, _)| *offset);
+            history.epoch == place.epoch && newest < place.offset
+        })
+    }
+
     fn take(&mut self, at: usize, fact: &Fact, findings: &mut Findings) {
         match fact {
             Fact::Asked { channel, id, .. } => self.asked(at, channel, id),

@@ -227,7 +227,14 @@ fn trimmed_history_is_clean() {
 
 #[test]
 fn a_loss_that_is_announced_is_clean_where_losses_may_be() {
+    let told = Fact::ToldLost {
+        by: "ann".into(),
+        channel: CHANNEL.into(),
+        from: 2,
+        to: 2,
+    };
     let story = two()
+        .fact(told)
         .follows("ann", then(1), Start::Broken("epoch_changed".into()))
         .said("c", then(2))
         .hears("ann", "c", then(2))

@@ -361,7 +361,8 @@ fn connected<'a>(before: &'a [Record], channel: &Name, now: Duration) -> Vec<&'a
 }
 
 /// How long after `start`, or after a node came back that had been away: its clients hear of nothing before. Who was told before
-/// that waited for nothing. None when the socket ended first, or the next fault came.
+/// that waited for nothing. None when the socket ended first, or the next fault came. A break counts, with offsets or without:
+/// whether it must have them is judged with the views.
 fn told_after(
     recording: &[Record],
     from: usize,

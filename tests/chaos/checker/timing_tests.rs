@@ -92,6 +92,11 @@ impl Clock {
         })
     }
 
+    fn disconnected(self) -> Self {
+        let (by, code) = ("ann".into(), None);
+        self.fact(Fact::Disconnected { by, code })
+    }
+
     fn found(self, from: u64, to: u64) -> Self {
         let (node, channel) = ("node-1".into(), CHANNEL.into());
         self.fact(Fact::LossSeen {
@@ -185,10 +190,20 @@ fn who_never_comes_back_is_late() {
     assert_eq!(bugs, [Bug::LateGreen, Bug::LateBack]);
 }
 
+/// Ann has three events.
+fn three(run: Clock) -> Clock {
+    let run = run.follows(1, 0, Start::First);
+    run.acked(1, 1..=3).heard(1, 1..=3)
+}
+
 /// Ann has three events; the last is lost.
 fn loss() -> Clock {
-    let run = Clock::default().follows(1, 0, Start::First);
-    run.acked(1, 1..=3).heard(1, 1..=3).after(1_000).found(3, 3)
+    three(Clock::default()).after(1_000).found(3, 3)
+}
+
+/// She is told that she begins anew behind the second, and no more.
+fn bare(run: Clock) -> Clock {
+    run.broken(2, 2).history(2, &["1-1", "1-2"])
 }
 
 #[test]
@@ -232,9 +247,7 @@ fn who_stays_with_a_node_that_is_away_is_told_when_it_is_back() {
 
 #[test]
 fn who_lost_the_socket_is_not_waited_for() {
-    let (by, code) = ("ann".into(), None);
-    let run = loss().fact(Fact::Disconnected { by, code });
-    let run = run.after(9_000).broken(2, 2).history(2, &["1-1", "1-2"]);
+    let run = bare(loss().disconnected().after(9_000));
     assert_eq!(run.took(Duty::Notice), []);
     assert_eq!(run.bugs(), []);
 }
@@ -251,6 +264,69 @@ fn a_notice_names_what_is_gone_and_nothing_else() {
     assert_eq!(told(3, 9).bugs(), []);
     assert_eq!(told(2, 3).bugs(), [Bug::InexactNotice]);
     assert_eq!(told(4, 9).bugs(), [Bug::InexactNotice]);
+}
+
+#[test]
+fn a_break_that_does_not_name_what_a_subscriber_had_is_unexplained() {
+    let run = bare(loss().settled(1).after(400));
+    assert_eq!(run.took(Duty::Notice), [400]);
+    assert_eq!(run.bugs(), [Bug::UnexplainedBreak]);
+    // The place of what is gone is another event's now.
+    let run = loss().broken(2, 2).acked(2, 3..=3);
+    let run = run.history(2, &["1-1", "1-2", "2-3"]);
+    assert_eq!(run.bugs(), [Bug::UnexplainedBreak]);
+    // Where everything is gone, everything is named.
+    let run = loss().broken(2, 0).history(2, &[]);
+    assert_eq!(run.bugs(), [Bug::UnexplainedBreak]);
+    let run = loss().told(1, 3).broken(2, 0).history(2, &[]);
+    assert_eq!(run.bugs(), []);
+}
+
+#[test]
+fn who_had_nothing_of_what_is_gone_may_be_told_of_the_break_alone() {
+    let run = Clock::default().follows(1, 0, Start::First);
+    let run = run.acked(1, 1..=3).heard(1, 1..=2).found(3, 3);
+    assert_eq!(bare(run).bugs(), []);
+}
+
+#[test]
+fn a_break_need_not_name_what_is_lost_after_it() {
+    let run = three(Clock::default()).broken(2, 3);
+    let run = run.acked(2, 4..=4).heard(2, 4..=4);
+    let run = run.told(3, 4).broken(3, 2);
+    assert_eq!(run.history(3, &["1-1", "1-2"]).bugs(), []);
+}
+
+#[test]
+fn where_a_node_was_missing_a_break_need_not_name_what_is_gone() {
+    let away = Fact::Away {
+        node: "node-2".into(),
+    };
+    let new_epochs = Fact::NewEpochs {
+        node: "node-1".into(),
+        partition: 1,
+    };
+    let run = three(Clock::default().fact(away)).fact(new_epochs);
+    assert_eq!(bare(run).bugs(), []);
+}
+
+#[test]
+fn who_was_still_catching_up_is_owed_no_offsets() {
+    let back = || {
+        let run = three(Clock::default()).disconnected();
+        run.follows(1, 3, Start::Complete)
+    };
+    assert_eq!(bare(back()).bugs(), []);
+    let live = back().acked(1, 4..=4).heard(1, 4..=4);
+    assert_eq!(bare(live).bugs(), [Bug::UnexplainedBreak]);
+}
+
+#[test]
+fn who_was_asked_to_subscribe_again_before_the_next_fault_is_owed_no_offsets() {
+    let asked = loss().settled(1).stopped().fact(Fact::Flows);
+    assert_eq!(bare(asked).bugs(), []);
+    let judged = loss().stopped().fact(Fact::Flows).settled(1);
+    assert_eq!(bare(judged).bugs(), [Bug::UnexplainedBreak]);
 }
 
 #[test]

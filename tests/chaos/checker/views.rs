@@ -7,6 +7,8 @@ use super::index::Index;
 use super::{Bug, Findings, Promises, epochs, facts};
 use crate::recorder::{Fact, Name, Place, Record, Start};
 
+mod breaks;
+
 /// One subscriber's view of one channel.
 #[derive(Debug, Default)]
 struct View {
@@ -17,6 +19,12 @@ struct View {
     open: bool,
     /// When anything of the channel came last, as a place in the recording.
     heard: usize,
+    /// When the subscription last began.
+    since: usize,
+    /// Since then an event came that was published later: it has caught up.
+    is_live: bool,
+    /// Since then it was told what is gone.
+    is_told: bool,
 }
 
 struct Check<'a> {
@@ -25,6 +33,8 @@ struct Check<'a> {
     promises: &'a Promises,
     /// Whether a channel lost anything of an epoch, once it was asked.
     losses: HashMap<(Name, u64), bool>,
+    /// When each client last lost its socket, as a place in the recording.
+    disconnected: HashMap<Name, usize>,
     findings: &'a mut Findings,
 }
 
@@ -40,9 +50,13 @@ pub(super) fn check(
         index,
         promises,
         losses: HashMap::new(),
+        disconnected: HashMap::new(),
         findings,
     };
     for (at, fact) in facts(recording) {
+        if let Fact::Disconnected { by, .. } = fact {
+            check.disconnected.insert(by.clone(), at);
+        }
         if let (Some(by), Some(channel)) = (fact.by(), fact.channel()) {
             let view = views.entry((by.clone(), channel.clone())).or_default();
             check.take(at, fact, by, channel, view);
@@ -75,7 +89,10 @@ impl Check<'_> {
                 let text = format!("{by} got {offset} twice");
                 self.find(Bug::Duplicate, at, channel, text);
             }
-            Fact::ToldLost { from, to, .. } => self.told_lost(at, by, channel, view, *from..=*to),
+            Fact::ToldLost { from, to, .. } => {
+                view.is_told = true;
+                self.told_lost(at, by, channel, view, *from..=*to);
+            }
             Fact::Left { .. } => view.open = false,
             _ => {}
         }
@@ -100,6 +117,11 @@ impl Check<'_> {
                     let text = format!("{by} was told of a break ({reason}) where {why}");
                     self.find(Bug::NeedlessBreak, at, channel, text);
                 }
+                if let Some(place) = self.unnamed(at, by, channel, view, before, top) {
+                    let text =
+                        format!("{by} was told of a break ({reason}), not that {place} is gone");
+                    self.find(Bug::UnexplainedBreak, at, channel, text);
+                }
             }
             Start::Complete => {
                 let before = view.cursor.get_or_insert(top);
@@ -112,6 +134,9 @@ impl Check<'_> {
                 }
             }
         }
+        view.since = at;
+        view.is_live = false;
+        view.is_told = false;
     }
 
     /// Why a break was not needed.
@@ -223,6 +248,8 @@ impl Check<'_> {
         id: &Name,
     ) {
         self.is_of_this_channel(at, by, channel, view, id);
+        let asked = self.index.publishes.get(id).map(|publish| publish.asked);
+        view.is_live |= asked.is_some_and(|asked| asked > view.since);
         let before = view.seen.insert(id.clone(), place);
         if let Some(before) = before
             && before != place

@@ -134,8 +134,21 @@ impl Leaver {
                 let fact = message::subscribed(&self.part.name, &subscribed, continuity);
                 self.part.recorder.note(fact);
             }
+            Heard::Event(ClientEvent::Lost { channel, from, to })
+                if *channel == *self.channel && self.stage == Stage::Following =>
+            {
+                let by = self.part.name.clone();
+                self.part.recorder.note(Fact::ToldLost {
+                    by,
+                    channel,
+                    from,
+                    to,
+                });
+            }
             Heard::Event(ClientEvent::Event { event, .. }) => self.received(&event),
-            Heard::Event(ClientEvent::Disconnected { .. }) => {
+            Heard::Event(ClientEvent::Disconnected { code, .. }) => {
+                let by = self.part.name.clone();
+                self.part.recorder.note(Fact::Disconnected { by, code });
                 // Aliases end with their socket, and so does what waits for an answer on it.
                 self.alias = None;
                 if self.stage == Stage::Leaving {
