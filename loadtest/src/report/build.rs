@@ -5,8 +5,8 @@ use std::fs;
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use super::{
-    Described, ErrandReport, GroupReport, MachineReport, Opening, RedisReport, Report,
-    ReturnsReport, SCHEMA, SecondReport, Server, StageReport,
+    Described, ErrandReport, GroupReport, MachineReport, RedisReport, Report, ReturnsReport,
+    SecondReport, Server, StageReport,
 };
 use crate::checker::Faults;
 use crate::driver::outcome::{Outcome, Tick};
@@ -20,7 +20,9 @@ use crate::verdict::{Figures, Generator, ThreadUse, Verdict};
 use crate::watch::metrics::Counters;
 use crate::watch::{Looks, Sample};
 
+mod generator;
 mod network;
+mod opening;
 
 /// Who made the load.
 #[derive(Clone, Copy, Debug)]
@@ -39,19 +41,19 @@ impl Fleet {
 impl Report {
     pub(crate) fn of(scenario: &Scenario, outcome: &Outcome, looks: &Looks, fleet: Fleet) -> Self {
         let stages = stages(scenario, outcome, looks);
-        let server = server(scenario, outcome, looks);
-        let generator = generator(scenario, outcome);
+        let server = opening::server(scenario, outcome, looks);
+        let generator = generator::report(scenario, outcome);
         let mut faults = Faults::default();
         let readings = outcome.readings.iter();
         readings.for_each(|reading| faults += reading.faults);
         let figures = figures(scenario, outcome, &stages, &server, faults, &generator);
         Self {
-            schema: SCHEMA.to_owned(),
+            schema: super::SCHEMA.to_owned(),
             version: env!("CARGO_PKG_VERSION").to_owned(),
             finished_unix_ms: unix_ms(),
             scenario: described(scenario, fleet),
             machine: machine(),
-            opening: opening(scenario, outcome),
+            opening: opening::report(scenario, outcome),
             returns: returns(outcome),
             stages,
             seconds: seconds(scenario, outcome, looks),
@@ -91,12 +93,6 @@ pub(crate) fn urls(targets: &[Target]) -> String {
     urls.join(",")
 }
 
-/// As many as are seen in one way or another.
-fn nodes(scenario: &Scenario, looks: &Looks) -> u32 {
-    let seen = looks.pids.len().max(scenario.watched.metrics_urls.len());
-    u32::try_from(seen.max(scenario.targets.len())).unwrap_or(u32::MAX)
-}
-
 fn machine() -> MachineReport {
     MachineReport {
         cores: cores(),
@@ -109,47 +105,6 @@ fn machine() -> MachineReport {
 
 fn cores() -> usize {
     std::thread::available_parallelism().map_or(0, usize::from)
-}
-
-fn server(scenario: &Scenario, outcome: &Outcome, looks: &Looks) -> Server {
-    let resident = |sample: &Sample| sample.process.map(|process| process.resident_bytes);
-    let (before, connected) = (resident(&looks.before), resident(&looks.connected));
-    let connections = outcome.ready + u64::from(scenario.publishers());
-    let both = before.zip(connected);
-    let grown = both.map(|(before, connected)| connected.saturating_sub(before));
-    let cpu = looks.before.process.zip(looks.connected.process);
-    Server {
-        pids: looks.pids.clone(),
-        nodes: nodes(scenario, looks),
-        resident_bytes_before: before,
-        resident_bytes_connected: connected,
-        resident_bytes_end: looks
-            .boundaries
-            .last()
-            .and_then(|last| resident(&last.sample)),
-        open_files_connected: looks.open_files_connected,
-        // Where a crowd comes later, nobody knows what each of them added.
-        bytes_per_connection: grown
-            .filter(|_| scenario.begins_with() == scenario.shape.connections())
-            .and_then(|grown| grown.checked_div(connections)),
-        cpu_us_per_new_connection: cpu
-            .filter(|_| scenario.begins_with() == scenario.shape.connections() && connections > 0)
-            .map(|(from, to)| (to.cpu_seconds - from.cpu_seconds) * 1e6 / connections as f64),
-    }
-}
-
-fn opening(scenario: &Scenario, outcome: &Outcome) -> Opening {
-    Opening {
-        wanted: scenario.shape.connections(),
-        publishers: scenario.publishers(),
-        channels: scenario.groups.iter().map(|group| group.channels).sum(),
-        ready: outcome.ready,
-        failed: outcome.failed,
-        closed_later: outcome.closed,
-        seconds: outcome.opening_s,
-        per_second: outcome.ready as f64 / outcome.opening_s.max(1e-3),
-        latency: merged(outcome.readings.iter().map(|reading| &reading.opening)).summary(),
-    }
 }
 
 fn returns(outcome: &Outcome) -> Option<ReturnsReport> {
@@ -398,34 +353,6 @@ fn merged_coarse(outcome: &Outcome, second: usize) -> Latencies {
         .filter_map(|seconds| seconds.get(second))
         .for_each(|latencies| sum.add(latencies));
     sum
-}
-
-fn generator(scenario: &Scenario, outcome: &Outcome) -> Generator {
-    let stages = scenario.timeline.stages().iter().zip(&outcome.uses);
-    let measured = stages.filter(|(stage, _)| stage.measured);
-    // The busiest stage of each thread counts.
-    let mut threads: Vec<ThreadUse> = Vec::new();
-    for used in measured.flat_map(|(_, uses)| uses) {
-        match threads.iter_mut().find(|thread| thread.name == used.name) {
-            Some(thread) if used.cpu > thread.cpu => *thread = used.clone(),
-            Some(_) => {}
-            None => threads.push(used.clone()),
-        }
-    }
-    let worst = |latencies: &mut dyn Iterator<Item = &Latencies>| {
-        latencies
-            .map(|latencies| latencies.summary().p99_ms)
-            .fold(0.0, f64::max)
-    };
-    let readings = || outcome.readings.iter();
-    Generator {
-        threads,
-        loop_lag_p99_ms: worst(&mut readings().map(|reading| &reading.loop_lag)),
-        slip_p99_ms: worst(&mut outcome.pacings.iter().map(|pacing| &pacing.slip)),
-        own_failures: readings().map(|reading| reading.own_failures).sum(),
-        misread: readings().map(|reading| reading.misread).sum(),
-        files_allowed: outcome.files_allowed,
-    }
 }
 
 fn figures(
