@@ -119,9 +119,10 @@ pub(crate) struct StageReport {
     pub(crate) online: f64,
     pub(crate) groups: Vec<GroupReport>,
     pub(crate) publishes_per_s: f64,
+    /// Of what came in the stage, whenever it was due.
     pub(crate) deliveries_per_s: f64,
     pub(crate) server_cpu_cores: Option<f64>,
-    /// The server's CPU time for everything it did, divided by deliveries.
+    /// The server's CPU time for everything it did, divided by what came in the stage.
     pub(crate) server_cpu_us_per_delivery: Option<f64>,
     /// The server's busiest threads, as shares of a core.
     pub(crate) server_threads: Vec<ThreadUse>,
@@ -196,7 +197,11 @@ pub(crate) struct GroupReport {
     pub(crate) published: u64,
     pub(crate) acknowledged: u64,
     pub(crate) refused: u64,
+    /// Due in the stage, whenever they came.
     pub(crate) deliveries: u64,
+    /// Come in the stage, whenever they were due.
+    pub(crate) arrived: u64,
+    /// Of what came in the stage.
     pub(crate) deliveries_per_s: f64,
     /// From the due time to each subscriber's read.
     pub(crate) latency: Summary,
@@ -289,4 +294,4 @@ pub(crate) fn write_file(path: &Path, text: &str) -> anyhow::Result<()> {
     fs::write(path, text).with_context(|| format!("unable to write {}", path.display()))
 }
 
-pub(crate) const SCHEMA: &str = "parlor.loadtest.result/2";
+pub(crate) const SCHEMA: &str = "parlor.loadtest.result/3";

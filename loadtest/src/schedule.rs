@@ -94,10 +94,13 @@ impl Timeline {
 
     /// The stage in which an instant lies; everything after the end belongs to the last.
     pub(crate) fn stage_of(&self, ns: u64) -> usize {
-        self.ends
-            .iter()
-            .position(|&end| ns < end)
-            .unwrap_or(self.ends.len().saturating_sub(1))
+        let last = self.ends.len().saturating_sub(1);
+        self.stage_at(ns).unwrap_or(last)
+    }
+
+    /// The stage in which an instant lies; `None` after the end.
+    pub(crate) fn stage_at(&self, ns: u64) -> Option<usize> {
+        self.ends.iter().position(|&end| ns < end)
     }
 
     /// When a stage ends, since the start.

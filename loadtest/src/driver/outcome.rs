@@ -9,6 +9,9 @@ use crate::driver::readers::Reading;
 use crate::histogram::Latencies;
 use crate::verdict::ThreadUse;
 
+#[cfg(test)]
+mod nothing;
+
 /// What the generator's side of a run gave.
 #[derive(Debug, Serialize, Deserialize)]
 pub(crate) struct Outcome {

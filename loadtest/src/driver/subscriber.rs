@@ -55,7 +55,10 @@ pub(crate) struct Subscribers {
 /// One stage's deliveries.
 #[derive(Debug, Serialize, Deserialize)]
 pub(crate) struct Received {
+    /// Due in it, whenever they came.
     pub(crate) deliveries: u64,
+    /// Come in it, whenever they were due.
+    pub(crate) arrived: u64,
     /// From the due time to the subscriber's read.
     pub(crate) latency: Latencies,
     /// From the time of sending.
@@ -108,6 +111,7 @@ impl Subscribers {
     pub(crate) fn new(shared: Arc<Shared>, group: usize) -> Self {
         let stage = || Received {
             deliveries: 0,
+            arrived: 0,
             latency: Latencies::new(),
             raw: Latencies::new(),
         };
@@ -301,7 +305,13 @@ impl Subscribers {
         let Some(stamp) = sighting.stamp.filter(|_| prompt) else {
             return;
         };
-        let stage = &mut self.stages[self.shared.scenario.timeline.stage_of(stamp.due_ns)];
+        let timeline = &self.shared.scenario.timeline;
+        let at = self.shared.since_start_ns(now);
+        // What comes while the run drains is checked and timed, but it is more than the server carried in a stage.
+        if let Some(stage) = timeline.stage_at(at) {
+            self.stages[stage].arrived += 1;
+        }
+        let stage = &mut self.stages[timeline.stage_of(stamp.due_ns)];
         stage.deliveries += 1;
         // All is counted and checked, but of a long backlog read at once only every eighth latency is recorded, for eight.
         let weight = match self.batch.deliveries {
@@ -309,7 +319,6 @@ impl Subscribers {
             number if number.is_multiple_of(RECORDED_EVERY) => RECORDED_EVERY,
             _ => return,
         };
-        let at = self.shared.since_start_ns(now);
         let latency = at.saturating_sub(stamp.due_ns);
         stage.latency.record_many_ns(latency, weight);
         stage
@@ -439,3 +448,6 @@ const SAMPLE_EVERY: u64 = 256;
 /// Of one read.
 const RECORDED_ALL: u64 = 8;
 const RECORDED_EVERY: u64 = 8;
+
+#[cfg(test)]
+mod tests;

@@ -136,7 +136,7 @@ fn stage_report(
     let groups: Vec<_> = (0..scenario.groups.len())
         .map(|group| group_report(scenario, outcome, index, group))
         .collect();
-    let deliveries: u64 = groups.iter().map(|group| group.deliveries).sum();
+    let arrived: u64 = groups.iter().map(|group| group.arrived).sum();
     let published: u64 = groups.iter().map(|group| group.published).sum();
     let (begin, end) = (&looks.boundaries[index], &looks.boundaries[index + 1]);
     let (from, to) = (&begin.sample, &end.sample);
@@ -154,12 +154,12 @@ fn stage_report(
         seconds,
         online: online(scenario, outcome, index),
         publishes_per_s: published as f64 / seconds,
-        deliveries_per_s: deliveries as f64 / seconds,
+        deliveries_per_s: arrived as f64 / seconds,
         groups,
         server_cpu_cores: cpu.map(|cpu| cpu / looked),
         server_cpu_us_per_delivery: cpu
-            .filter(|_| deliveries > 0)
-            .map(|cpu| cpu * 1e6 / deliveries as f64),
+            .filter(|_| arrived > 0)
+            .map(|cpu| cpu * 1e6 / arrived as f64),
         server_threads: server_threads(&begin.threads, &end.threads, looked),
         server_deliveries,
         server_delivery_bytes: count(|counters| counters.delivery_bytes),
@@ -233,7 +233,7 @@ fn group_report(scenario: &Scenario, outcome: &Outcome, stage: usize, group: usi
     let readings = outcome.readings.iter();
     let of_group = readings.filter(|reading| reading.group == group);
     let received: Vec<_> = of_group.map(|reading| &reading.stages[stage]).collect();
-    let deliveries: u64 = received.iter().map(|received| received.deliveries).sum();
+    let arrived: u64 = received.iter().map(|received| received.arrived).sum();
     let answered = &outcome.acks.groups[group][stage];
     let described = &scenario.timeline.stages()[stage];
     let pacings = outcome.pacings.iter();
@@ -249,8 +249,9 @@ fn group_report(scenario: &Scenario, outcome: &Outcome, stage: usize, group: usi
             .sum(),
         acknowledged: answered.acknowledged,
         refused: answered.refused,
-        deliveries,
-        deliveries_per_s: deliveries as f64 / described.length.as_secs_f64(),
+        deliveries: received.iter().map(|received| received.deliveries).sum(),
+        arrived,
+        deliveries_per_s: arrived as f64 / described.length.as_secs_f64(),
         latency: histogram.summary(),
         latency_raw: merged(received.iter().map(|received| &received.raw)).summary(),
         acknowledge_latency: answered.latency.summary(),
@@ -415,3 +416,6 @@ fn merged<'a>(all: impl Iterator<Item = &'a Latencies>) -> Latencies {
 
 /// The rest of a server's threads rests.
 const SERVER_THREADS_MAX: usize = 8;
+
+#[cfg(test)]
+mod tests;

@@ -98,12 +98,7 @@ fn check_limit(fault: Fault, more: &[&str], exit_code: i32, says: &str) {
 #[test]
 fn an_honest_server_passes() {
     check(Fault::None, PASSED, "0 gaps, 0 duplicates, 0 reordered");
-    check_limit(
-        Fault::None,
-        &[],
-        PASSED,
-        "200 publishes/s: 800 deliveries/s",
-    );
+    check_limit(Fault::None, &[], PASSED, "200 publishes/s: ");
 }
 
 #[test]
@@ -293,7 +288,7 @@ fn thresholds_and_the_json_result_are_obeyed() {
     let output = load(serve(Fault::None, Form::Json), "run", &more);
     assert!(matches!(output.status.code(), Some(BROKEN | INVALID)));
     let result: serde_json::Value = serde_json::from_slice(&std::fs::read(&file).unwrap()).unwrap();
-    assert_eq!(result["schema"], "parlor.loadtest.result/2");
+    assert_eq!(result["schema"], "parlor.loadtest.result/3");
     let checks = result["verdict"]["thresholds"].as_array().unwrap();
     assert!(
         checks

@@ -8,6 +8,8 @@
 
 use std::process::Command;
 
+use serde_json::Value;
+
 use crate::language::Language;
 use crate::toy::{Honesty, serve};
 
@@ -20,8 +22,8 @@ const BROKEN: i32 = 99;
 /// On a machine that is busy with other tests the generator may come too late, and rightly says so.
 const INVALID: i32 = 98;
 
-/// Loads a toy server; returns what the tool said and its exit code.
-fn load(language: Language, honesty: Honesty) -> (String, Option<i32>) {
+/// Loads a toy server; returns what the tool said, its exit code and its result.
+fn load(language: Language, honesty: Honesty) -> (String, Option<i32>, Value) {
     let server = serve(language, honesty);
     let (url, publish_url) = match language {
         Language::Raw => (
@@ -42,22 +44,33 @@ fn load(language: Language, honesty: Honesty) -> (String, Option<i32>) {
         "--warmup",
         "200ms",
     ];
+    let files = tempfile::tempdir().unwrap();
+    let path = files.path().join("result.json");
+    let json = ["--json", path.to_str().unwrap()];
     let output = Command::new(env!("CARGO_BIN_EXE_parlor-loadtest"))
-        .args([&urls[..], &speech, &load].concat())
+        .args([&urls[..], &speech, &load, &json].concat())
         .output()
         .expect("the tool was built with this test");
     let said = [output.stdout.as_slice(), &output.stderr].map(String::from_utf8_lossy);
-    (said.concat(), output.status.code())
+    let said = said.concat();
+    let result = std::fs::read(path).unwrap_or_else(|_| panic!("{said}"));
+    let result = serde_json::from_slice(&result).unwrap();
+    (said, output.status.code(), result)
 }
 
 /// An honest server passes with all deliveries, and one that keeps one back is caught.
 fn check(language: Language) {
-    let (said, code) = load(language, Honesty::Honest);
+    let (said, code, result) = load(language, Honesty::Honest);
     assert!(matches!(code, Some(0 | INVALID)), "{said}");
     assert!(said.contains("12 of 12 connections"), "{said}");
     assert!(said.contains("0 gaps, 0 duplicates, 0 reordered"), "{said}");
-    assert!(said.contains("| load | rooms | 100 | 400 |"), "{said}");
-    let (said, code) = load(language, Honesty::KeepsOneBack);
+    let group = &result["stages"][0]["groups"][0];
+    assert_eq!(
+        (&group["published"], &group["deliveries"]),
+        (&100.into(), &400.into()),
+        "{said}"
+    );
+    let (said, code, _) = load(language, Honesty::KeepsOneBack);
     assert!(matches!(code, Some(BROKEN | INVALID)), "{said}");
     assert!(said.contains("1 gaps, 0 duplicates, 0 reordered"), "{said}");
 }
