@@ -232,7 +232,7 @@ pub(crate) struct Thresholds {
     #[arg(long)]
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) max_refused: Option<u64>,
-    /// Connections that failed or ended early (default 0).
+    /// Connections that failed, were not answered before the run ended or ended early (default 0).
     #[arg(long)]
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) max_closed: Option<u64>,

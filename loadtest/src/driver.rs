@@ -154,12 +154,13 @@ impl Run {
         let progress = &self.shared.progress;
         let answered = progress.acknowledged.count() + progress.refused.count();
         let answered_all = answered >= progress.published.count();
+        let opening = progress.opening.load(Ordering::Relaxed);
         // Where other workers publish too, or members come and go, what is owed is not known here.
-        let whole = self.shared.scenario.knows_what_is_owed();
+        let whole = self.shared.scenario.knows_what_is_owed() && opening == 0;
         if whole && answered_all && progress.deliveries.count() >= progress.owed.count() {
             return true;
         }
-        drain.is_over(answered + progress.deliveries.count())
+        drain.is_over(answered + progress.deliveries.count(), opening)
     }
 
     /// The highest acknowledged offset of each channel, by group.
@@ -225,8 +226,9 @@ impl Drain {
         }
     }
 
-    fn is_over(&mut self, seen: u64) -> bool {
-        if seen != self.seen {
+    /// While so many wait for the answer to their `connect`, it is not quiet: what they have missed comes behind it.
+    fn is_over(&mut self, seen: u64, opening: u64) -> bool {
+        if seen != self.seen || opening > 0 {
             (self.seen, self.moved_at) = (seen, Instant::now());
         }
         self.began.elapsed() >= DRAIN_MAX || self.moved_at.elapsed() >= DRAIN_QUIET
@@ -329,3 +331,6 @@ fn uses(before: &[ThreadTimes], after: &[ThreadTimes], seconds: f64) -> Vec<Thre
 const OPENING_GRACE: Duration = Duration::from_secs(30);
 const DRAIN_MAX: Duration = Duration::from_secs(30);
 const DRAIN_QUIET: Duration = Duration::from_secs(3);
+
+#[cfg(test)]
+mod tests;

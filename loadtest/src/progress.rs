@@ -25,6 +25,8 @@ pub(crate) struct Progress {
     pub(crate) refused: Counter,
     /// Deliveries that the acknowledged publishes must bring.
     pub(crate) owed: Counter,
+    /// Subscribers that have set out, or are on the way back, and are not answered yet; without those that are slow on purpose.
+    pub(crate) opening: AtomicU64,
     /// Subscribers that were cut on purpose, or sent away for being slow on purpose, and are not back yet.
     pub(crate) away: AtomicI64,
 }

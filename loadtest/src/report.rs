@@ -96,6 +96,8 @@ pub(crate) struct Opening {
     pub(crate) ready: u64,
     pub(crate) failed: u64,
     pub(crate) closed_later: u64,
+    /// Those that had set out, at the start, with a ramp or after a cut, and had no answer when the run ended.
+    pub(crate) unanswered: u64,
     pub(crate) seconds: f64,
     pub(crate) per_second: f64,
     /// From the first SYN to the answer to `connect`.

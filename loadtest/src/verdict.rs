@@ -13,7 +13,7 @@ pub(crate) struct Figures {
     pub(crate) faults: Faults,
     /// Publishes refused, unanswered or not taken.
     pub(crate) refused: u64,
-    /// Connections that failed or ended early.
+    /// Connections that failed, were not answered or ended early.
     pub(crate) closed: u64,
     pub(crate) p99_ms: Option<f64>,
     pub(crate) p99_9_ms: Option<f64>,

@@ -43,6 +43,8 @@ pub(crate) struct Reading {
     pub(crate) faults: Faults,
     pub(crate) foreign: u64,
     pub(crate) misread: u64,
+    /// Subscribers that were still waiting for their answer at the end.
+    pub(crate) unanswered: u64,
     pub(crate) ends: BTreeMap<String, u64>,
     /// Connections that failed because this side ran out of something.
     pub(crate) own_failures: u64,
@@ -353,6 +355,7 @@ impl Subscribers {
             faults: self.faults,
             foreign: self.foreign,
             misread: self.misread,
+            unanswered: self.unanswered,
             ends: std::mem::take(&mut self.ends),
             own_failures,
             loop_lag,

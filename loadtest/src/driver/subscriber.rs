@@ -48,6 +48,8 @@ pub(crate) struct Subscribers {
     pub(crate) foreign: u64,
     /// Sampled events where the scan and the codec disagreed: a fault of this tool.
     pub(crate) misread: u64,
+    /// Those that were still waiting for their answer at the end.
+    pub(crate) unanswered: u64,
     /// Why connections failed or ended, and how often.
     pub(crate) ends: BTreeMap<String, u64>,
 }
@@ -138,6 +140,7 @@ impl Subscribers {
             faults: Faults::default(),
             foreign: 0,
             misread: 0,
+            unanswered: 0,
             ends: BTreeMap::new(),
         }
     }
@@ -166,11 +169,10 @@ impl Subscribers {
 
     /// The connection is over. The first reason counts.
     pub(crate) fn end(&mut self, index: usize, why: &str) {
-        let slow = self.subscribers[index].pace == Pace::Slow;
-        let state = &mut self.subscribers[index].state;
-        match state {
+        let pace = self.subscribers[index].pace;
+        match &self.subscribers[index].state {
             State::Ended(_) | State::Away(_) => return,
-            State::Idle | State::Live { .. } if slow => {
+            State::Idle | State::Live { .. } if pace == Pace::Slow => {
                 self.cut(index);
                 *self
                     .ends
@@ -178,9 +180,13 @@ impl Subscribers {
                     .or_default() += 1;
                 return;
             }
-            State::Opening(_) => self.shared.progress.failed.add(1),
+            State::Opening(_) => {
+                self.shared.progress.failed.add(1);
+                self.settles(pace);
+            }
             State::Idle | State::Live { .. } => self.shared.progress.closed.add(1),
         }
+        let state = &mut self.subscribers[index].state;
         let checker = match std::mem::replace(state, State::Ended(None)) {
             State::Live { checker, .. } => Some(checker),
             State::Opening(checker) => checker,
@@ -218,6 +224,7 @@ impl Subscribers {
     /// At the end: compares what every live subscriber has with what was acknowledged.
     pub(crate) fn finish(&mut self) {
         self.second.hand_over(&self.shared.series);
+        self.count_unanswered();
         // What waits unread for those that are stuck is nobody's fault.
         let reading = self.subscribers.iter();
         for subscriber in reading.filter(|one| one.pace != Pace::Stuck) {
@@ -418,6 +425,9 @@ impl Subscribers {
     }
 
     fn start(&mut self, index: usize, state: State, now: Instant) {
+        if self.is_opening(index) {
+            self.settles(self.subscribers[index].pace);
+        }
         let subscriber = &mut self.subscribers[index];
         subscriber.state = state;
         if let Some(lack) = subscriber.lacks.take_if(|lack| lack.is_nothing()) {

@@ -373,13 +373,14 @@ fn figures(
     let published: u64 = outcome.pacings.iter().flat_map(|pacing| &pacing.sent).sum();
     let unsent: u64 = outcome.pacings.iter().map(|pacing| pacing.unsent).sum();
     let failed_errands: u64 = outcome.errands.iter().flatten().map(|ran| ran.failed).sum();
-    let all_settled = outcome.ready + outcome.failed;
+    // Who begins and was never answered is among both: behind those that wait, others have not even set out.
+    let settled = outcome.ready + outcome.failed;
+    let never_came = u64::from(scenario.begins_with()).saturating_sub(settled);
+    let unanswered = opening::unanswered(outcome).max(never_came);
     Figures {
         faults,
         refused: published.saturating_sub(answers) + unsent + failed_errands,
-        closed: outcome.failed
-            + outcome.closed
-            + u64::from(scenario.begins_with()).saturating_sub(all_settled),
+        closed: outcome.failed + outcome.closed + unanswered,
         p99_ms: worst(|group| group.latency.p99_ms).reduce(f64::max),
         p99_9_ms: worst(|group| group.latency.p99_9_ms).reduce(f64::max),
         deliveries_per_s: stages

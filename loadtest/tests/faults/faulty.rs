@@ -4,6 +4,7 @@
 
 use std::collections::HashMap;
 use std::net::SocketAddr;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::thread;
 use std::time::Duration;
@@ -41,6 +42,8 @@ pub(crate) enum Fault {
     Stall,
     /// What the first subscriber that came back had missed, whatever it speaks.
     Forget,
+    /// Not once but always: when so many subscribers were answered, the `connect` of the next one is not.
+    SilentAfter(usize),
 }
 
 /// The event at which it happens.
@@ -55,6 +58,7 @@ pub(crate) fn serve(fault: Fault, form: Form) -> SocketAddr {
     let server = Arc::new(Server {
         fault,
         form,
+        connects: AtomicUsize::new(0),
         channels: Mutex::default(),
     });
     accept::serve(move |stream| Arc::clone(&server).connection(stream))
@@ -64,6 +68,8 @@ struct Server {
     fault: Fault,
     /// What the one speaks on whom the promise is broken.
     form: Form,
+    /// Those of subscribers.
+    connects: AtomicUsize,
     channels: Mutex<HashMap<String, Channel>>,
 }
 
@@ -138,6 +144,13 @@ impl Server {
     }
 
     fn connect(&self, id: u32, connect: &Connect, outbox: &Outbox) {
+        // Publishers, who join nothing, are always answered: without them there would be no run.
+        if let Fault::SilentAfter(answered) = self.fault
+            && !connect.subscriptions.is_empty()
+            && self.connects.fetch_add(1, Ordering::Relaxed) >= answered
+        {
+            return;
+        }
         let mut channels = self.channels.lock().unwrap();
         let (mut outcomes, mut missed) = (Vec::new(), Vec::new());
         for subscribe in &connect.subscriptions {
@@ -244,9 +257,12 @@ impl Channel {
                 outbox.push(push);
                 outbox.push(push);
             }
-            Fault::None | Fault::Refuse | Fault::Full | Fault::Stall | Fault::Forget => {
-                outbox.push(push);
-            }
+            Fault::None
+            | Fault::Refuse
+            | Fault::Full
+            | Fault::Stall
+            | Fault::Forget
+            | Fault::SilentAfter(_) => outbox.push(push),
         }
     }
 }

@@ -200,13 +200,12 @@ fn a_stall_shows_from_the_due_time_and_moves_no_publish() {
     }
 }
 
-/// A crowd that is cut as a whole and comes back; what the report says of it, and the exit code.
-fn resumed(fault: Fault, form: &str) -> (serde_json::Value, Option<i32>) {
+/// A load in stages; the report, and the exit code.
+fn staged(stages: &str, fault: Fault, form: &str) -> (serde_json::Value, Option<i32>) {
     let files = tempfile::tempdir().unwrap();
     let path = |name: &str| -> PathBuf { files.path().join(name) };
-    let stages = "[[stages]]\nlength = \"1s\"\n[[stages]]\nlength = \"1s\"\nstorm = 1.0\n";
-    std::fs::write(path("storm.toml"), stages).unwrap();
-    let (scenario, json) = (path("storm.toml"), path("result.json"));
+    std::fs::write(path("stages.toml"), stages).unwrap();
+    let (scenario, json) = (path("stages.toml"), path("result.json"));
     let files = [
         "--scenario",
         scenario.to_str().unwrap(),
@@ -217,8 +216,15 @@ fn resumed(fault: Fault, form: &str) -> (serde_json::Value, Option<i32>) {
     ];
     let output = load(serve(fault, Form::Json), "run", &files);
     let report = std::fs::read(json).unwrap_or_else(|_| panic!("{}", said(&output)));
-    let report: serde_json::Value = serde_json::from_slice(&report).unwrap();
-    (report["faults"].clone(), output.status.code())
+    let report = serde_json::from_slice(&report).unwrap();
+    (report, output.status.code())
+}
+
+/// A crowd that is cut as a whole and comes back; what the report says of it, and the exit code.
+fn resumed(fault: Fault, form: &str) -> (serde_json::Value, Option<i32>) {
+    let stages = "[[stages]]\nlength = \"1s\"\n[[stages]]\nlength = \"1s\"\nstorm = 1.0\n";
+    let (report, code) = staged(stages, fault, form);
+    (report["faults"].clone(), code)
 }
 
 #[test]
@@ -238,6 +244,25 @@ fn what_a_resume_does_not_bring_is_caught() {
             "{faults}"
         );
     }
+}
+
+/// Lasts for the half minute for which a run waits for the answers.
+#[test]
+fn a_connect_that_is_never_answered_is_caught_in_a_ramp_and_after_a_cut() {
+    // Of twelve that come with a ramp six are answered. These six are cut, and do not get back.
+    let stages = "[[stages]]\nlength = \"1s\"\nramp = true\nconnections = 12\n\
+        [[stages]]\nlength = \"1s\"\nstorm = 0.5\n";
+    let (report, code) = staged(stages, Fault::SilentAfter(6), "json");
+    assert!(matches!(code, Some(BROKEN | INVALID)), "{report}");
+    let opening = &report["opening"];
+    assert_eq!(
+        (&opening["ready"], &opening["unanswered"]),
+        (&6.into(), &12.into())
+    );
+    let mut checks = report["verdict"]["thresholds"].as_array().unwrap().iter();
+    let closed = checks.find(|check| check["name"] == "max-closed").unwrap();
+    assert_eq!(closed["value"].as_f64(), Some(12.0));
+    assert_eq!(closed["kept"], false);
 }
 
 #[test]

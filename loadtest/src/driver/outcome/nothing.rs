@@ -31,6 +31,7 @@ impl Outcome {
             faults: Faults::default(),
             foreign: 0,
             misread: 0,
+            unanswered: 0,
             ends: BTreeMap::new(),
             own_failures: 0,
             loop_lag: Latencies::new(),

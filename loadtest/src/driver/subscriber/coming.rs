@@ -33,6 +33,7 @@ impl Subscribers {
                     _ => Speech::Peer(Some(Box::new(Talk::new(hello.clone())))),
                 },
             });
+            self.sets_out(pace);
             return Some(None);
         };
         let State::Away(checker) = &mut known.state else {
@@ -51,7 +52,33 @@ impl Subscribers {
                 positions.at(self.group, channel, checker.last())
             });
         known.state = State::Opening(checker);
+        self.sets_out(pace);
         Some(position)
+    }
+
+    fn sets_out(&self, pace: Pace) {
+        let progress = &self.shared.progress;
+        let waited_for = u64::from(pace.is_waited_for());
+        progress.opening.fetch_add(waited_for, Ordering::Relaxed);
+    }
+
+    /// Who had set out is answered, or has given up.
+    pub(super) fn settles(&self, pace: Pace) {
+        let progress = &self.shared.progress;
+        let waited_for = u64::from(pace.is_waited_for());
+        progress.opening.fetch_sub(waited_for, Ordering::Relaxed);
+    }
+
+    /// At the end: those that had set out and were not answered.
+    pub(super) fn count_unanswered(&mut self) {
+        let waits = |one: &&Subscriber| {
+            matches!(one.state, State::Opening(_)) && one.pace.is_waited_for()
+        };
+        self.unanswered = self.subscribers.iter().filter(waits).count() as u64;
+        if self.unanswered > 0 {
+            let why = "a connect was not answered before the run ended";
+            *self.ends.entry(why.to_owned()).or_default() += self.unanswered;
+        }
     }
 
     /// Cuts a live subscriber off: what it has received so far must go on seamlessly when it comes back.

@@ -14,6 +14,11 @@ pub(crate) enum Pace {
 }
 
 impl Pace {
+    /// Whether a run's end waits for its answer: who is slow on purpose may be on the way back at any time.
+    pub(crate) fn is_waited_for(self) -> bool {
+        self != Self::Slow
+    }
+
     /// Of this connection of its group, which is its thread's `index`th.
     pub(crate) fn of(load: &Load, connection: u32, index: usize) -> Self {
         if connection < load.stuck_readers {

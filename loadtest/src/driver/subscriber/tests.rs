@@ -37,6 +37,27 @@ fn join(subscribers: &mut Subscribers, index: usize) {
 }
 
 #[test]
+fn who_is_not_answered_is_counted_at_the_end() {
+    let (mut subscribers, _) = subscribers();
+    for index in 0..4 {
+        open(&mut subscribers, index, Pace::Prompt);
+    }
+    open(&mut subscribers, 4, Pace::Slow);
+    // Of the four that are not slow, one is there, one is cut and on the way back, one is refused, one was never answered.
+    join(&mut subscribers, 0);
+    join(&mut subscribers, 1);
+    subscribers.cut(1);
+    open(&mut subscribers, 1, Pace::Prompt);
+    subscribers.end(2, "refused");
+    let opening = &subscribers.shared.progress.opening;
+    assert_eq!(opening.load(Ordering::Relaxed), 2);
+    subscribers.finish();
+    assert_eq!(subscribers.unanswered, 2);
+    let ends: Vec<_> = subscribers.ends.into_values().collect();
+    assert_eq!(ends, [2, 1]);
+}
+
+#[test]
 fn what_comes_late_counts_in_the_stage_where_it_was_due_and_in_the_one_where_it_came() {
     let (mut subscribers, start) = subscribers();
     open(&mut subscribers, 0, Pace::Prompt);

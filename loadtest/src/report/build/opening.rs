@@ -41,10 +41,17 @@ pub(super) fn report(scenario: &Scenario, outcome: &Outcome) -> Opening {
         ready: outcome.ready,
         failed: outcome.failed,
         closed_later: outcome.closed,
+        unanswered: unanswered(outcome),
         seconds: outcome.opening_s,
         per_second: outcome.ready as f64 / outcome.opening_s.max(1e-3),
         latency: merged(outcome.readings.iter().map(|reading| &reading.opening)).summary(),
     }
+}
+
+/// Subscribers that had no answer when the run ended.
+pub(super) fn unanswered(outcome: &Outcome) -> u64 {
+    let readings = outcome.readings.iter();
+    readings.map(|reading| reading.unanswered).sum()
 }
 
 /// As many as are seen in one way or another.

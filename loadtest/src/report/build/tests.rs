@@ -3,21 +3,25 @@
 use std::time::{Duration, Instant};
 
 use super::*;
-use crate::cli::Options;
 use crate::network::SendQueues;
 use crate::proc::Process;
+use crate::verdict::Checked;
 use crate::watch::Boundary;
 
-/// One subscriber of one channel: a second of warming up and ten seconds of load.
-fn scenario(change: impl FnOnce(&mut Options)) -> Scenario {
-    let mut options = Options {
-        shape: Some("rooms=1x1".to_owned()),
-        warmup: Some("1s".parse().unwrap()),
-        duration: Some("10s".parse().unwrap()),
-        ..Options::default()
-    };
-    change(&mut options);
-    Scenario::from_options(options).unwrap()
+/// Ten subscribers of one channel, a second of warming up and ten seconds of load.
+const STEADY: &str = "shape = 'rooms=1x10'\nwarmup = '1s'\nduration = '10s'\n";
+/// The same, but that the ten come in the first second.
+const RAMP: &str = "shape = 'rooms=1x10'\n\
+    [[stages]]\nlength = '1s'\nramp = true\nconnections = 10\nmeasured = false\n\
+    [[stages]]\nlength = '10s'\n";
+
+fn scenario(file: &str) -> Scenario {
+    Scenario::from_options(toml::from_str(file).unwrap()).unwrap()
+}
+
+fn threshold<'a>(report: &'a Report, name: &str) -> &'a Checked {
+    let mut all = report.verdict.thresholds.iter();
+    all.find(|checked| checked.name == name).unwrap()
 }
 
 /// A look at a server that had used so much CPU time, in s, when so many seconds had passed.
@@ -60,7 +64,8 @@ fn near(found: Option<f64>, expected: f64) {
 
 #[test]
 fn a_server_that_lags_is_told_by_what_came_in_the_stage() {
-    let scenario = scenario(|options| options.thresholds.min_deliveries_per_s = Some(2_000.0));
+    let least = "[thresholds]\nmin-deliveries-per-s = 2000.0\n";
+    let scenario = scenario(&format!("{STEADY}{least}"));
     let mut outcome = Outcome::nothing(2);
     let load = &mut outcome.readings[0].stages[1];
     // 2,000 a second were due; the rest of them came while the run drained.
@@ -73,7 +78,26 @@ fn a_server_that_lags_is_told_by_what_came_in_the_stage() {
     near(Some(stage.groups[0].deliveries_per_s), 1_400.0);
     near(stage.server_cpu_us_per_delivery, 500.0);
     assert_eq!(stage.groups[0].deliveries, 20_000);
-    let mut thresholds = report.verdict.thresholds.iter();
-    let rate = thresholds.find(|checked| checked.name == "min-deliveries-per-s");
-    assert!(rate.is_some_and(|checked| !checked.kept), "{rate:?}");
+    assert!(!threshold(&report, "min-deliveries-per-s").kept);
+}
+
+/// How many connections are told to be lost, of which so many came, and so many were not answered before the end.
+fn lost(file: &str, ready: u64, unanswered: u64) -> Option<f64> {
+    let mut outcome = Outcome::nothing(2);
+    outcome.ready = ready;
+    outcome.readings[0].unanswered = unanswered;
+    let report = Report::of(&scenario(file), &outcome, &looks(0.0), Fleet::ALONE);
+    assert_eq!(report.opening.unanswered, unanswered);
+    threshold(&report, "max-closed").value
+}
+
+#[test]
+fn who_is_never_answered_is_lost_whenever_it_came() {
+    // With a ramp nobody is there at the start.
+    assert_eq!(lost(RAMP, 0, 10), Some(10.0));
+    // All came, and four were cut and did not get back.
+    assert_eq!(lost(STEADY, 10, 4), Some(4.0));
+    // Of those that begin nobody is lost twice: three wait, and behind them three have not even set out.
+    assert_eq!(lost(STEADY, 4, 3), Some(6.0));
+    assert_eq!(lost(STEADY, 10, 0), Some(0.0));
 }
