@@ -78,6 +78,13 @@ pub(crate) struct Checked {
     pub(crate) kept: bool,
 }
 
+impl ThreadUse {
+    /// How close the thread came to being the bottleneck: above 1 it was.
+    pub(crate) fn strain(&self) -> f64 {
+        (self.cpu / CPU_SHARE_MAX).max((self.cpu + self.waiting) / NEVER_IDLE)
+    }
+}
+
 impl Verdict {
     pub(crate) fn of(figures: &Figures, thresholds: &Thresholds) -> Self {
         let invalid = bottlenecks(&figures.generator);

@@ -8,11 +8,11 @@ use crate::verdict::{Generator, ThreadUse};
 pub(super) fn report(scenario: &Scenario, outcome: &Outcome) -> Generator {
     let stages = scenario.timeline.stages().iter().zip(&outcome.uses);
     let measured = stages.filter(|(stage, _)| stage.measured);
-    // The busiest stage of each thread counts.
+    // The stage of each thread counts that was the hardest for it: one in which it hardly ran may be that for want of a core.
     let mut threads: Vec<ThreadUse> = Vec::new();
     for used in measured.flat_map(|(_, uses)| uses) {
         match threads.iter_mut().find(|thread| thread.name == used.name) {
-            Some(thread) if used.cpu > thread.cpu => *thread = used.clone(),
+            Some(thread) if used.strain() > thread.strain() => *thread = used.clone(),
             Some(_) => {}
             None => threads.push(used.clone()),
         }

@@ -101,3 +101,29 @@ fn who_is_never_answered_is_lost_whenever_it_came() {
     assert_eq!(lost(STEADY, 4, 3), Some(6.0));
     assert_eq!(lost(STEADY, 10, 0), Some(0.0));
 }
+
+/// What a thread did in each of two stages, and which of them its use and the verdict are taken from.
+fn check_thread(file: &str, stages: [(f64, f64); 2], told: (f64, f64), exit_code: u8) {
+    let used = |(cpu, waiting)| {
+        let name = "read-rooms-0".to_owned();
+        vec![ThreadUse { name, cpu, waiting }]
+    };
+    let mut outcome = Outcome::nothing(2);
+    outcome.ready = 10;
+    outcome.uses = Vec::from(stages.map(used));
+    let report = Report::of(&scenario(file), &outcome, &looks(0.0), Fleet::ALONE);
+    assert_eq!(report.generator.threads, used(told));
+    assert_eq!(report.verdict.exit_code(), exit_code);
+}
+
+#[test]
+fn a_stage_in_which_a_thread_starved_is_not_hidden_by_one_in_which_it_worked() {
+    let both = "shape = 'rooms=1x10'\n[[stages]]\nlength = '1s'\n[[stages]]\nlength = '10s'\n";
+    let (starved, worked, worn_out) = ((0.3, 0.69), (0.6, 0.1), (0.95, 0.0));
+    check_thread(both, [starved, worked], starved, 98);
+    check_thread(both, [worked, starved], starved, 98);
+    check_thread(both, [worn_out, worked], worn_out, 98);
+    check_thread(both, [(0.1, 0.1), worked], worked, 0);
+    // What a warm-up was for it does not count.
+    check_thread(STEADY, [worn_out, worked], worked, 0);
+}
