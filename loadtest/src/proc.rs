@@ -23,6 +23,8 @@ pub(crate) struct Thread {
 /// The machine as a whole.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub(crate) struct Machine {
+    /// All that run, whether or not this process may use them.
+    pub(crate) cores: usize,
     /// Time that cores were not idle, summed over cores, in s.
     pub(crate) busy_seconds: f64,
     pub(crate) memory_bytes: u64,
@@ -56,11 +58,17 @@ impl Machine {
         let memory = fs::read_to_string("/proc/meminfo").ok()?;
         let pressure = fs::read_to_string("/proc/pressure/io").ok();
         Some(Self {
+            cores: cores(&stat),
             busy_seconds: busy_ticks(&stat)? as f64 / TICKS_PER_SECOND,
             memory_bytes: status_bytes(&memory, "MemTotal:")?,
             available_bytes: status_bytes(&memory, "MemAvailable:")?,
             io_stalled_seconds: pressure.as_deref().and_then(stalled_seconds),
         })
+    }
+
+    /// The share of all cores that was busy since an earlier look, so many seconds ago.
+    pub(crate) fn busy_since(self, earlier: Self, seconds: f64) -> f64 {
+        (self.busy_seconds - earlier.busy_seconds) / seconds / self.cores.max(1) as f64
     }
 }
 
@@ -158,6 +166,14 @@ fn busy_ticks(stat: &str) -> Option<u64> {
     Some(all - numbers.get(3)? - numbers.get(4)?)
 }
 
+/// The lines `cpu0`, `cpu1` and so on, behind the sum of them.
+fn cores(stat: &str) -> usize {
+    let names = stat.lines().filter_map(|line| line.strip_prefix("cpu"));
+    names
+        .filter(|rest| rest.starts_with(char::is_numeric))
+        .count()
+}
+
 fn status_bytes(status: &str, key: &str) -> Option<u64> {
     let line = status.lines().find_map(|line| line.strip_prefix(key))?;
     let kib: u64 = line.trim().strip_suffix("kB")?.trim().parse().ok()?;
@@ -198,6 +214,19 @@ mod tests {
             busy_ticks("cpu  10 1 20 1000 500 3 4 5 99 98\ncpu0 1 1"),
             Some(43)
         );
+    }
+
+    #[test]
+    fn the_share_that_was_busy_is_of_all_cores_of_the_machine() {
+        let stat = "cpu  9 9 9 9\ncpu0 3 3 3 3\ncpu1 3 3 3 3\ncpu10 3 3 3 3\nctxt 7\n";
+        assert_eq!(cores(stat), 3);
+        let look = |busy_seconds| Machine {
+            cores: 3,
+            busy_seconds,
+            ..Machine::default()
+        };
+        let share = look(7.0).busy_since(look(1.0), 4.0);
+        assert!((share - 0.5).abs() < 1e-9, "{share}");
     }
 
     #[test]

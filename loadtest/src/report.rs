@@ -68,6 +68,7 @@ pub(crate) struct Described {
 
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
 pub(crate) struct MachineReport {
+    /// All of them: this process may be kept to some.
     pub(crate) cores: usize,
     pub(crate) memory_bytes: Option<u64>,
     pub(crate) kernel: String,

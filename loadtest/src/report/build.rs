@@ -94,16 +94,18 @@ pub(crate) fn urls(targets: &[Target]) -> String {
 }
 
 fn machine() -> MachineReport {
+    let machine = Machine::read();
     MachineReport {
-        cores: cores(),
-        memory_bytes: Machine::read().map(|machine| machine.memory_bytes),
+        cores: machine.map_or_else(usable_cores, |machine| machine.cores),
+        memory_bytes: machine.map(|machine| machine.memory_bytes),
         kernel: fs::read_to_string("/proc/sys/kernel/osrelease")
             .map(|text| text.trim().to_owned())
             .unwrap_or_default(),
     }
 }
 
-fn cores() -> usize {
+/// Where the system does not tell how many there are.
+fn usable_cores() -> usize {
     std::thread::available_parallelism().map_or(0, usize::from)
 }
 
@@ -171,8 +173,7 @@ fn stage_report(
             .filter(|(_, of)| *of > 0.0)
             .map(|(wakeups, of)| wakeups * 100.0 / of),
         redis: redis(from, to, looked),
-        machine_busy: machine
-            .map(|(from, to)| (to.busy_seconds - from.busy_seconds) / looked / cores() as f64),
+        machine_busy: machine.map(|(from, to)| to.busy_since(from, looked)),
         machine_io_stalled: machine
             .and_then(|(from, to)| Some(to.io_stalled_seconds? - from.io_stalled_seconds?))
             .map(|stalled| stalled / looked),
@@ -339,8 +340,7 @@ fn seen(from: Option<&Sample>, to: Option<&Sample>) -> SecondReport {
     SecondReport {
         server_cores: process.map(|(from, to)| (to.cpu_seconds - from.cpu_seconds) / seconds),
         server_resident_bytes: to.process.map(|process| process.resident_bytes),
-        machine_busy: machine
-            .map(|(from, to)| (to.busy_seconds - from.busy_seconds) / seconds / cores() as f64),
+        machine_busy: machine.map(|(from, to)| to.busy_since(from, seconds)),
         redis_cores: redis(from, to, seconds).map(|redis| redis.cpu_cores),
         redis_memory_bytes: to.redis.map(|redis| redis.memory_bytes),
         ..SecondReport::default()

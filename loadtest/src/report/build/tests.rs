@@ -127,3 +127,19 @@ fn a_stage_in_which_a_thread_starved_is_not_hidden_by_one_in_which_it_worked() {
     // What a warm-up was for it does not count.
     check_thread(STEADY, [worn_out, worked], worked, 0);
 }
+
+#[test]
+fn all_cores_are_those_of_the_machine_and_not_those_that_this_process_may_use() {
+    let mut looks = looks(0.0);
+    for (boundary, busy_seconds) in looks.boundaries.iter_mut().zip([0.0, 0.0, 5_000.0]) {
+        // More than any machine has that runs this.
+        boundary.sample.machine = Some(Machine {
+            cores: 1_000,
+            busy_seconds,
+            ..Machine::default()
+        });
+    }
+    let outcome = Outcome::nothing(2);
+    let report = Report::of(&scenario(STEADY), &outcome, &looks, Fleet::ALONE);
+    near(report.stages[0].machine_busy, 0.5);
+}
