@@ -100,7 +100,8 @@ pub(crate) struct Opening {
     /// Those that had set out, at the start, with a ramp or after a cut, and had no answer when the run ended.
     pub(crate) unanswered: u64,
     pub(crate) seconds: f64,
-    pub(crate) per_second: f64,
+    /// `None` where some come only while the clock runs: they come as the stages want them.
+    pub(crate) per_second: Option<f64>,
     /// From the first SYN to the answer to `connect`.
     pub(crate) latency: Summary,
 }

@@ -16,15 +16,17 @@ fn write_all(out: &mut String, report: &Report) -> std::fmt::Result {
     let (scenario, opening) = (&report.scenario, &report.opening);
     writeln!(out, "## {} over {}\n", scenario.shape, scenario.form)?;
     writeln!(out, "Verdict: **{}**\n", report.verdict.headline())?;
+    let came = opening.per_second.map_or_else(
+        || ", as the stages wanted them (".to_owned(),
+        |per_second| format!(" in {:.1} s ({per_second:.0}/s, ", opening.seconds),
+    );
     writeln!(
         out,
-        "{} cores, Linux {}. {} of {} connections in {:.1} s ({:.0}/s, answered in {:.1} ms at p50, {:.1} ms at p99). Payload {:.0} bytes, {} publishers.\n",
+        "{} cores, Linux {}. {} of {} connections{came}answered in {:.1} ms at p50, {:.1} ms at p99). Payload {:.0} bytes, {} publishers.\n",
         report.machine.cores,
         report.machine.kernel,
         opening.ready,
         opening.wanted,
-        opening.seconds,
-        opening.per_second,
         opening.latency.p50_ms,
         opening.latency.p99_ms,
         scenario.payload_bytes,

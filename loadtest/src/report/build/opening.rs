@@ -25,10 +25,10 @@ pub(super) fn server(scenario: &Scenario, outcome: &Outcome, looks: &Looks) -> S
         open_files_connected: looks.open_files_connected,
         // Where a crowd comes later, nobody knows what each of them added.
         bytes_per_connection: grown
-            .filter(|_| scenario.begins_with() == scenario.shape.connections())
+            .filter(|_| all_begin(scenario))
             .and_then(|grown| grown.checked_div(connections)),
         cpu_us_per_new_connection: cpu
-            .filter(|_| scenario.begins_with() == scenario.shape.connections() && connections > 0)
+            .filter(|_| all_begin(scenario) && connections > 0)
             .map(|(from, to)| (to.cpu_seconds - from.cpu_seconds) * 1e6 / connections as f64),
     }
 }
@@ -43,9 +43,15 @@ pub(super) fn report(scenario: &Scenario, outcome: &Outcome) -> Opening {
         closed_later: outcome.closed,
         unanswered: unanswered(outcome),
         seconds: outcome.opening_s,
-        per_second: outcome.ready as f64 / outcome.opening_s.max(1e-3),
+        per_second: all_begin(scenario)
+            .then(|| outcome.ready as f64 / outcome.opening_s.max(1e-3)),
         latency: merged(outcome.readings.iter().map(|reading| &reading.opening)).summary(),
     }
+}
+
+/// Whether all are opened before the clock starts.
+fn all_begin(scenario: &Scenario) -> bool {
+    scenario.begins_with() == scenario.shape.connections()
 }
 
 /// Subscribers that had no answer when the run ended.

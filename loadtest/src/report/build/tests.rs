@@ -5,6 +5,7 @@ use std::time::{Duration, Instant};
 use super::*;
 use crate::network::SendQueues;
 use crate::proc::Process;
+use crate::report::markdown;
 use crate::verdict::Checked;
 use crate::watch::Boundary;
 
@@ -142,4 +143,20 @@ fn all_cores_are_those_of_the_machine_and_not_those_that_this_process_may_use() 
     let outcome = Outcome::nothing(2);
     let report = Report::of(&scenario(STEADY), &outcome, &looks, Fleet::ALONE);
     near(report.stages[0].machine_busy, 0.5);
+}
+
+#[test]
+fn only_who_is_opened_before_the_clock_is_opened_at_a_rate() {
+    let mut outcome = Outcome::nothing(2);
+    (outcome.ready, outcome.opening_s) = (10, 0.5);
+    let check = |file: &str, rate: Option<f64>, words: &str| {
+        let report = Report::of(&scenario(file), &outcome, &looks(0.0), Fleet::ALONE);
+        assert_eq!(report.opening.per_second, rate);
+        let text = markdown::render(&report);
+        assert!(text.contains(words), "{text}");
+    };
+    let at_once = " 10 of 10 connections in 0.5 s (20/s, answered in ";
+    check(STEADY, Some(20.0), at_once);
+    let by_and_by = " 10 of 10 connections, as the stages wanted them (answered in ";
+    check(RAMP, None, by_and_by);
 }
