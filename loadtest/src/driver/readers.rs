@@ -172,6 +172,7 @@ impl Reader {
     /// Cuts, opens and reopens as the stages go.
     async fn follow(self: Rc<Self>, mut crowd: Crowd) {
         let scenario = &self.shared.scenario;
+        let size = self.part.size(scenario);
         let start = loop {
             match self.shared.start.get() {
                 Some(start) => break *start,
@@ -194,7 +195,9 @@ impl Reader {
                 self.cut_next(&mut cursor);
             }
             for _ in online..change.online {
-                let next = self.subscribers.borrow().next_away();
+                let Some(next) = self.subscribers.borrow().next_away(size) else {
+                    break;
+                };
                 spawn_local(Rc::clone(&self).open_when_free(next));
             }
             sleep(CROWD_EVERY).await;

@@ -111,11 +111,14 @@ impl Subscribers {
         (0..count).map(|step| (from + step) % count).find(live)
     }
 
-    /// The first subscriber that is away, or the next that was never there.
-    pub(crate) fn next_away(&self) -> usize {
+    /// The first subscriber that is away, or the next that was never there. `None` when all of the crowd, so many, have been
+    /// there: nobody takes the place of those that ended.
+    pub(crate) fn next_away(&self, size: u32) -> Option<usize> {
         let away = |one: &Subscriber| matches!(one.state, State::Away(_));
         let mut all = self.subscribers.iter();
-        all.position(away).unwrap_or(self.subscribers.len())
+        let new = self.subscribers.len();
+        all.position(away)
+            .or_else(|| (new < size as usize).then_some(new))
     }
 
     /// Subscribers that are online or about to be.

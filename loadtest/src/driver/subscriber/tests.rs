@@ -83,3 +83,18 @@ fn what_comes_late_counts_in_the_stage_where_it_was_due_and_in_the_one_where_it_
         .collect();
     assert_eq!(counted, [(1, 0), (2, 2)]);
 }
+
+#[test]
+fn nobody_takes_the_place_of_those_that_ended() {
+    let (mut subscribers, _) = subscribers();
+    for index in 0..2 {
+        open(&mut subscribers, index, Pace::Prompt);
+        join(&mut subscribers, index);
+    }
+    subscribers.end(0, "closed");
+    // Of a crowd of three the third may come, of a crowd of two nobody is left.
+    assert_eq!(subscribers.next_away(3), Some(2));
+    assert_eq!(subscribers.next_away(2), None);
+    subscribers.cut(1);
+    assert_eq!(subscribers.next_away(2), Some(1));
+}
