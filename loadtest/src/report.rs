@@ -83,7 +83,8 @@ pub(crate) struct Server {
     pub(crate) resident_bytes_connected: Option<u64>,
     pub(crate) resident_bytes_end: Option<u64>,
     pub(crate) open_files_connected: Option<u64>,
-    /// (resident memory when all were connected − before) / connections.
+    /// (resident memory when all were connected − before) / connections. Of a first stage that ramps from nobody: at its end,
+    /// with what was published on the way.
     pub(crate) bytes_per_connection: Option<u64>,
     /// CPU time from the first connection to the last one's answer, divided by connections.
     pub(crate) cpu_us_per_new_connection: Option<f64>,

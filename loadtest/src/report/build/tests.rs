@@ -160,3 +160,32 @@ fn only_who_is_opened_before_the_clock_is_opened_at_a_rate() {
     let by_and_by = " 10 of 10 connections, as the stages wanted them (answered in ";
     check(RAMP, None, by_and_by);
 }
+
+#[test]
+fn memory_for_each_of_a_crowd_that_ramps_is_taken_at_the_top() {
+    let mut looks = looks(0.0);
+    let grown = |resident_bytes| Sample {
+        process: Some(Process {
+            resident_bytes,
+            ..Process::default()
+        }),
+        ..looks.before.clone()
+    };
+    // What it grows by later is not for those that came, and more of them come.
+    looks.seconds = vec![grown(1_000_000), grown(9_000_000)];
+    let online = |online| Tick {
+        online,
+        ..Tick::default()
+    };
+    let mut outcome = Outcome::nothing(2);
+    outcome.ticks = vec![online(6), online(10)];
+    let told = |file| {
+        let report = Report::of(&scenario(file), &outcome, &looks, Fleet::ALONE);
+        report.server.bytes_per_connection
+    };
+    // Six subscribers, and four publishers.
+    assert_eq!(told(RAMP), Some(100_000));
+    let half = "shape = 'rooms=1x10'\n\
+        [[stages]]\nlength = '1s'\nconnections = 5\n[[stages]]\nlength = '10s'\n";
+    assert_eq!(told(half), None);
+}
