@@ -2,6 +2,7 @@
 //!
 //! Sleeps and calls; knows nothing of what is done at a moment.
 
+use std::convert::Infallible;
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -32,10 +33,26 @@ pub(crate) fn moments(timeline: &Timeline) -> Vec<(Duration, Moment)> {
 
 /// Calls `take` at each moment from `start` to the end of the timeline.
 pub(crate) fn walk(timeline: &Timeline, start: Instant, mut take: impl FnMut(Moment)) {
+    let Ok(()) = try_walk(timeline, start, |moment| -> Result<(), Infallible> {
+        take(moment);
+        Ok(())
+    });
+}
+
+/// The same, up to the first call that fails.
+///
+/// # Errors
+/// That of the call.
+pub(crate) fn try_walk<E>(
+    timeline: &Timeline,
+    start: Instant,
+    mut take: impl FnMut(Moment) -> Result<(), E>,
+) -> Result<(), E> {
     for (at, moment) in moments(timeline) {
         thread::sleep((start + at).saturating_duration_since(Instant::now()));
-        take(moment);
+        take(moment)?;
     }
+    Ok(())
 }
 
 #[cfg(test)]

@@ -5,7 +5,7 @@
 //! highest acknowledged offsets and the latencies of each second. Each returns what it measured when it ends.
 //! Knows nothing of the server's insides, of reports or of other workers.
 
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -49,6 +49,8 @@ pub(crate) struct Shared {
     pub(crate) positions: Positions,
     /// Set once, when every subscriber is ready: all due times count from here.
     start: OnceLock<Instant>,
+    /// Nobody conducts the run any more.
+    given_up: AtomicBool,
     /// By group and channel.
     tops: Vec<Vec<AtomicU64>>,
     /// Name and /proc id of each thread of the generator.
@@ -69,7 +71,12 @@ pub(crate) struct Run {
     boundary: Option<(Instant, Vec<ThreadTimes>)>,
     uses: Vec<Vec<ThreadUse>>,
     ticks: Vec<Tick>,
+    _hold: Hold,
 }
+
+/// A run's hand on its threads: where it goes before they have ended, they end too.
+#[derive(Debug)]
+struct Hold(Arc<Shared>);
 
 type ThreadTimes = (String, f64, f64);
 
@@ -91,6 +98,7 @@ impl Run {
         let shared = Arc::new(Shared::new(scenario));
         Ok(Self {
             readers: start_readers(&shared)?,
+            _hold: Hold(Arc::clone(&shared)),
             shared,
             files_allowed,
             began: Instant::now(),
@@ -216,6 +224,12 @@ impl Run {
     }
 }
 
+impl Drop for Hold {
+    fn drop(&mut self) {
+        self.0.give_up();
+    }
+}
+
 impl Drain {
     pub(crate) fn begin() -> Self {
         let now = Instant::now();
@@ -250,9 +264,21 @@ impl Shared {
             scenario,
             progress: Progress::default(),
             start: OnceLock::new(),
+            given_up: AtomicBool::new(false),
             tops,
             threads: Mutex::default(),
         }
+    }
+
+    /// Nobody takes any more what the run measures: whoever loads by the clock ends.
+    fn give_up(&self) {
+        self.given_up.store(true, Ordering::Relaxed);
+        // Wakes those who wait for the clock; they look at the word above before they do anything.
+        self.start.get_or_init(Instant::now);
+    }
+
+    fn is_given_up(&self) -> bool {
+        self.given_up.load(Ordering::Relaxed)
     }
 
     /// Nanoseconds from the start to `now`; 0 before the start.

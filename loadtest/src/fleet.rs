@@ -3,11 +3,11 @@
 //! The coordinator tells each worker its share, starts all clocks at one instant and merges what they measured.
 //! There is no secret between them: both listen and dial on loopback unless told otherwise.
 
-use std::io::{BufRead as _, BufReader, Read as _, Write as _};
+use std::io::{BufRead as _, BufReader, ErrorKind, Read as _, Write as _};
 use std::net::TcpStream;
 use std::time::Duration;
 
-use anyhow::{Context as _, ensure};
+use anyhow::{Context as _, bail, ensure};
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
@@ -72,6 +72,22 @@ impl Line {
         let mut text = serde_json::to_string(message)?;
         text.push('\n');
         Ok(self.writing.write_all(text.as_bytes())?)
+    }
+
+    /// Looks whether anybody is at the other end, without waiting and without taking what was said.
+    ///
+    /// # Errors
+    /// When nobody is.
+    fn ensure_open(&self) -> anyhow::Result<()> {
+        self.writing.set_nonblocking(true)?;
+        let peeked = self.writing.peek(&mut [0]);
+        self.writing.set_nonblocking(false)?;
+        match peeked {
+            Ok(0) => bail!("the other end has gone"),
+            Ok(_) => Ok(()),
+            Err(error) if error.kind() == ErrorKind::WouldBlock => Ok(()),
+            Err(error) => Err(error).context("the other end has gone"),
+        }
     }
 
     /// `None` at the end.

@@ -79,6 +79,9 @@ impl Pacer {
                 break;
             };
             self.await_due(start + Duration::from_nanos(due_ns));
+            if self.shared.is_given_up() {
+                break;
+            }
             match self.publish(number, due_ns, end) {
                 Ok(()) => self.pacing.sent[self.shared.scenario.timeline.stage_of(due_ns)] += 1,
                 Err(Stop::Lost) => self.pacing.unsent += 1,
@@ -91,11 +94,11 @@ impl Pacer {
         self.pacing
     }
 
-    /// Sleeps until `due`, answering pings on the way.
+    /// Sleeps until `due` or until the run is given up, answering pings on the way.
     fn await_due(&mut self, due: Instant) {
         loop {
             let now = Instant::now();
-            if now >= due {
+            if now >= due || self.shared.is_given_up() {
                 return;
             }
             self.answer_pings();
@@ -116,7 +119,7 @@ impl Pacer {
         while progress.published.count()
             > progress.acknowledged.count() + progress.refused.count() + IN_FLIGHT_MAX
         {
-            retry_until(end)?;
+            retry_until(&self.shared, end)?;
         }
         let sent_ns = self.shared.since_start_ns(Instant::now());
         let group = &self.shared.scenario.groups[self.pacing.group];
@@ -136,7 +139,7 @@ impl Pacer {
         };
         let line = turn % self.lines.len();
         let frame = self.frame(self.lines[line].dialect, number, channel, stamp);
-        write_whole(&mut self.lines[line].stream, &frame, end)?;
+        write_whole(&mut self.lines[line].stream, &frame, &self.shared, end)?;
         self.counts[channel] += 1;
         self.shared.progress.published.add(1);
         if !acknowledges {
@@ -182,6 +185,7 @@ impl Pacer {
                 drop(write_whole(
                     &mut line.stream,
                     &line.dialect.pong(),
+                    &self.shared,
                     Instant::now() + NAP_MAX,
                 ));
             }
@@ -190,7 +194,12 @@ impl Pacer {
 }
 
 /// Writes all of a frame to a non-blocking socket, waiting where the server does not read.
-fn write_whole(stream: &mut Writing, mut frame: &[u8], end: Instant) -> Result<(), Stop> {
+fn write_whole(
+    stream: &mut Writing,
+    mut frame: &[u8],
+    shared: &Shared,
+    end: Instant,
+) -> Result<(), Stop> {
     loop {
         // What TLS has encrypted may still wait.
         let done = match frame {
@@ -200,15 +209,15 @@ fn write_whole(stream: &mut Writing, mut frame: &[u8], end: Instant) -> Result<(
         match done {
             Ok(_) if frame.is_empty() => return Ok(()),
             Ok(written) => frame = &frame[written..],
-            Err(error) if error.kind() == ErrorKind::WouldBlock => retry_until(end)?,
+            Err(error) if error.kind() == ErrorKind::WouldBlock => retry_until(shared, end)?,
             Err(error) if error.kind() == ErrorKind::Interrupted => {}
             Err(_) => return Err(Stop::Lost),
         }
     }
 }
 
-fn retry_until(end: Instant) -> Result<(), Stop> {
-    if Instant::now() >= end {
+fn retry_until(shared: &Shared, end: Instant) -> Result<(), Stop> {
+    if Instant::now() >= end || shared.is_given_up() {
         return Err(Stop::TooLate);
     }
     thread::sleep(RETRY);

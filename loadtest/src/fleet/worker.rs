@@ -8,7 +8,7 @@ use anyhow::{Context as _, ensure};
 use clap::Args;
 
 use super::{Answer, Line, Order};
-use crate::clockwork::{Moment, walk};
+use crate::clockwork::{Moment, try_walk};
 use crate::driver::{Drain, Run};
 use crate::progress::say;
 use crate::scenario::Scenario;
@@ -63,7 +63,8 @@ fn converse(stream: TcpStream, allow_remote: bool) -> anyhow::Result<()> {
         match done {
             Ok(answer) => line.say(&answer)?,
             Err(error) => {
-                line.say(&Answer::Failed(format!("{error:#}")))?;
+                // Fails where it is the coordinator that has gone.
+                line.say(&Answer::Failed(format!("{error:#}"))).ok();
                 return Err(error);
             }
         }
@@ -94,7 +95,7 @@ fn obey(
             options.allow_remote &= allow_remote;
             let mut scenario = Scenario::part(*options, share)?;
             scenario.load.prefix = prefix;
-            *run = Some(open(scenario)?);
+            *run = Some(open(scenario, line)?);
             Answer::Opened
         }
         Order::Start { at_ns } => {
@@ -110,28 +111,31 @@ fn obey(
     })
 }
 
-fn open(scenario: Scenario) -> anyhow::Result<Run> {
+fn open(scenario: Scenario, line: &Line) -> anyhow::Result<Run> {
     let mut run = Run::open(scenario)?;
     while !run.is_settled() {
+        line.ensure_open()?;
         thread::sleep(LOOK);
     }
     run.open_publishers()?;
     Ok(run)
 }
 
+/// Ends as soon as the coordinator does, but for a second: nobody would know what the server is loaded for.
 fn load(run: &mut Run, start: Instant, line: &mut Line) -> anyhow::Result<()> {
     run.start(start);
     let timeline = run.shared.scenario.timeline.clone();
-    let mut told = Ok(());
-    walk(&timeline, start, |moment| {
+    try_walk(&timeline, start, |moment| {
         run.take(moment);
-        if let (Moment::Second(_), Ok(())) = (moment, &told) {
-            told = line.say(&Answer::Tick(run.shared.tick()));
+        line.ensure_open()?;
+        match moment {
+            Moment::Second(_) => line.say(&Answer::Tick(run.shared.tick())),
+            Moment::Boundary(_) => Ok(()),
         }
-    });
-    told?;
+    })?;
     let mut drain = Drain::begin();
     while !run.is_drained(&mut drain) {
+        line.ensure_open()?;
         thread::sleep(LOOK);
     }
     Ok(())
@@ -139,3 +143,101 @@ fn load(run: &mut Run, start: Instant, line: &mut Line) -> anyhow::Result<()> {
 
 const LOOK: Duration = Duration::from_millis(20);
 const SHARES_MAX: u32 = 1_024;
+
+#[cfg(test)]
+mod tests {
+    use std::sync::mpsc::{Receiver, sync_channel};
+
+    use tokio_tungstenite::tungstenite::accept;
+
+    use super::*;
+    use crate::cli::Options;
+    use crate::scenario::Share;
+
+    /// A worker that has opened its share.
+    struct Led {
+        /// The coordinator's end.
+        line: Line,
+        worker: thread::JoinHandle<anyhow::Result<()>>,
+        /// A word for each of the [`CONNECTIONS`] that has ended, seen by the server.
+        ended: Receiver<()>,
+    }
+
+    /// A server that lets everybody in and listens.
+    fn serve() -> (SocketAddr, Receiver<()>) {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let address = listener.local_addr().unwrap();
+        let (tell, ended) = sync_channel(CONNECTIONS);
+        thread::spawn(move || {
+            for stream in listener.incoming() {
+                let (mut socket, tell) = (accept(stream.unwrap()).unwrap(), tell.clone());
+                thread::spawn(move || {
+                    while socket.read().is_ok() {}
+                    tell.send(()).ok();
+                });
+            }
+        });
+        (address, ended)
+    }
+
+    fn lead() -> Led {
+        let (server, ended) = serve();
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let stream = TcpStream::connect(listener.local_addr().unwrap()).unwrap();
+        let worker = thread::spawn(move || converse(listener.accept()?.0, false));
+        let mut line = Line::new(stream).unwrap();
+        // A server that is not asked for answers need not give any.
+        let options = Options {
+            form: Some("raw".to_owned()),
+            url: Some(format!("ws://{server}/sub/{{channel}}")),
+            publish_url: Some(format!("ws://{server}/pub/{{channel}}")),
+            shape: Some("rooms=1x1".to_owned()),
+            warmup: Some("0s".parse().unwrap()),
+            duration: Some("60s".parse().unwrap()),
+            ..Options::default()
+        };
+        let open = Order::Open {
+            options: Box::new(options),
+            share: Share::WHOLE,
+            prefix: "load:led".to_owned(),
+        };
+        line.say(&open).unwrap();
+        assert!(matches!(line.hear().unwrap(), Some(Answer::Opened)));
+        Led {
+            line,
+            worker,
+            ended,
+        }
+    }
+
+    fn assert_all_end(ended: &Receiver<()>) {
+        for _ in 0..CONNECTIONS {
+            ended.recv_timeout(PATIENCE).expect("a connection is held");
+        }
+    }
+
+    #[test]
+    fn a_coordinator_that_goes_before_the_start_leaves_no_connection_open() {
+        let led = lead();
+        drop(led.line);
+        led.worker.join().unwrap().unwrap();
+        assert_all_end(&led.ended);
+    }
+
+    #[test]
+    fn a_coordinator_that_goes_in_the_middle_ends_the_load() {
+        let mut led = lead();
+        led.line.say(&Order::Start { at_ns: 0 }).unwrap();
+        assert!(matches!(led.line.hear().unwrap(), Some(Answer::Tick(_))));
+        drop(led.line);
+        let gone = Instant::now();
+        assert!(led.worker.join().unwrap().is_err());
+        assert!(gone.elapsed() < PATIENCE, "{:?}", gone.elapsed());
+        assert_all_end(&led.ended);
+    }
+
+    /// A subscriber's and a publisher's.
+    const CONNECTIONS: usize = 2;
+    /// Far below the minute that the load would last.
+    const PATIENCE: Duration = Duration::from_secs(15);
+}
