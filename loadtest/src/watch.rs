@@ -109,13 +109,13 @@ impl ServerWatch {
     }
 
     pub(crate) fn sample(&self) -> Sample {
-        let processes = self.pids.iter().filter_map(|pid| Process::read(*pid));
+        let processes = self.pids.iter().map(|pid| Process::read(*pid));
         // A page that fails in the middle of a run costs its figures, not the run.
-        let counters = self.metrics.iter().filter_map(|page| page.read().ok());
+        let counters = self.metrics.iter().map(|page| page.read().ok());
         Sample {
             at: Instant::now(),
-            process: processes.reduce(Process::plus),
-            counters: counters.reduce(Counters::plus),
+            process: sum(processes, Process::plus),
+            counters: sum(counters, Counters::plus),
             redis: self.redis.as_ref().and_then(|page| page.read().ok()),
             machine: Machine::read(),
             network: Network::read(),
@@ -124,10 +124,8 @@ impl ServerWatch {
 
     /// Files that the nodes hold open together.
     pub(crate) fn open_files(&self) -> Option<u64> {
-        self.pids
-            .iter()
-            .filter_map(|pid| open_files(*pid))
-            .reduce(|one, two| one + two)
+        let files = self.pids.iter().map(|pid| open_files(*pid));
+        sum(files, |one, two| one + two)
     }
 
     fn boundary(&self) -> Boundary {
@@ -139,6 +137,12 @@ impl ServerWatch {
             send_queues,
         }
     }
+}
+
+/// All of them together. `None` where one is missing: the difference to a look at all of them would be somebody's loss.
+fn sum<T>(all: impl Iterator<Item = Option<T>>, plus: impl Fn(T, T) -> T) -> Option<T> {
+    let all: Option<Vec<T>> = all.collect();
+    all?.into_iter().reduce(plus)
 }
 
 fn ports(targets: &[Target]) -> Vec<u16> {
@@ -173,5 +177,64 @@ impl Looks {
             Moment::Boundary(_) => self.boundaries.push(watch.boundary()),
             Moment::Second(_) => self.seconds.push(watch.sample()),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::{BufRead as _, BufReader, Write as _};
+    use std::net::TcpListener;
+    use std::thread;
+
+    use super::*;
+
+    /// A page that tells of so many deliveries each time it is asked.
+    fn page(deliveries: u32) -> MetricsPage {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let page = page_at(&listener);
+        thread::spawn(move || {
+            for stream in listener.incoming() {
+                let mut reader = BufReader::new(stream.unwrap());
+                let mut line = String::new();
+                // A socket that is closed with something unread takes the answer back.
+                while reader.read_line(&mut line).unwrap() > 2 {
+                    line.clear();
+                }
+                let text = format!("HTTP/1.0 200 OK\r\n\r\nparlor_deliveries_total {deliveries}\n");
+                reader.get_mut().write_all(text.as_bytes()).unwrap();
+            }
+        });
+        page
+    }
+
+    fn page_at(listener: &TcpListener) -> MetricsPage {
+        let url = format!("http://{}/metrics", listener.local_addr().unwrap());
+        MetricsPage::parse(&url).unwrap()
+    }
+
+    /// One of a server that has stopped.
+    fn gone() -> MetricsPage {
+        page_at(&TcpListener::bind("127.0.0.1:0").unwrap())
+    }
+
+    fn look(pids: &[u32], metrics: Vec<MetricsPage>) -> Sample {
+        let watch = ServerWatch {
+            pids: pids.to_vec(),
+            ports: Vec::new(),
+            metrics,
+            redis: None,
+        };
+        watch.sample()
+    }
+
+    #[test]
+    fn a_look_that_misses_one_of_several_has_no_sum() {
+        let deliveries = |pages| look(&[], pages).counters.and_then(|all| all.deliveries);
+        assert_eq!(deliveries(vec![page(40), page(2)]), Some(42.0));
+        assert_eq!(deliveries(vec![page(40), gone()]), None);
+        assert_eq!(deliveries(Vec::new()), None);
+        let (own, nobody) = (std::process::id(), u32::MAX);
+        assert!(look(&[own, own], Vec::new()).process.is_some());
+        assert!(look(&[own, nobody], Vec::new()).process.is_none());
     }
 }
