@@ -196,7 +196,7 @@ def figures(report):
         "gaps": report["faults"]["gaps"],
         "duplicates": report["faults"]["duplicates"],
         "reordered": report["faults"]["reordered"],
-        "closed": report["opening"]["failed"] + report["opening"]["closed_later"],
+        "closed": sum(report["opening"][key] for key in ("failed", "closed_later", "unanswered")),
         "generator_busy": busiest,
     }
 

@@ -71,9 +71,8 @@ impl Subscribers {
 
     /// At the end: those that had set out and were not answered.
     pub(super) fn count_unanswered(&mut self) {
-        let waits = |one: &&Subscriber| {
-            matches!(one.state, State::Opening(_)) && one.pace.is_waited_for()
-        };
+        let waits =
+            |one: &&Subscriber| matches!(one.state, State::Opening(_)) && one.pace.is_waited_for();
         self.unanswered = self.subscribers.iter().filter(waits).count() as u64;
         if self.unanswered > 0 {
             let why = "a connect was not answered before the run ended";

@@ -37,8 +37,7 @@ pub(super) fn report(scenario: &Scenario, outcome: &Outcome) -> Opening {
         closed_later: outcome.closed,
         unanswered: unanswered(outcome),
         seconds: outcome.opening_s,
-        per_second: all_begin(scenario)
-            .then(|| outcome.ready as f64 / outcome.opening_s.max(1e-3)),
+        per_second: all_begin(scenario).then(|| outcome.ready as f64 / outcome.opening_s.max(1e-3)),
         latency: merged(outcome.readings.iter().map(|reading| &reading.opening)).summary(),
     }
 }
