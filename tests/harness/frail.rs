@@ -48,7 +48,8 @@ impl Frailty {
         self.down.store(false, Ordering::Relaxed);
     }
 
-    /// Readings wait until [`Frailty::go_on`].
+    /// Readings wait until [`Frailty::go_on`], and find then what the log holds then. Those of the server's own channels go on, so
+    /// that backends' orders come meanwhile.
     pub fn hold_readings(&self) {
         self.slow.send_replace(true);
     }
@@ -105,6 +106,15 @@ impl Frailty {
         }
     }
 
+    /// Waits as long as readings are held.
+    async fn let_through(&self) {
+        self.waiting.send_modify(|waiting| *waiting += 1);
+        let mut slow = self.slow.subscribe();
+        // What it gives back is a lock, which must not be held over the next wait.
+        drop(slow.wait_for(|slow| !*slow).await);
+        self.waiting.send_modify(|waiting| *waiting -= 1);
+    }
+
     fn check(&self) -> Result<(), Error> {
         match self.down.load(Ordering::Relaxed) {
             true => Err(Error::Unavailable {
@@ -152,18 +162,13 @@ impl Broker for Frail {
     }
 
     fn read(&self, read: Read) -> BoxFuture<'static, Result<LogPage, Error>> {
-        if let Err(error) = self.frailty.check() {
-            return ready(Err(error)).boxed();
-        }
-        let page = self.broker.read(read);
-        let frailty = Arc::clone(&self.frailty);
+        let (broker, frailty) = (Arc::clone(&self.broker), Arc::clone(&self.frailty));
         async move {
-            frailty.waiting.send_modify(|waiting| *waiting += 1);
-            let mut slow = frailty.slow.subscribe();
-            // What it gives back is a lock, which must not be held over the next wait.
-            drop(slow.wait_for(|slow| !*slow).await);
-            frailty.waiting.send_modify(|waiting| *waiting -= 1);
-            page.await
+            if !read.channel.is_reserved() {
+                frailty.let_through().await;
+            }
+            frailty.check()?;
+            broker.read(read).await
         }
         .boxed()
     }

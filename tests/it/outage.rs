@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use parlor_protocol::command::{Connect, Recover, Subscribe};
+use parlor_protocol::command::{Command, Connect, Recover, Subscribe};
 use parlor_protocol::push::{Status, UNSUBSCRIBED_LOST, UNSUBSCRIBED_RESUBSCRIBE, Unsubscribed};
 use parlor_protocol::{CloseCode, ErrorCode, Push};
 use parlor_tests::{
@@ -208,9 +208,7 @@ fn who_is_just_joining_is_told_of_the_loss_too() {
         let mut joiner = server.join("cid").await;
         frailty.hold_readings();
         let subscribe = Subscribe::new("disk:a").recover(Recover::From(start));
-        let asked = joiner
-            .send(parlor_protocol::command::Command::Subscribe(subscribe))
-            .await;
+        let asked = joiner.send(Command::Subscribe(subscribe)).await;
         frailty.until_held().await;
         frailty.begin_new_life("disk:a", Some(399..=400));
         let ended = expect_unsubscribed(&mut ann).await;
@@ -228,5 +226,45 @@ fn who_is_just_joining_is_told_of_the_loss_too() {
             (ended.code, ended.lost_from, ended.lost_to),
             (UNSUBSCRIBED_LOST, Some(399), Some(400))
         );
+    });
+}
+
+#[test]
+fn a_subscribe_that_fails_leaves_the_subscription_that_took_its_place() {
+    everywhere(async |at| {
+        let frailty = Arc::new(Frailty::default());
+        let server = at.setup().frail(&frailty).start().await;
+        let backend = server.backend();
+        let mut bob = server.join("bob").await;
+        bob.publish("disk:a", "before").await;
+        let mut ann = server.join("ann").await;
+        frailty.hold_readings();
+        let subscribe = Subscribe::new("disk:a").recover(Recover::Latest(1));
+        let asked = ann.send(Command::Subscribe(subscribe)).await;
+        frailty.until_held().await;
+        // A backend ends it meanwhile, and makes another, which need not read.
+        let order = json!({ "channel": "disk:a" });
+        backend
+            .post("/v1/users/ann/unsubscribe", order.clone())
+            .await;
+        expect_unsubscribed(&mut ann).await;
+        backend.post("/v1/users/ann/subscribe", order).await;
+        let Push::Subscribed(subscribed) = ann.push().await else {
+            panic!("not subscribed")
+        };
+        frailty.fail();
+        frailty.go_on();
+        let refused = ann.reply(asked).await.unwrap_err();
+        assert_eq!(refused.kind(), Some(ErrorCode::StorageUnavailable));
+        frailty.recover();
+        bob.publish("disk:a", "after").await;
+        let (alias, event) = loop {
+            match ann.push().await {
+                Push::Event { alias, event } => break (alias, event),
+                Push::Status(_) => {}
+                other => panic!("{other:?}"),
+            }
+        };
+        assert_eq!((alias, said(&event)), (subscribed.alias, "after"));
     });
 }

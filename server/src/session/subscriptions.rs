@@ -6,7 +6,7 @@ use std::rc::Rc;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use parlor_protocol::command::Subscribe;
+use parlor_protocol::command::{Recover, Subscribe};
 use parlor_protocol::push::{self, Push};
 use parlor_protocol::reply::{NotRecovered, Subscribed, Unsubscribed};
 use parlor_protocol::{Alias, ChannelName, ErrorCode, Time, WireError};
@@ -81,21 +81,27 @@ impl Session {
         let token = caller.channel_token.clone();
         let subscription = self.begin(&name, &kind, command.presence, token)?;
         let may_read_history = caller.may(Verb::History, &name, &kind);
-        match start(
-            node,
-            &subscription.channel,
-            &kind,
-            command.recover,
-            may_read_history,
-        )
-        .await
-        {
-            Ok(start) => self.started(&subscription, start),
-            Err(error) => {
-                self.end(&name);
-                Err(error)
-            }
+        self.start(&subscription, command.recover, may_read_history)
+            .await
+    }
+
+    /// Learns where a subscription starts. One that cannot start is taken out again.
+    async fn start(
+        &self,
+        subscription: &Rc<Subscription>,
+        recover: Option<Recover>,
+        may_read_history: bool,
+    ) -> Result<Subscribed, WireError> {
+        let node = &self.shard.node;
+        let (channel, kind) = (&subscription.channel, &subscription.kind);
+        let started = start(node, channel, kind, recover, may_read_history)
+            .await
+            .and_then(|start| self.started(subscription, start));
+        // If it was ended meanwhile, another may stand in its place.
+        if started.is_err() && subscription.stage.get() != Stage::Ended {
+            self.end(channel.name());
         }
+        started
     }
 
     /// What the subscription's own token allows.
@@ -436,22 +442,11 @@ impl Session {
     }
 
     async fn start_by_order(self: &Rc<Self>, subscription: &Rc<Subscription>) {
-        let node = &self.shard.node;
-        let channel = &subscription.channel;
-        match start(node, channel, &subscription.kind, None, false).await {
-            Ok(start) => {
-                if let Ok(reply) = self.started(subscription, start) {
-                    self.outbox
-                        .push_reply(Frame::of_push(self.outbox.form(), &Push::Subscribed(reply)));
-                    // Not the others: a `connect` under way has not told its subscriptions yet.
-                    self.start_catching_up_in(subscription);
-                }
-            }
-            // If it was ended meanwhile, another may stand in its place.
-            Err(_) if subscription.stage.get() == Stage::Ended => {}
-            Err(_) => {
-                self.end(channel.name());
-            }
+        if let Ok(reply) = self.start(subscription, None, false).await {
+            self.outbox
+                .push_reply(Frame::of_push(self.outbox.form(), &Push::Subscribed(reply)));
+            // Not the others: a `connect` under way has not told its subscriptions yet.
+            self.start_catching_up_in(subscription);
         }
     }
 
