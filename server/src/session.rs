@@ -1,9 +1,10 @@
 //! A session: one client's logical connection. It takes commands and gives replies; it never sees a socket.
 //!
 //! Plain state with `now` passed in. Each command's policy is in `commands`; who one is, in `connect`; which
-//! channels, in `subscriptions`; the replay of what was missed, in `catch_up`; whose turn it is, in `replays`.
+//! channels, in `subscriptions`; what backends want there, in `orders`; the replay of what was missed, in `catch_up`; whose
+//! turn it is, in `replays`.
 
-use std::cell::{Cell, OnceCell, RefCell};
+use std::cell::{OnceCell, RefCell};
 use std::fmt;
 use std::rc::Rc;
 use std::sync::Arc;
@@ -26,6 +27,7 @@ mod catch_up;
 mod channels;
 mod connect;
 mod key;
+mod orders;
 mod rate;
 mod replays;
 mod shard_state;
@@ -36,6 +38,7 @@ pub use shard_state::{SessionConfig, ShardState};
 
 use channels::Channels;
 use key::SessionId;
+use orders::HeldOrders;
 use rate::{Bucket, Publishes};
 use replays::Replays;
 
@@ -45,8 +48,6 @@ pub struct Session {
     connection: ConnectionId,
     outbox: Rc<Outbox>,
     state: RefCell<State>,
-    /// What the client was last told of the broker's health; none before `connect` is answered.
-    told_degraded: Cell<Option<bool>>,
     /// Made when there is something to replay: most connections that are idle never had anything.
     replays: OnceCell<Box<Replays>>,
 }
@@ -64,6 +65,10 @@ struct State {
     plan_changed: bool,
     /// Some subscription was made with a token of its own. Never taken back: it only spares all other sessions the looks.
     has_channel_tokens: bool,
+    /// What the client was last told of the broker's health; none before `connect` is answered.
+    told_degraded: Option<bool>,
+    /// What backends ordered while `connect` was under way.
+    held: Option<Box<HeldOrders>>,
 }
 
 #[derive(Clone)]
@@ -91,13 +96,14 @@ impl Session {
             expiry_announced: false,
             plan_changed: false,
             has_channel_tokens: false,
+            told_degraded: None,
+            held: None,
         };
         Rc::new(Self {
             shard,
             connection,
             outbox,
             state: RefCell::new(state),
-            told_degraded: Cell::default(),
             replays: OnceCell::new(),
         })
     }
@@ -112,6 +118,12 @@ impl Session {
 
     pub fn is_connected(&self) -> bool {
         self.state.borrow().connected.is_some()
+    }
+
+    /// Whether the client is known, but was not told yet what became of its `connect`.
+    fn is_connect_under_way(&self) -> bool {
+        let state = self.state.borrow();
+        state.connected.is_some() && state.told_degraded.is_none()
     }
 
     /// The interval of server pings that was agreed on.
@@ -151,6 +163,7 @@ impl Session {
     pub async fn handle(self: &Rc<Self>, envelope: Envelope, now: Instant) {
         let Envelope { id, command } = envelope;
         self.shard.counters().command(command.name());
+        let is_connect = matches!(command, Command::Connect(_));
         let result = match command {
             Command::Pong(_) => return,
             Command::Connect(command) => Box::pin(self.connect(command))
@@ -169,6 +182,9 @@ impl Session {
                 result.err().and_then(|error| error.retry_after_ms),
             );
         } else {
+            if is_connect {
+                self.catch_up_with_orders();
+            }
             self.start_catching_up();
         }
     }
@@ -216,10 +232,10 @@ impl Session {
     /// Tells the client how the broker is, if it was told otherwise.
     pub fn tell_status(&self) {
         let degraded = self.shard.node.lifecycle.is_degraded();
+        let mut state = self.state.borrow_mut();
         // Before its `connect` is answered the client is told nothing: the answer says it.
-        let told = self.told_degraded.get();
-        if told.is_some_and(|told| told != degraded) {
-            self.told_degraded.set(Some(degraded));
+        if state.told_degraded.is_some_and(|told| told != degraded) {
+            state.told_degraded = Some(degraded);
             let status = Push::Status(Status { degraded });
             self.outbox
                 .push_reply(Frame::of_push(self.outbox.form(), &status));

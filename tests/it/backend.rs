@@ -1,8 +1,12 @@
 //! Backends: what HTTP does to those who are connected, by the same policy and the same sequencer.
 
-use parlor_protocol::command::{Connect, Subscribe};
+use std::sync::Arc;
+
+use parlor_protocol::codec::ServerMessage;
+use parlor_protocol::command::{Command, Connect, Recover, Subscribe};
+use parlor_protocol::reply::{Reply, SubscribeOutcome};
 use parlor_protocol::{CloseCode, Push};
-use parlor_tests::{API_KEY, Token, everywhere, in_both_forms, said};
+use parlor_tests::{API_KEY, Frailty, Token, everywhere, in_both_forms, said};
 use serde_json::json;
 
 #[test]
@@ -264,6 +268,77 @@ fn subscriptions_of_the_server_count_toward_the_limit() {
             .backend()
             .post("/v1/publish", json!({ "channel": "disk:b", "data": 1 }))
             .await;
+        assert_eq!(ann.pushes_so_far().await, []);
+    });
+}
+
+#[test]
+fn what_is_ordered_while_connect_is_under_way_follows_its_reply() {
+    everywhere(async |at| {
+        let frailty = Arc::new(Frailty::default());
+        let server = at.setup().frail(&frailty).start().await;
+        let mut bob = server.join("bob").await;
+        bob.publish("disk:held", "before").await;
+        // Whatever shard ann will be on, another connection of hers tells when it has obeyed.
+        let mut witnesses = server.join_every_shard("ann").await;
+        let mut ann = server.open().await;
+        frailty.hold_readings();
+        let connect = Connect {
+            user: Some("ann".to_owned()),
+            subscriptions: vec![
+                Subscribe::new("memory:left"),
+                Subscribe::new("disk:held").recover(Recover::Latest(1)),
+                Subscribe::new("memory:wished"),
+            ],
+            ..Connect::default()
+        };
+        let asked = ann.send(Command::Connect(connect)).await;
+        frailty.until_held().await;
+        for (path, channel) in [
+            ("unsubscribe", "memory:left"),
+            ("subscribe", "memory:wished"),
+            ("subscribe", "memory:ordered"),
+        ] {
+            let path = format!("/v1/users/ann/{path}");
+            let order = json!({ "channel": channel });
+            assert_eq!(server.backend().post(&path, order).await.0, 200);
+        }
+        for witness in &mut witnesses {
+            for _ in ["memory:wished", "memory:ordered"] {
+                let push = witness.push().await;
+                assert!(matches!(push, Push::Subscribed(_)), "{push:?}");
+            }
+        }
+        frailty.go_on();
+
+        let ServerMessage::Reply { id, result } = ann.message().await else {
+            panic!("a push before the reply; {}", ann.story())
+        };
+        let Ok(Reply::Connect(hello)) = result else {
+            panic!("not connected; {}", ann.story())
+        };
+        assert_eq!(id, asked);
+        let is_subscribed =
+            |outcome: &SubscribeOutcome| matches!(outcome, SubscribeOutcome::Subscribed(_));
+        assert!(hello.subscriptions.iter().all(is_subscribed), "{hello:?}");
+        let Push::Unsubscribed(ended) = ann.push().await else {
+            panic!("not ended; {}", ann.story())
+        };
+        assert_eq!(ended.channel, "memory:left");
+        for _ in ["what was missed", "what was ordered"] {
+            match ann.push().await {
+                Push::Event { event, .. } => assert_eq!(said(&event), "before"),
+                Push::Subscribed(subscribed) => assert_eq!(subscribed.channel, "memory:ordered"),
+                other => panic!("{other:?}"),
+            }
+        }
+        for channel in ["memory:left", "memory:wished", "memory:ordered"] {
+            bob.publish(channel, channel).await;
+        }
+        let events = ann.events(2).await;
+        let mut heard: Vec<_> = events.iter().map(said).collect();
+        heard.sort_unstable();
+        assert_eq!(heard, ["memory:ordered", "memory:wished"]);
         assert_eq!(ann.pushes_so_far().await, []);
     });
 }

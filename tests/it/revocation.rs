@@ -1,10 +1,13 @@
 //! Revoked tokens: refused wherever they are shown, and whoever came with one is sent away.
 
-use parlor_protocol::command::{Connect, Refresh, Subscribe};
+use std::sync::Arc;
+
+use parlor_protocol::codec::ServerMessage;
+use parlor_protocol::command::{Command, Connect, Recover, Refresh, Subscribe};
 use parlor_protocol::push::UNSUBSCRIBED_REVOKED;
 use parlor_protocol::{CloseCode, ErrorCode, Push};
 use parlor_tests::{
-    API_KEY, Backend, Client, Server, Token, everywhere, in_both_forms, now_s, said,
+    API_KEY, Backend, Client, Frailty, Server, Token, everywhere, in_both_forms, now_s, said,
 };
 use serde_json::{Value, json};
 
@@ -188,6 +191,63 @@ fn a_subscription_ends_with_its_own_token() {
             assert_eq!(backend.post("/v1/publish", body).await.0, 200);
         }
         assert_eq!(said(&ann.event().await), "memory:a");
+    });
+}
+
+#[test]
+fn a_token_that_is_revoked_while_connect_is_under_way_ends_its_subscription_behind_the_reply() {
+    everywhere(async |at| {
+        let frailty = Arc::new(Frailty::default());
+        let server = at.setup().with_tokens().frail(&frailty).start().await;
+        let backend = server.backend().with_key(API_KEY);
+        let body = json!({ "channel": "disk:held", "data": "before" });
+        assert_eq!(backend.post("/v1/publish", body).await.0, 200);
+        let token = Token::of("ann")
+            .may(&["subscribe", "history"], "disk:held")
+            .sign();
+        let own = Token::for_channel("ann", "memory:a").claim("jti", "t-1");
+        let subscribe = Subscribe {
+            token: Some(own.sign()),
+            ..Subscribe::new("memory:a")
+        };
+        // Whatever shard the next connection will be on, one of these is looked at in the same round.
+        let mut witnesses = on_every_shard(&server, &token).await;
+        for witness in &mut witnesses {
+            let subscribed = witness.try_subscribe(subscribe.clone()).await;
+            subscribed.expect("subscribed");
+        }
+        let mut ann = server.open().await;
+        frailty.hold_readings();
+        let connect = Connect {
+            token: Some(token),
+            subscriptions: vec![
+                subscribe,
+                Subscribe::new("disk:held").recover(Recover::Latest(1)),
+            ],
+            ..Connect::default()
+        };
+        let asked = ann.send(Command::Connect(connect)).await;
+        frailty.until_held().await;
+        revoke(&backend, json!({ "token_id": "t-1" })).await;
+        for witness in &mut witnesses {
+            let push = witness.push().await;
+            assert!(matches!(push, Push::Unsubscribed(_)), "{push:?}");
+        }
+        frailty.go_on();
+
+        let ServerMessage::Reply { id, result } = ann.message().await else {
+            panic!("a push before the reply; {}", ann.story())
+        };
+        assert_eq!(id, asked);
+        result.expect("connected");
+        let Push::Unsubscribed(ended) = ann.push().await else {
+            panic!("not ended; {}", ann.story())
+        };
+        assert_eq!(
+            (ended.channel.as_str(), ended.code),
+            ("memory:a", UNSUBSCRIBED_REVOKED)
+        );
+        assert_eq!(said(&ann.event().await), "before");
     });
 }
 

@@ -47,7 +47,8 @@ impl Session {
         let interval = self.agree_on_ping_interval(command.ping_interval_ms);
         let subscriptions = self.subscribe_all(&identity, command.subscriptions).await;
         let degraded = self.shard.node.lifecycle.is_degraded();
-        self.told_degraded.set(Some(degraded));
+        // From here on backends' orders are obeyed at once: the reply follows before anybody else has a turn.
+        self.state.borrow_mut().told_degraded = Some(degraded);
         Ok(Reply {
             connection: self.connection.to_string(),
             session,

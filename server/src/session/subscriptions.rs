@@ -347,7 +347,7 @@ impl Session {
     }
 
     /// A backend ends a subscription.
-    pub fn unsubscribe_by_order(&self, channel: &ChannelName) {
+    pub(super) fn unsubscribe_for_backend(&self, channel: &ChannelName) {
         let end = End {
             code: push::UNSUBSCRIBED_BY_APPLICATION,
             reason: "ended by the application",
@@ -356,8 +356,12 @@ impl Session {
         self.end_by_server(&end, |subscription| subscription.channel.name() == channel);
     }
 
-    /// Ends the subscriptions whose own tokens were revoked.
+    /// Ends the subscriptions whose own tokens were revoked. While `connect` is under way none: its reply is to tell of them
+    /// first, and then this is called again.
     pub(super) fn end_revoked(&self) {
+        if self.is_connect_under_way() {
+            return;
+        }
         let auth = &self.shard.node.auth;
         let is_revoked = |subscription: &Subscription| {
             let token = subscription.token.as_deref();
@@ -371,9 +375,10 @@ impl Session {
         while self.end_by_server(&end, is_revoked) {}
     }
 
-    /// Ends the subscriptions whose own tokens have ended. Returns when the next one does.
+    /// Ends the subscriptions whose own tokens have ended. Returns when the next one does. While `connect` is under way none, as
+    /// of those that were revoked: whoever looks after the connection plans anew behind its reply.
     pub(super) fn end_expired(&self) -> Option<Duration> {
-        if !self.state.borrow().has_channel_tokens {
+        if !self.state.borrow().has_channel_tokens || self.is_connect_under_way() {
             return None;
         }
         let now = clock::now();
@@ -430,7 +435,7 @@ impl Session {
 
     /// A backend subscribes the connection, by its own right. The subscription stands when this returns, so that an
     /// order that ends it finds it; the client is told once the log was read.
-    pub fn subscribe_by_order(self: &Rc<Self>, channel: &ChannelName) {
+    pub(super) fn subscribe_for_backend(self: &Rc<Self>, channel: &ChannelName) {
         let Some(kind) = self.shard.node.kinds.of(channel).cloned() else {
             return;
         };
@@ -438,14 +443,13 @@ impl Session {
             return;
         };
         let session = Rc::clone(self);
-        tokio::task::spawn_local(async move { session.start_by_order(&subscription).await });
+        tokio::task::spawn_local(async move { session.start_for_backend(&subscription).await });
     }
 
-    async fn start_by_order(self: &Rc<Self>, subscription: &Rc<Subscription>) {
+    async fn start_for_backend(self: &Rc<Self>, subscription: &Rc<Subscription>) {
         if let Ok(reply) = self.start(subscription, None, false).await {
             self.outbox
                 .push_reply(Frame::of_push(self.outbox.form(), &Push::Subscribed(reply)));
-            // Not the others: a `connect` under way has not told its subscriptions yet.
             self.start_catching_up_in(subscription);
         }
     }
