@@ -1,9 +1,11 @@
 //! Coming back: all that was missed, or the reason why not. Never a part.
 
+use std::sync::Arc;
+
 use futures_util::future::join_all;
-use parlor_protocol::command::Recover;
-use parlor_protocol::reply::NotRecovered;
-use parlor_tests::{Client, Token, everywhere, in_both_forms, said};
+use parlor_protocol::command::{Command, Recover, Subscribe};
+use parlor_protocol::reply::{NotRecovered, Reply};
+use parlor_tests::{Client, Frailty, Token, everywhere, in_both_forms, said};
 
 const KINDS: [&str; 2] = ["disk:a", "memory:a"];
 
@@ -126,6 +128,38 @@ fn the_latest_come_first_as_many_as_there_are() {
                 assert_eq!(subscribed.from.zip(subscribed.to), missed);
                 ann.unsubscribe(channel).await;
             }
+        }
+    });
+}
+
+#[test]
+fn the_latest_follow_on_what_the_reply_tells_also_when_retention_passed_it() {
+    everywhere(async |at| {
+        let frailty = Arc::new(Frailty::default());
+        let server = at.setup().frail(&frailty).start().await;
+        for channel in ["short:a", "short-memory:a"] {
+            let mut bob = server.join("bob").await;
+            bob.publish_many(channel, 0..10).await;
+            let mut ann = server.join("ann").await;
+            frailty.hold_readings();
+            let subscribe = Subscribe::new(channel).recover(Recover::Latest(1));
+            let asked = ann.send(Command::Subscribe(subscribe)).await;
+            frailty.until_held().await;
+            // Five are kept: of what comes behind the top that the join knows, the first is gone when it reads.
+            let gone = bob.publish(channel, 10).await;
+            bob.publish_many(channel, 11..16).await;
+            frailty.go_on();
+            let Ok(Reply::Subscribe(subscribed)) = ann.reply(asked).await else {
+                panic!("not subscribed; {}", ann.story())
+            };
+            assert_eq!((subscribed.recovered, subscribed.from), (Some(true), None));
+            assert_eq!(
+                (subscribed.offset, subscribed.position),
+                (gone.offset, gone.position)
+            );
+            let events = ann.events(5).await;
+            let offsets = events.iter().filter_map(|event| event.offset);
+            assert!(offsets.eq(12..=16), "no hole behind the reply");
         }
     });
 }

@@ -93,11 +93,23 @@ async fn latest(
         .offset
         .saturating_sub(wanted.min(RECOVER_EVENTS_MAX as u64));
     let first = read_after(node, channel, kind, after).await?;
+    let Some(oldest) = first.first() else {
+        return Ok(Start::live(top, Recovery::Complete));
+    };
     // Fewer may be retained than were asked for: start where the log starts.
-    let cursor = first.first().map_or(top.offset, |entry| entry.offset - 1);
+    let before = Position {
+        epoch: oldest.epoch,
+        offset: oldest.offset - 1,
+        tag: oldest.prev,
+    };
     Ok(Start {
-        top,
-        cursor,
+        // Retention may have passed the top while the log was read: what is told is the place that the events follow on.
+        top: if before.offset > top.offset {
+            before
+        } else {
+            top
+        },
+        cursor: before.offset,
         first,
         recovery: Recovery::Complete,
     })
