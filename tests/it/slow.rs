@@ -1,12 +1,13 @@
 //! Readers that read too slowly: nobody waits for them, and they are told what they miss.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use parlor::config::Config;
-use parlor_protocol::command::{Command, Connect, Recover};
+use parlor_protocol::command::{Command, Connect, Direction, History, Recover};
 use parlor_protocol::reply::NotRecovered;
 use parlor_protocol::{CloseCode, EventKind, Push};
-use parlor_tests::{Client, Server, blob, everywhere, in_both_forms, json, publish, said};
+use parlor_tests::{Client, Frailty, Server, blob, everywhere, in_both_forms, json, publish, said};
 
 /// Far more than all kernel buffers and the outbox together take.
 const FLOOD: usize = 600;
@@ -182,6 +183,37 @@ fn the_position_of_an_advance_is_one_to_resume_from() {
             (Some(true), Some(after))
         );
         assert_eq!(subscribed.from, Some(advance.offset + 1));
+    });
+}
+
+#[test]
+fn a_reader_hears_everything_while_its_own_command_takes_long() {
+    everywhere(async |at| {
+        let frailty = Arc::new(Frailty::default());
+        let setup = at.setup().frail(&frailty).with(|config| {
+            narrow(config);
+            // All of it fits: what is left of the flood when the socket is full waits for nothing but the socket.
+            config.session.outbox_bytes_max = 2 * FLOOD * EVENT_BYTES;
+        });
+        let server = setup.start().await;
+        let mut ann = sleeper(&server, "memory:a").await;
+        let mut writer = server.join("writer").await;
+        frailty.hold_readings();
+        let history = History {
+            channel: "disk:a".to_owned(),
+            direction: Direction::Forward,
+            offset: None,
+            time: None,
+            limit: None,
+        };
+        let asked = ann.send(Command::History(history)).await;
+        frailty.until_held().await;
+        flood(&mut writer, "memory:a", FLOOD).await;
+        let offsets = ann.events(FLOOD).await;
+        let offsets = offsets.iter().filter_map(|event| event.offset);
+        assert!(offsets.eq(1..=FLOOD as u64));
+        frailty.go_on();
+        ann.reply(asked).await.expect("a page");
     });
 }
 

@@ -1,6 +1,7 @@
 //! Reading: one small task per connection takes frames in, has its commands run, and ends the connection.
 
 use std::future::poll_fn;
+use std::pin::pin;
 use std::rc::Rc;
 use std::time::{Duration, Instant};
 
@@ -71,8 +72,9 @@ async fn converse(shard: &Rc<Shard>, peer: &Rc<Peer>, mut inlet: Inlet) -> End {
             return End::Lost;
         }
         if let Some((code, retry_after_ms)) = peer.told_to_leave() {
-            // What was accepted is answered first.
-            finish_publishes(session, &mut publishing).await;
+            // What was accepted is answered first. Boxed, as the end is.
+            let answered = finish_publishes(session, &mut publishing);
+            Box::pin(beside_writing(shard, peer, answered)).await;
             outbox.close(code, retry_after_ms);
         }
         if outbox.closing().is_some() {
@@ -80,7 +82,7 @@ async fn converse(shard: &Rc<Shard>, peer: &Rc<Peer>, mut inlet: Inlet) -> End {
         }
         let has_room = !outbox.is_over_bound();
         if has_room && !asked.is_empty() {
-            run_asked(session, &mut asked, &mut publishing).await;
+            run_asked(shard, peer, &mut asked, &mut publishing).await;
             if session.take_plan_changed() {
                 peer.plan(shard);
             }
@@ -95,8 +97,7 @@ async fn converse(shard: &Rc<Shard>, peer: &Rc<Peer>, mut inlet: Inlet) -> End {
                 if writable.is_err() {
                     return End::Lost;
                 }
-                metrics::incr(&shard.state().counters().write_wakeups);
-                outbox.set_blocked(false);
+                unblock(shard, peer);
             }
             (id, result) = publishing.next(), if !publishing.is_empty() => session.reply(id, &result),
             () = poll_fn(|context| outbox.poll_room(context)), if !has_room => {}
@@ -132,14 +133,14 @@ async fn converse(shard: &Rc<Shard>, peer: &Rc<Peer>, mut inlet: Inlet) -> End {
 
 /// Runs what a frame asked for, while the outbox has room for the answers: a frame is small, but the pages of history that
 /// it can ask for are a hundred times what may wait for one connection.
-async fn run_asked(session: &Rc<Session>, asked: &mut Asked, publishing: &mut UnderWay) {
-    let outbox = session.outbox();
+async fn run_asked(shard: &Shard, peer: &Peer, asked: &mut Asked, publishing: &mut UnderWay) {
+    let outbox = peer.session().outbox();
     let mut began = Instant::now();
     while outbox.closing().is_none()
         && !outbox.is_over_bound()
         && let Some(command) = asked.take()
     {
-        if let Some(run) = begin(session, command, publishing) {
+        if let Some(run) = begin(shard, peer, command, publishing) {
             run.await;
         }
         // What is answered from memory never pauses by itself. Yielding lets the runtime look at other sockets first.
@@ -148,6 +149,33 @@ async fn run_asked(session: &Rc<Session>, asked: &mut Asked, publishing: &mut Un
             began = Instant::now();
         }
     }
+}
+
+/// Waits for what takes its time, and meanwhile for a full socket: the drain leaves that to this task, and the events of a client
+/// that reads would pile up.
+async fn beside_writing(shard: &Shard, peer: &Peer, running: impl Future<Output = ()>) {
+    let outbox = peer.session().outbox();
+    let mut running = pin!(running);
+    loop {
+        // Whoever called looks at everything that `wake` may have meant.
+        tokio::select! {
+            biased;
+            () = &mut running => return,
+            writable = poll_fn(|context| peer.socket().poll_write_ready(context)), if outbox.is_blocked() && !peer.has_failed() => {
+                match writable {
+                    Ok(()) => unblock(shard, peer),
+                    Err(_) => peer.fail(),
+                }
+            }
+            () = peer.wake.notified() => {}
+        }
+    }
+}
+
+/// The socket takes more: the drain goes on.
+fn unblock(shard: &Shard, peer: &Peer) {
+    metrics::incr(&shard.state().counters().write_wakeups);
+    peer.session().outbox().set_blocked(false);
 }
 
 async fn finish_publishes(session: &Session, publishing: &mut UnderWay) {
@@ -180,10 +208,12 @@ fn decode(
 /// Does what can be done at once. What takes longer is returned in a box: an idle connection's future need not have room
 /// for it.
 fn begin<'a>(
-    session: &'a Rc<Session>,
+    shard: &'a Shard,
+    peer: &'a Peer,
     command: Result<Envelope, CommandError>,
     publishing: &'a mut UnderWay,
 ) -> Option<LocalBoxFuture<'a, ()>> {
+    let session = peer.session();
     match command {
         Ok(Envelope {
             id,
@@ -194,7 +224,10 @@ fn begin<'a>(
             }
             None
         }
-        Ok(envelope) => Some(run_command(session, envelope, publishing).boxed_local()),
+        Ok(envelope) => {
+            let run = run_command(session, envelope, publishing);
+            Some(beside_writing(shard, peer, run).boxed_local())
+        }
         Err(error) => {
             session.reply_to_bad_command(error, Instant::now());
             None
