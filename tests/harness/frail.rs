@@ -16,24 +16,39 @@ use parlor_protocol::{ChannelName, Epoch, Position, Tag};
 use tokio::sync::watch;
 
 /// What a test does to its server's broker.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub struct Frailty {
     down: AtomicBool,
-    /// Whether reading takes its time.
-    slow: watch::Sender<bool>,
-    /// How many readings wait.
-    waiting: watch::Sender<usize>,
+    readings: Gate,
+    appends: Gate,
     hub: OnceLock<Arc<Hub>>,
 }
 
-impl Default for Frailty {
+/// Where a test holds up what passes.
+#[derive(Debug)]
+struct Gate {
+    shut: watch::Sender<bool>,
+    /// How many wait before it.
+    waiting: watch::Sender<usize>,
+}
+
+impl Default for Gate {
     fn default() -> Self {
         Self {
-            down: AtomicBool::new(false),
-            slow: watch::Sender::new(false),
+            shut: watch::Sender::new(false),
             waiting: watch::Sender::new(0),
-            hub: OnceLock::new(),
         }
+    }
+}
+
+impl Gate {
+    /// Waits as long as it is shut.
+    async fn pass(&self) {
+        self.waiting.send_modify(|waiting| *waiting += 1);
+        let mut shut = self.shut.subscribe();
+        // What it gives back is a lock, which must not be held over the next wait.
+        drop(shut.wait_for(|shut| !*shut).await);
+        self.waiting.send_modify(|waiting| *waiting -= 1);
     }
 }
 
@@ -51,7 +66,7 @@ impl Frailty {
     /// Readings wait until [`Frailty::go_on`], and find then what the log holds then. Those of the server's own channels go on, so
     /// that backends' orders come meanwhile.
     pub fn hold_readings(&self) {
-        self.slow.send_replace(true);
+        self.readings.shut.send_replace(true);
     }
 
     /// Waits until a reading waits.
@@ -59,15 +74,21 @@ impl Frailty {
     /// # Panics
     /// When none comes.
     pub async fn until_held(&self) {
-        let mut waiting = self.waiting.subscribe();
+        let mut waiting = self.readings.waiting.subscribe();
         let held = waiting.wait_for(|waiting| *waiting > 0);
         crate::in_time("a reading to wait", held)
             .await
             .expect("the sender is here");
     }
 
+    /// Appends are done, but not answered until [`Frailty::go_on`]. Those of the server's own channels are.
+    pub fn hold_appends(&self) {
+        self.appends.shut.send_replace(true);
+    }
+
     pub fn go_on(&self) {
-        self.slow.send_replace(false);
+        self.readings.shut.send_replace(false);
+        self.appends.shut.send_replace(false);
     }
 
     /// The channel's log begins a new life, without these entries of the old one.
@@ -106,15 +127,6 @@ impl Frailty {
         }
     }
 
-    /// Waits as long as readings are held.
-    async fn let_through(&self) {
-        self.waiting.send_modify(|waiting| *waiting += 1);
-        let mut slow = self.slow.subscribe();
-        // What it gives back is a lock, which must not be held over the next wait.
-        drop(slow.wait_for(|slow| !*slow).await);
-        self.waiting.send_modify(|waiting| *waiting -= 1);
-    }
-
     fn check(&self) -> Result<(), Error> {
         match self.down.load(Ordering::Relaxed) {
             true => Err(Error::Unavailable {
@@ -134,10 +146,20 @@ struct Frail {
 
 impl Broker for Frail {
     fn append(&self, append: Append) -> BoxFuture<'static, Result<Appended, Error>> {
-        match self.frailty.check() {
-            Ok(()) => self.broker.append(append),
-            Err(error) => ready(Err(error)).boxed(),
+        if let Err(error) = self.frailty.check() {
+            return ready(Err(error)).boxed();
         }
+        let is_reserved = append.channel.is_reserved();
+        // The call itself queues: what waits keeps its order.
+        let appended = self.broker.append(append);
+        let frailty = Arc::clone(&self.frailty);
+        async move {
+            if !is_reserved {
+                frailty.appends.pass().await;
+            }
+            appended.await
+        }
+        .boxed()
     }
 
     fn join(
@@ -165,7 +187,7 @@ impl Broker for Frail {
         let (broker, frailty) = (Arc::clone(&self.broker), Arc::clone(&self.frailty));
         async move {
             if !read.channel.is_reserved() {
-                frailty.let_through().await;
+                frailty.readings.pass().await;
             }
             frailty.check()?;
             broker.read(read).await

@@ -22,8 +22,10 @@ pub struct Peer {
     opened: Instant,
     /// When the next ping is due.
     next_ping: Cell<Option<Instant>>,
-    /// When the last ping went out, while nothing came since.
+    /// Since when a sign of life is missed: since a ping was queued, or since its words are read again.
     unanswered: Cell<Option<Instant>>,
+    /// Nobody reads what it says, for a reason of ours.
+    is_unread: Cell<bool>,
     /// The generation of its entry in the wheel.
     generation: Cell<u32>,
     /// The socket failed: nothing more can be sent.
@@ -51,6 +53,7 @@ impl Peer {
                 opened: now,
                 next_ping: Cell::default(),
                 unanswered: Cell::default(),
+                is_unread: Cell::default(),
                 generation: Cell::default(),
                 failed: Cell::default(),
                 leaving: Cell::default(),
@@ -112,6 +115,15 @@ impl Peer {
         self.unanswered.set(None);
     }
 
+    /// Whether what it says is left unread, because a command of its own runs or its publishes wait. Its answer to a ping may be
+    /// among that: the time for it begins anew when somebody reads again.
+    pub(super) fn set_unread(&self, is_unread: bool) {
+        let was_unread = self.is_unread.replace(is_unread);
+        if was_unread && !is_unread && self.unanswered.get().is_some() {
+            self.unanswered.set(Some(Instant::now()));
+        }
+    }
+
     /// The session is connected or has a new token: pings begin. Their phase is spread by the connection's number.
     pub(super) fn plan(&self, shard: &Shard) {
         let interval = self.session.ping_interval();
@@ -143,8 +155,9 @@ impl Peer {
             }
             return (!left.is_zero()).then_some(left);
         }
-        if let Some(sent) = self.unanswered.get()
-            && now.duration_since(sent) >= config.pong_timeout
+        if let Some(from) = self.unanswered.get()
+            && now.duration_since(from) >= config.pong_timeout
+            && !self.is_unread.get()
         {
             outbox.close(CloseCode::NoPong, None);
             return None;
@@ -153,7 +166,7 @@ impl Peer {
         let pong = self
             .unanswered
             .get()
-            .map(|sent| config.pong_timeout.saturating_sub(now.duration_since(sent)));
+            .map(|from| config.pong_timeout.saturating_sub(now.duration_since(from)));
         let expiry = self.session.check_expiry();
         [Some(ping), pong, expiry].into_iter().flatten().min()
     }

@@ -72,6 +72,7 @@ async fn converse(shard: &Rc<Shard>, peer: &Rc<Peer>, mut inlet: Inlet) -> End {
             return End::Lost;
         }
         if let Some((code, retry_after_ms)) = peer.told_to_leave() {
+            peer.set_unread(true);
             // What was accepted is answered first. Boxed, as the end is.
             let answered = finish_publishes(session, &mut publishing);
             Box::pin(beside_writing(shard, peer, answered)).await;
@@ -82,12 +83,16 @@ async fn converse(shard: &Rc<Shard>, peer: &Rc<Peer>, mut inlet: Inlet) -> End {
         }
         let has_room = !outbox.is_over_bound();
         if has_room && !asked.is_empty() {
+            peer.set_unread(true);
             run_asked(shard, peer, &mut asked, &mut publishing).await;
             if session.take_plan_changed() {
                 peer.plan(shard);
             }
             continue;
         }
+        let may_publish = publishing.len() < PUBLISHING_MAX;
+        // Room in the outbox is its own to make: where it takes nothing in, its silence counts.
+        peer.set_unread(!may_publish);
         tokio::select! {
             biased;
             () = peer.wake.notified() => {}
@@ -101,7 +106,7 @@ async fn converse(shard: &Rc<Shard>, peer: &Rc<Peer>, mut inlet: Inlet) -> End {
             }
             (id, result) = publishing.next(), if !publishing.is_empty() => session.reply(id, &result),
             () = poll_fn(|context| outbox.poll_room(context)), if !has_room => {}
-            message = inlet.next(peer.socket(), shard.scratch()), if has_room && publishing.len() < PUBLISHING_MAX => {
+            message = inlet.next(peer.socket(), shard.scratch()), if has_room && may_publish => {
                 let message = match message {
                     Ok(message) => message,
                     Err(Ended::Gone) => return End::Lost,
@@ -172,9 +177,11 @@ async fn beside_writing(shard: &Shard, peer: &Peer, running: impl Future<Output 
     }
 }
 
-/// The socket takes more: the drain goes on.
+/// The socket takes more: the drain goes on. Somebody at the other end took in what it was full of, and may not have come to the
+/// pings behind that: a client that lives, however slow it is. One that is gone makes no room.
 fn unblock(shard: &Shard, peer: &Peer) {
     metrics::incr(&shard.state().counters().write_wakeups);
+    peer.heard();
     peer.session().outbox().set_blocked(false);
 }
 
