@@ -40,7 +40,7 @@ pub struct Advance {
     pub reason: String,
 }
 
-/// How a roster changed since the version before.
+/// How a roster changed since the version before. One that names nobody carries totals only: a list is out of date from there.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct PresenceDiff {
     pub alias: Alias,

@@ -61,7 +61,7 @@ pub enum ClientEvent {
         offset: u64,
         reason: String,
     },
-    /// The roster changed. After a skipped version, ask for a new snapshot.
+    /// The roster changed. After a skipped version, ask for a new snapshot; after a diff without names, when names are needed again.
     Presence {
         channel: Arc<str>,
         diff: PresenceDiff,

@@ -1,11 +1,16 @@
 // Who is in a channel: a paged snapshot, kept current by diffs. Versions tell what is newer, so that pages and diffs
-// may overlap in any way; after a skipped version the snapshot is taken anew.
+// may overlap in any way; after a skipped version the snapshot is taken anew. Where a server tells totals only (large
+// rooms, many changes at once) the list is out of date and says so, until names are worth having again.
 
+import { Backoff, type BackoffOptions } from "./backoff.js";
+import type { Clock } from "./clock.js";
 import type { ParlorError } from "./error.js";
 import type { PresenceDiff } from "./protocol/push.js";
 import type { Member, Members } from "./protocol/reply.js";
 
 export interface RosterSource {
+  readonly clock: Clock;
+  readonly random: () => number;
   /** One page of the snapshot; undefined asks for the first. */
   page(cursor: string | undefined): Promise<Members>;
   changed(): void;
@@ -20,6 +25,7 @@ interface Entry {
 
 export class Roster {
   readonly #source: RosterSource;
+  readonly #backoff: Backoff;
   #entries = new Map<string, Entry>();
   #version = 0;
   #users = 0;
@@ -27,10 +33,14 @@ export class Roster {
   /** Diffs that arrived while a snapshot is taken; undefined while none is. */
   #held: PresenceDiff[] | undefined;
   #isLoaded = false;
+  #isStale = false;
   #load = 0;
+  /** Set while a snapshot is due later. */
+  #stopLater: (() => void) | undefined;
 
   constructor(source: RosterSource) {
     this.#source = source;
+    this.#backoff = new Backoff(source.random, RELOAD_BACKOFF);
   }
 
   /** Whether a snapshot has arrived; before it the roster is empty. */
@@ -38,7 +48,15 @@ export class Roster {
     return this.#isLoaded;
   }
 
-  /** How many users are there: may be more than `members` while a snapshot is taken. */
+  /**
+   * Whether some came, changed or left without being named, since the server names nobody in a large room: `members` is
+   * out of date, `users` and `connections` are right. {@link load} reads the list again; in a small room that happens by itself.
+   */
+  get isStale(): boolean {
+    return this.#isStale;
+  }
+
+  /** How many users are there: need not be as many as `members` while a snapshot is taken or the list {@link isStale}. */
   get users(): number {
     return this.#users;
   }
@@ -57,11 +75,13 @@ export class Roster {
 
   /** Takes a new snapshot; the old entries stay until it is complete. */
   load(): void {
+    this.#cancelLater();
     void this.#takeSnapshot(++this.#load);
   }
 
   /** The subscription is gone: what still arrives of the snapshot is ignored. The entries stay, as last known. */
   stop(): void {
+    this.#cancelLater();
     this.#load++;
     this.#held = undefined;
   }
@@ -104,16 +124,18 @@ export class Roster {
     this.#version = pages[0]?.version ?? 0;
     this.#count(pages.at(-1) ?? { users: 0, connections: 0 });
     this.#isLoaded = true;
+    this.#isStale = false;
     const held = this.#held ?? [];
     this.#held = undefined;
     for (const diff of held) this.apply(diff);
     this.#source.changed();
   }
 
-  /** Whether the diff was news. A skipped version starts a new snapshot instead. */
+  /** Whether the diff was news. One that has names and skips a version starts a new snapshot instead. */
   #merge(diff: PresenceDiff): boolean {
     if (!this.#isLoaded || diff.version <= this.#version) return false;
-    if (diff.version > this.#version + 1) {
+    const isNamed = hasNames(diff);
+    if (isNamed && diff.version > this.#version + 1) {
       this.load();
       return false;
     }
@@ -121,7 +143,20 @@ export class Roster {
     for (const member of [...(diff.joined ?? []), ...(diff.updated ?? [])]) this.#put(member, diff.version);
     for (const user of diff.left ?? []) this.#remove(user, diff.version);
     this.#count(diff);
+    this.#isStale ||= !isNamed;
+    if (!this.#isStale) this.#backoff.reset();
+    else if (isNamed || diff.users <= SMALL_USERS_MAX) this.#loadLater();
     return true;
+  }
+
+  /** Not at once: all who hold this roster see at the same moment that it is worth reading again. */
+  #loadLater(): void {
+    this.#stopLater ??= this.#source.clock.after(this.#backoff.next(), () => this.load());
+  }
+
+  #cancelLater(): void {
+    this.#stopLater?.();
+    this.#stopLater = undefined;
   }
 
   #put(member: Member, version: number): void {
@@ -141,3 +176,11 @@ export class Roster {
 }
 
 const HELD_MAX = 10_000;
+/** Servers name who comes and goes where no more users are, unless they are set otherwise or it is too much at once. */
+const SMALL_USERS_MAX = 200;
+/** Longer each time that the list was out of date again before anybody was named: a server may name nobody in smaller rooms, too. */
+const RELOAD_BACKOFF: BackoffOptions = { baseMs: 4_000, capMs: 60_000 };
+
+function hasNames({ joined = [], updated = [], left = [] }: PresenceDiff): boolean {
+  return joined.length + updated.length + left.length > 0;
+}

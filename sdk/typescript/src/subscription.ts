@@ -299,7 +299,10 @@ export class Subscription extends Emitter<SubscriptionEvents> {
   }
 
   #newRoster(): Roster {
+    const { clock, random } = this.#host;
     const roster: Roster = new Roster({
+      clock,
+      random,
       page: (cursor) => this.#host.ask("presence", { channel: this.channel, cursor }),
       changed: () => this.emit("presence", roster),
       failed: (error) => this.emit("error", error),

@@ -68,3 +68,66 @@ test("a refused snapshot is told, and the subscription goes on", async () => {
   await scene.link.answer("presence", { code: 2008, name: "not_permitted" });
   assert.deepEqual([told, users()], [["not_permitted"], []]);
 });
+
+test("a diff without names carries totals: the list is out of date, says so, and a large room is not read again for each", async () => {
+  const { scene, users } = await room();
+  let told = 0;
+  const roster = scene.client.subscription("room:a")?.roster;
+  await scene.link.answer("presence", page(5, ["ann"]));
+  scene.client.subscription("room:a")?.on("presence", () => told++);
+  assert.equal(roster?.isStale, false);
+  for (let version = 6; version < 10; version++) await scene.link.say(diff(version, { users: 5_000 + version, connections: 6_000 }));
+  assert.deepEqual([roster?.isStale, roster?.users, roster?.connections, users(), told], [true, 5_009, 6_000, ["ann"], 4]);
+  await scene.clock.pass(20_000);
+  await scene.link.say(diff(12, { users: 4_999, connections: 6_000 }));
+  assert.deepEqual([roster?.users, told], [4_999, 5]);
+  scene.link.expectNothing();
+});
+
+test("a list that is out of date is read again once names are told again, by everybody in a time of their own", async () => {
+  const { scene, users } = await room();
+  await scene.link.answer("presence", page(5, ["ann"]));
+  await scene.link.say(diff(6, { users: 201 }));
+  await scene.link.say(diff(7, { joined: [member("cid")], users: 200 }), diff(8, { left: ["ann"], users: 199 }));
+  assert.deepEqual(users(), ["cid"]);
+  scene.link.expectNothing();
+  await scene.clock.pass(2_000);
+  await scene.link.answer("presence", page(8, ["bob", "cid"]));
+  assert.deepEqual([users(), scene.client.subscription("room:a")?.roster?.isStale], [["bob", "cid"], false]);
+  await scene.link.say(diff(9, { joined: [member("dan")], users: 3 }));
+  await scene.clock.pass(20_000);
+  scene.link.expectNothing();
+});
+
+test("a small room whose changes were too many to name is read again, less and less often while that goes on", async () => {
+  const { scene, users } = await room();
+  await scene.link.answer("presence", page(5, ["ann"]));
+  await scene.link.say(diff(6, { users: 150 }), diff(7, { users: 160 }));
+  scene.link.expectNothing();
+  await scene.clock.pass(2_000);
+  await scene.link.answer("presence", page(7, ["ann", "bob"]));
+  assert.deepEqual(users(), ["ann", "bob"]);
+  await scene.link.say(diff(8, { users: 150 }));
+  await scene.clock.pass(3_999);
+  scene.link.expectNothing();
+  await scene.clock.pass(1);
+  scene.link.expect("presence");
+});
+
+test("a diff without names that came while the snapshot was taken leaves it out of date", async () => {
+  const { scene } = await room();
+  const { id } = scene.link.expect("presence");
+  await scene.link.say(diff(6, { users: 5_000 }));
+  await scene.link.say({ id, presence: page(5, ["ann"]) });
+  assert.equal(scene.client.subscription("room:a")?.roster?.isStale, true);
+});
+
+test("who has left the room does not read its list again", async () => {
+  const { scene } = await room();
+  await scene.link.answer("presence", page(5, ["ann"]));
+  await scene.link.say(diff(6, { users: 2 }));
+  scene.client.subscription("room:a")?.unsubscribe();
+  scene.link.expect("unsubscribe");
+  await scene.clock.pass(10_000);
+  scene.link.expectNothing();
+});
