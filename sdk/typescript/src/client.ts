@@ -152,7 +152,7 @@ export class Client extends Emitter<ClientEvents> {
       client: client ?? { name: "parlor-typescript", version: VERSION },
       session: this.#session,
       ping_interval_ms: pingIntervalMs,
-      subscriptions: await Promise.all(this.#carried.map((subscription) => subscription.request())),
+      subscriptions: this.#carried.flatMap((subscription) => subscription.request() ?? []),
     };
   }
 

@@ -141,9 +141,10 @@ export class Subscription extends Emitter<SubscriptionEvents> {
     this.#end(ParlorError.local("closed_by_application", "unsubscribed by the application"));
   }
 
-  /** @internal The command that subscribes or resumes; async only where a token must be fetched. */
-  async request(): Promise<Subscribe> {
-    return this.#body(await channelToken(this.#options.token));
+  /** @internal The command that subscribes or resumes; undefined where a token must be fetched first, which {@link ask} does. */
+  request(): Subscribe | undefined {
+    const { token } = this.#options;
+    return typeof token === "function" ? undefined : this.#body(token);
   }
 
   /** @internal Subscribes on the present connection. */
@@ -153,7 +154,8 @@ export class Subscription extends Emitter<SubscriptionEvents> {
     const { token } = this.#options;
     // Without a wait where there is none, so that a publish called next goes out behind it.
     if (typeof token !== "function") return this.#send(asking, token);
-    token().then(
+    // Called behind a promise: one that throws is no other than one that rejects.
+    Promise.resolve().then(token).then(
       (fetched) => this.#send(asking, fetched),
       (error: unknown) => this.#answered(asking, ParlorError.local("token_unavailable", `unable to get a token; ${String(error)}`)),
     );
@@ -312,7 +314,3 @@ export class Subscription extends Emitter<SubscriptionEvents> {
 }
 
 const ONCE: CallOptions = { resend: false, timeoutMs: 30_000 };
-
-async function channelToken(token: string | TokenProvider | undefined): Promise<string | undefined> {
-  return typeof token === "function" ? token() : token;
-}

@@ -35,9 +35,12 @@ export class Subscriptions {
     return subscription;
   }
 
-  /** As many as one `connect` command may carry; the others follow it. */
+  /**
+   * As many as one `connect` command may carry; the others follow it. So do those whose token must be fetched first: that
+   * this fails or takes long is no other channel's business.
+   */
   forConnect(): Subscription[] {
-    return [...this.#byChannel.values()].slice(0, CONNECT_SUBSCRIPTIONS_MAX);
+    return [...this.#byChannel.values()].filter((subscription) => subscription.request() !== undefined).slice(0, CONNECT_SUBSCRIPTIONS_MAX);
   }
 
   /** Takes the outcomes of the `connect` command, and asks for what it did not carry. */

@@ -222,7 +222,41 @@ test("a subscription that the server made is handed out", async () => {
 
 test("a channel's own token comes from its own source", async () => {
   const scene = new Room({ token: async () => "for-a" });
-  assert.equal((await scene.join())?.["token"], "for-a");
+  await scene.greet();
+  assert.equal((await scene.link.answer("subscribe", subscribed()))["token"], "for-a");
+  assert.equal(askedIn(await scene.reconnect()), undefined);
+  assert.equal((await scene.link.answer("subscribe", subscribed()))["token"], "for-a");
+});
+
+for (const [how, token] of [
+  ["rejects", () => Promise.reject(new Error("backend down"))],
+  ["throws", () => { throw new Error("backend down"); }],
+  ["never answers", () => new Promise<string>(() => {})],
+] as const) {
+  test(`a channel whose token function ${how} keeps no other channel and no client offline`, async () => {
+    const scene = new Room({ token });
+    const other = scene.client.subscribe("room:b");
+    scene.client.connect();
+    await scene.clock.pass(1_000);
+    const connect = await scene.greet({ subscriptions: [subscribed({ channel: "room:b" })] });
+    assert.equal((connect["subscriptions"] as Json[]).length, 1);
+    assert.deepEqual([scene.states, other.state.name], [["connecting", "connected"], "subscribed"]);
+    assert.deepEqual(scene.told, how === "never answers" ? [] : ["error:token_unavailable"]);
+    scene.link.expectNothing();
+  });
+}
+
+test("a token function that throws ends no call of subscribe, and is asked again", async () => {
+  const scene = new Scene();
+  await scene.greet();
+  let asked = 0;
+  const token = (): Promise<string> => {
+    if (++asked === 1) throw new Error("backend down");
+    return Promise.resolve("for-a");
+  };
+  scene.client.subscribe("room:a", { token });
+  await scene.clock.pass(250);
+  assert.equal((await scene.link.answer("subscribe", subscribed()))["token"], "for-a");
 });
 
 test("what connect cannot carry follows it", async () => {
