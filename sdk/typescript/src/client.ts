@@ -9,7 +9,7 @@ import { Emitter } from "./emitter.js";
 import { ParlorError } from "./error.js";
 import { historyPages, type HistoryQuery } from "./history.js";
 import type { Verdict } from "./protocol/close-codes.js";
-import type { CommandName, Commands, Connect, SessionKey } from "./protocol/command.js";
+import type { CommandName, Commands, Connect, SessionKey, Subscribe } from "./protocol/command.js";
 import { DEDUP_WINDOW_MS } from "./protocol/limits.js";
 import type { Push, ServerMessage } from "./protocol/push.js";
 import type { Connected, Members, Page, Published, Replies } from "./protocol/reply.js";
@@ -69,7 +69,7 @@ export class Client extends Emitter<ClientEvents> {
   #isConnected = false;
   #degraded = false;
   /** The subscriptions that the latest `connect` command carries. */
-  #carried: readonly Subscription[] = [];
+  #carried: ReadonlyMap<Subscription, Subscribe> = new Map();
   #stopWaking = () => {};
 
   constructor(options: ClientOptions) {
@@ -144,16 +144,17 @@ export class Client extends Emitter<ClientEvents> {
 
   async #greeting(): Promise<Connect> {
     const token = await this.#tokens.current();
-    this.#carried = this.#subscriptions.forConnect();
     const { user, client, pingIntervalMs } = this.#options;
-    return {
+    const bare: Connect = {
       token,
       user,
       client: client ?? { name: "parlor-typescript", version: VERSION },
       session: this.#session,
       ping_interval_ms: pingIntervalMs,
-      subscriptions: this.#carried.flatMap((subscription) => subscription.request() ?? []),
     };
+    const room = this.#connection.frameBytesMax - this.#connection.weigh({ name: "connect", body: bare }) - LIST_BYTES;
+    this.#carried = this.#subscriptions.forConnect(room, (body) => this.#connection.weigh({ name: "subscribe", body }));
+    return { ...bare, subscriptions: [...this.#carried.values()] };
   }
 
   #greeted(reply: Connected): void {
@@ -241,6 +242,8 @@ export class Client extends Emitter<ClientEvents> {
 
 /** Errors and closes after which the token at hand is worth nothing. */
 const TOKEN_FAULTS = new Set(["token_expired", "token_revoked", "revoked", "bad_token", "bad_key"]);
+/** More than the brackets and names around a list add to what it holds. */
+const LIST_BYTES = 64;
 const PENDING_MAX = 1_000;
 const ASK_TIMEOUT_MS = 30_000;
 /** Of the dedup window: the rest is for frames that are slow on their way. */

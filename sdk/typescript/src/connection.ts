@@ -92,10 +92,20 @@ export class Connection {
     });
   }
 
+  /** The bytes that a frame may have, as the server said last. */
+  get frameBytesMax(): number {
+    return this.#frameBytesMax;
+  }
+
+  /** How many bytes a frame of this command has. */
+  weigh(command: Envelope): number {
+    return bytesOf(this.#parts.codec.encode([command]));
+  }
+
   /** @throws ParlorError `too_large` when the frame would end the connection. */
   send(commands: readonly Envelope[]): void {
     const frame = this.#parts.codec.encode(commands);
-    if (bytesOf(frame) > this.#frameBytesMax) {
+    if (!fits(frame, this.#frameBytesMax)) {
       throw new ParlorError(ERROR_CODES.too_large, "too_large", `unable to send; a frame holds at most ${this.#frameBytesMax} bytes`);
     }
     this.#link?.send(frame);
@@ -229,8 +239,11 @@ function closeReason(code: number, text: string): ParlorError {
   return new ParlorError(code, "closed_by_server", text || `closed by the server (${code})`);
 }
 
-function bytesOf(frame: Frame): number {
-  if (typeof frame !== "string") return frame.length;
+function fits(frame: Frame, bytesMax: number): boolean {
   // No UTF-16 unit takes more than three bytes: most frames need no counting.
-  return frame.length * 3 <= FRAME_BYTES_MAX ? frame.length : new TextEncoder().encode(frame).length;
+  return frame.length * 3 <= bytesMax || bytesOf(frame) <= bytesMax;
+}
+
+function bytesOf(frame: Frame): number {
+  return typeof frame === "string" ? new TextEncoder().encode(frame).length : frame.length;
 }

@@ -2,6 +2,7 @@
 
 import { ParlorError } from "./error.js";
 import type { Verdict } from "./protocol/close-codes.js";
+import type { Subscribe } from "./protocol/command.js";
 import { ERROR_CODES } from "./protocol/error-codes.js";
 import type { Push } from "./protocol/push.js";
 import type { Subscribed, SubscribeOutcome } from "./protocol/reply.js";
@@ -36,23 +37,31 @@ export class Subscriptions {
   }
 
   /**
-   * As many as one `connect` command may carry; the others follow it. So do those whose token must be fetched first: that
-   * this fails or takes long is no other channel's business.
+   * As many as a `connect` command with room for `bytesMax` may carry, and what each asks for; the others follow it. So do
+   * those whose token must be fetched first: that this fails or takes long is no other channel's business.
    */
-  forConnect(): Subscription[] {
-    return [...this.#byChannel.values()].filter((subscription) => subscription.request() !== undefined).slice(0, CONNECT_SUBSCRIPTIONS_MAX);
+  forConnect(bytesMax: number, weigh: (body: Subscribe) => number): Map<Subscription, Subscribe> {
+    const carried = new Map<Subscription, Subscribe>();
+    let room = bytesMax;
+    for (const subscription of this.#byChannel.values()) {
+      const body = subscription.request();
+      if (body === undefined) continue;
+      room -= weigh(body);
+      if (room < 0 || carried.size === CONNECT_SUBSCRIPTIONS_MAX) break;
+      carried.set(subscription, body);
+    }
+    return carried;
   }
 
   /** Takes the outcomes of the `connect` command, and asks for what it did not carry. */
-  settle(carried: readonly Subscription[], outcomes: readonly SubscribeOutcome[]): void {
-    carried.forEach((subscription, index) => {
+  settle(carried: ReadonlyMap<Subscription, Subscribe>, outcomes: readonly SubscribeOutcome[]): void {
+    [...carried.keys()].forEach((subscription, index) => {
       const outcome = outcomes[index];
       if (outcome === undefined) subscription.refused(new ParlorError(ERROR_CODES.internal, "internal", "the connect reply has no outcome"));
       else if ("error" in outcome) subscription.refused(ParlorError.fromWire(outcome.error));
       else subscription.accepted(outcome);
     });
-    const asked = new Set(carried);
-    for (const subscription of [...this.#byChannel.values()]) if (!asked.has(subscription)) subscription.ask();
+    for (const subscription of [...this.#byChannel.values()]) if (!carried.has(subscription)) subscription.ask();
   }
 
   detach(verdict: Verdict): void {
@@ -97,10 +106,7 @@ export class Subscriptions {
   }
 }
 
-/**
- * Names have at most 255 bytes and positions 128, so this many always fit a frame with a token of its longest beside
- * them, unless they carry tokens of their own.
- */
+/** Servers refuse a `connect` as a whole that names more channels than a connection may have: 512, unless they are set otherwise. */
 const CONNECT_SUBSCRIPTIONS_MAX = 100;
 
 function withoutAlias<E extends { readonly alias: number }>({ alias: _, ...event }: E): Omit<E, "alias"> {

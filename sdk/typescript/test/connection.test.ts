@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import { ParlorError } from "../src/index.js";
-import { Scene } from "./fake-server.js";
+import { CONNECTED, Scene, type Json } from "./fake-server.js";
 
 test("connects, and says who and what it is", async () => {
   const scene = new Scene();
@@ -105,6 +105,14 @@ test("unknown pushes, fields and codes are no fault", async () => {
   await scene.greet({ novelty: 1 });
   await scene.link.say({ novelty: { a: 1 } }, { event: { alias: 99, kind: "message" } }, {});
   assert.equal(scene.client.state.name, "connected");
+});
+
+test("a frame is held against the limit of this server", async () => {
+  const scene = new Scene();
+  await scene.greet({ limits: { ...(CONNECTED["limits"] as Json), frame_bytes_max: 10_000 } });
+  const publish = scene.client.publish("room:a", "€".repeat(4_000));
+  scene.link.expectNothing();
+  await assert.rejects(publish, { name: "too_large" });
 });
 
 test("what a dead link still says is not heard", async () => {

@@ -9,6 +9,8 @@ export type Json = Record<string, unknown>;
 /** One link as the server sees it. */
 export class FakeLink {
   readonly sent: Json[] = [];
+  /** The bytes of each frame that was sent. */
+  readonly bytes: number[] = [];
   isClosed = false;
   #handlers: LinkHandlers;
   #read = 0;
@@ -19,6 +21,7 @@ export class FakeLink {
 
   receive(frame: Frame): void {
     const value = JSON.parse(String(frame)) as Json | Json[];
+    this.bytes.push(Buffer.byteLength(frame));
     this.sent.push(...(Array.isArray(value) ? value : [value]));
   }
 

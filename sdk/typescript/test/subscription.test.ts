@@ -1,7 +1,8 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import type { SubscribeOptions, Subscription } from "../src/index.js";
-import { event, Scene, subscribed, type Json } from "./fake-server.js";
+import { settle } from "./fake-clock.js";
+import { CONNECTED, event, Scene, subscribed, type Json } from "./fake-server.js";
 
 /** A subscribed scene that records what the application is told. */
 class Room extends Scene {
@@ -26,6 +27,17 @@ class Room extends Scene {
   async rejoin(outcome: Json, code = 1006): Promise<Json | undefined> {
     return askedIn(await this.reconnect({ subscriptions: [outcome] }, code));
   }
+}
+
+/** Connects with an outcome for each subscription that is carried; returns the connect command. */
+async function greetAll(scene: Scene, limits: unknown = CONNECTED["limits"]): Promise<Json> {
+  if (scene.client.state.name === "closed") scene.client.connect();
+  await settle();
+  scene.link.open();
+  const { id, body } = scene.link.expect("connect");
+  const subscriptions = (body["subscriptions"] as Json[]).map(({ channel }, alias) => subscribed({ channel, alias }));
+  await scene.link.say({ id, connect: { ...CONNECTED, limits, subscriptions } });
+  return body;
 }
 
 function askedIn(connect: Json): Json | undefined {
@@ -259,16 +271,27 @@ test("a token function that throws ends no call of subscribe, and is asked again
   assert.equal((await scene.link.answer("subscribe", subscribed()))["token"], "for-a");
 });
 
+test("connect is no larger than a frame of this server may be, and what it cannot carry follows it", async () => {
+  const scene = new Scene({ user: "ännchen" });
+  const token = "t".repeat(700);
+  const channels = Array.from({ length: 95 }, (_, room) => `room:${room}`);
+  for (const channel of channels) scene.client.subscribe(channel, { token });
+  const limits = { ...(CONNECTED["limits"] as Json), frame_bytes_max: 10_000 };
+  for (const bytesMax of [65_536, 10_000]) {
+    const connect = await greetAll(scene, limits);
+    const bytes = scene.link.bytes[0] ?? 0;
+    assert.ok(bytes <= bytesMax && bytes > bytesMax * 0.9, `${bytes} bytes`);
+    const asked = scene.link.sent.flatMap((command) => ("subscribe" in command ? [command["subscribe"] as Json] : []));
+    assert.deepEqual([...(connect["subscriptions"] as Json[]), ...asked].map(({ channel }) => channel), channels);
+    await scene.link.break();
+    await scene.waitOut();
+  }
+});
+
 test("what connect cannot carry follows it", async () => {
   const scene = new Scene();
   for (let room = 0; room < 150; room++) scene.client.subscribe(`room:${room}`);
-  scene.client.connect();
-  await scene.clock.pass(0);
-  scene.link.open();
-  const { id, body } = scene.link.expect("connect");
-  const carried = (body["subscriptions"] as Json[]).map(({ channel }, alias) => subscribed({ channel, alias }));
-  const { CONNECTED } = await import("./fake-server.js");
-  await scene.link.say({ id, connect: { ...CONNECTED, subscriptions: carried } });
-  assert.equal(carried.length, 100);
+  const connect = await greetAll(scene);
+  assert.equal((connect["subscriptions"] as Json[]).length, 100);
   assert.equal(scene.link.sent.filter((command) => "subscribe" in command).length, 50);
 });
