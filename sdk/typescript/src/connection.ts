@@ -74,10 +74,8 @@ export class Connection {
 
   close(): void {
     if (this.#state.name === "closed") return;
-    this.#drop();
     const reason = ParlorError.local("closed_by_application", "closed by the application");
-    this.#host.lost("resume", reason);
-    this.#change({ name: "closed", reason });
+    if (this.#leave("resume", reason)) this.#change({ name: "closed", reason });
   }
 
   /** The device woke up or came online: waits no longer, and doubts a link that may have died meanwhile. */
@@ -113,10 +111,12 @@ export class Connection {
 
   async #connect(): Promise<void> {
     const life = ++this.#life;
-    this.#change({ name: "connecting", attempt: ++this.#attempt });
+    // Before anybody is told: a listener that closes stops it.
     this.#stopTimer = this.#parts.clock.after(CONNECT_TIMEOUT_MS, () => {
       this.#lose(ParlorError.local("connect_timeout", "unable to connect in time"), "resume");
     });
+    this.#change({ name: "connecting", attempt: ++this.#attempt });
+    if (life !== this.#life) return;
     let greeting: Connect;
     try {
       greeting = await this.#host.greeting();
@@ -203,19 +203,21 @@ export class Connection {
   #lose(reason: ParlorError, verdict: Verdict): void {
     const { clock } = this.#parts;
     if (this.#state.name === "connected" && clock.now() - this.#greetedAt >= STABLE_MS) this.#backoff.reset();
-    this.#drop();
-    this.#host.lost(verdict, reason);
+    if (!this.#leave(verdict, reason)) return;
     if (verdict === "stay_away") return this.#change({ name: "closed", reason });
     const retryInMs = reason.retryAfterMs ?? this.#backoff.next();
     this.#stopTimer = clock.after(retryInMs, () => void this.#connect());
     this.#change({ name: "disconnected", reason, retryInMs });
   }
 
-  #drop(): void {
-    this.#life++;
+  /** Drops the link. False when a listener has decided meanwhile what comes next: it closed, and maybe connected anew. */
+  #leave(verdict: Verdict, reason: ParlorError): boolean {
+    const life = ++this.#life;
     this.#stopTimer();
     this.#link?.close();
     this.#link = undefined;
+    this.#host.lost(verdict, reason);
+    return life === this.#life;
   }
 
   #write(commands: readonly Envelope[]): void {

@@ -170,7 +170,8 @@ export class Subscription extends Emitter<SubscriptionEvents> {
     this.#isFresh = false;
     this.#cursor.subscribed(reply);
     this.#change({ name: "subscribed", durability: reply.durability, offset: reply.offset });
-    if (reply.presence) this.roster?.load();
+    // A listener may have ended it, or the connection.
+    if (reply.presence && this.#state.name === "subscribed") this.roster?.load();
     if (reset !== undefined) this.emit("reset", reset);
   }
 

@@ -53,15 +53,21 @@ export class Subscriptions {
     return carried;
   }
 
-  /** Takes the outcomes of the `connect` command, and asks for what it did not carry. */
+  /**
+   * Takes the outcomes of the `connect` command, and asks for what it did not carry; until a listener closes the
+   * connection, which detaches all.
+   */
   settle(carried: ReadonlyMap<Subscription, Subscribe>, outcomes: readonly SubscribeOutcome[]): void {
     [...carried.keys()].forEach((subscription, index) => {
+      if (!this.#host.isConnected()) return;
       const outcome = outcomes[index];
       if (outcome === undefined) subscription.refused(new ParlorError(ERROR_CODES.internal, "internal", "the connect reply has no outcome"));
       else if ("error" in outcome) subscription.refused(ParlorError.fromWire(outcome.error));
       else subscription.accepted(outcome);
     });
-    for (const subscription of [...this.#byChannel.values()]) if (!carried.has(subscription)) subscription.ask();
+    for (const subscription of [...this.#byChannel.values()]) {
+      if (this.#host.isConnected() && !carried.has(subscription)) subscription.ask();
+    }
   }
 
   detach(verdict: Verdict): void {

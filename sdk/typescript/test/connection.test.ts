@@ -1,7 +1,8 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import { ParlorError } from "../src/index.js";
-import { CONNECTED, Scene, type Json } from "./fake-server.js";
+import { settle } from "./fake-clock.js";
+import { CONNECTED, Scene, subscribed, type Json } from "./fake-server.js";
 
 test("connects, and says who and what it is", async () => {
   const scene = new Scene();
@@ -147,6 +148,56 @@ test("a closed client stays closed until it is connected again", async () => {
   await scene.clock.pass(60_000);
   assert.equal(scene.links.length, 1);
   await scene.greet();
+  assert.deepEqual(scene.states.slice(2), ["closed:closed_by_application", "connecting", "connected"]);
+});
+
+for (const [name, closes] of [
+  ["connecting", (scene: Scene, close: () => void) => scene.client.on("state", ({ name }) => name === "connecting" && close())],
+  ["connected", (scene: Scene, close: () => void) => scene.client.on("state", ({ name }) => name === "connected" && close())],
+  ["a subscription is subscribed", (scene: Scene, close: () => void) => scene.client.subscription("room:a")?.on("state", ({ name }) => name === "subscribed" && close())],
+  ["a subscription is subscribing", (scene: Scene, close: () => void) => scene.client.subscription("room:a")?.on("state", ({ name }) => name === "subscribing" && close())],
+  ["disconnected", (scene: Scene, close: () => void) => scene.client.on("state", ({ name }) => name === "disconnected" && close())],
+] as const) {
+  test(`a client that a listener closes when ${name} is closed for good`, async () => {
+    const scene = new Scene();
+    const rooms = ["room:a", "room:b"].map((channel) => scene.client.subscribe(channel));
+    let times = 0;
+    closes(scene, () => void (times++ === 0 && scene.client.close()));
+    scene.client.connect();
+    await settle();
+    if (scene.links.length > 0) {
+      scene.link.open();
+      const subscriptions = rooms.map(({ channel }, alias) => subscribed({ channel, alias }));
+      await scene.link.answer("connect", { ...CONNECTED, subscriptions });
+      await scene.link.break();
+    }
+    await scene.clock.pass(120_000);
+    assert.equal(scene.states.at(-1), "closed:closed_by_application");
+    assert.deepEqual(rooms.map(({ state }) => state.name), ["subscribing", "subscribing"]);
+    assert.ok(scene.links.length <= 1);
+  });
+}
+
+test("a client that is closed twice, once by a listener, says so once", async () => {
+  const scene = new Scene();
+  scene.client.subscribe("room:a").on("state", ({ name }) => name === "subscribing" && scene.client.close());
+  await scene.greet({ subscriptions: [subscribed()] });
+  scene.client.close();
+  assert.deepEqual(scene.states, ["connecting", "connected", "closed:closed_by_application"]);
+});
+
+test("a client that a listener closes and connects again makes one new attempt", async () => {
+  const scene = new Scene();
+  scene.client.subscribe("room:a").on("state", ({ name }) => {
+    if (name !== "subscribing") return;
+    scene.client.close();
+    scene.client.connect();
+  });
+  await scene.greet({ subscriptions: [subscribed()] });
+  await scene.link.break();
+  await scene.greet({ subscriptions: [subscribed()] });
+  await scene.clock.pass(20_000);
+  assert.equal(scene.links.length, 2);
   assert.deepEqual(scene.states.slice(2), ["closed:closed_by_application", "connecting", "connected"]);
 });
 

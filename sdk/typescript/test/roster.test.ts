@@ -61,6 +61,15 @@ test("after a reconnect the snapshot is taken anew, and the old roster stands me
   assert.deepEqual(users(), ["bob", "cid"]);
 });
 
+test("no snapshot is taken for a subscription that a listener ended at once", async () => {
+  const scene = new Scene();
+  const subscription = scene.client.subscribe("room:a", { presence: true });
+  subscription.on("state", ({ name }) => name === "subscribed" && subscription.unsubscribe());
+  await scene.greet({ subscriptions: [subscribed({ presence: true })] });
+  scene.link.expect("unsubscribe");
+  scene.link.expectNothing();
+});
+
 test("a refused snapshot is told, and the subscription goes on", async () => {
   const { scene, users } = await room();
   const told: string[] = [];
