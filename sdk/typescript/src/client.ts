@@ -4,19 +4,19 @@ import { Calls, type CallOptions, type Settled } from "./calls.js";
 import { systemClock, type Clock } from "./clock.js";
 import type { Codec } from "./codec.js";
 import { jsonCodec } from "./codec/json.js";
-import { Connection, type ConnectionHost, type ConnectionState } from "./connection.js";
+import { Connection, type ConnectionHost, type ConnectionState, type Greeting } from "./connection.js";
 import { Emitter } from "./emitter.js";
 import { ParlorError } from "./error.js";
 import { historyPages, type HistoryQuery } from "./history.js";
 import type { Verdict } from "./protocol/close-codes.js";
-import type { CommandName, Commands, Connect, SessionKey, Subscribe } from "./protocol/command.js";
+import type { CommandName, Commands, Connect, SessionKey } from "./protocol/command.js";
 import { DEDUP_WINDOW_MS } from "./protocol/limits.js";
 import type { Push, ServerMessage } from "./protocol/push.js";
 import type { Connected, Members, Page, Published, Replies } from "./protocol/reply.js";
 import type { PublishOptions } from "./publish.js";
 import { randomId } from "./random-id.js";
 import type { SubscribeOptions, Subscription } from "./subscription.js";
-import { Subscriptions, type SubscriptionsHost } from "./subscriptions.js";
+import { Subscriptions, type Carried, type SubscriptionsHost } from "./subscriptions.js";
 import { TokenSource, type TokenProvider } from "./token-source.js";
 import type { Transport } from "./transport.js";
 import { WebSocketTransport, type WebSocketClass } from "./transport/websocket.js";
@@ -68,8 +68,6 @@ export class Client extends Emitter<ClientEvents> {
   #dedupWindowMs = DEDUP_WINDOW_MS;
   #isConnected = false;
   #degraded = false;
-  /** The subscriptions that the latest `connect` command carries. */
-  #carried: ReadonlyMap<Subscription, Subscribe> = new Map();
   #stopWaking = () => {};
 
   constructor(options: ClientOptions) {
@@ -142,7 +140,7 @@ export class Client extends Emitter<ClientEvents> {
     return this.#calls.call(name, body, { resend: true, timeoutMs: ASK_TIMEOUT_MS });
   }
 
-  async #greeting(): Promise<Connect> {
+  async #greeting(): Promise<Greeting> {
     const token = await this.#tokens.current();
     const { user, client, pingIntervalMs } = this.#options;
     const bare: Connect = {
@@ -153,17 +151,17 @@ export class Client extends Emitter<ClientEvents> {
       ping_interval_ms: pingIntervalMs,
     };
     const room = this.#connection.frameBytesMax - this.#connection.weigh({ name: "connect", body: bare }) - LIST_BYTES;
-    this.#carried = this.#subscriptions.forConnect(room, (body) => this.#connection.weigh({ name: "subscribe", body }));
-    return { ...bare, subscriptions: [...this.#carried.values()] };
+    const carried = this.#subscriptions.forConnect(room, (body) => this.#connection.weigh({ name: "subscribe", body }));
+    return { connect: { ...bare, subscriptions: [...carried.values()] }, greeted: (reply) => this.#greeted(reply, carried) };
   }
 
-  #greeted(reply: Connected): void {
+  #greeted(reply: Connected, carried: Carried): void {
     this.#isConnected = true;
     this.#session = reply.session;
     this.#dedupWindowMs = reply.limits.dedup_window_ms;
     this.#tokens.accepted(reply.expires_in_ms);
     this.#calls.attach((command) => this.#connection.send([command]));
-    this.#subscriptions.settle(this.#carried, reply.subscriptions ?? []);
+    this.#subscriptions.settle(carried, reply.subscriptions ?? []);
     this.#told(reply.degraded);
   }
 
@@ -219,7 +217,6 @@ export class Client extends Emitter<ClientEvents> {
   #connectionHost(): ConnectionHost {
     return {
       greeting: () => this.#greeting(),
-      greeted: (reply) => this.#greeted(reply),
       received: (message) => this.#received(message),
       lost: (verdict, reason) => this.#lost(verdict, reason),
       changed: (state) => this.#changed(state),

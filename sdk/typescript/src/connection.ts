@@ -22,13 +22,18 @@ export type ConnectionState =
   /** Nothing will happen until someone connects again. */
   | { readonly name: "closed"; readonly reason: ParlorError };
 
+/** What one link says first, and who takes the answer to just that. */
+export interface Greeting {
+  readonly connect: Connect;
+  greeted(reply: Connected): void;
+}
+
 /** Whom the connection serves. */
 export interface ConnectionHost {
-  /** What to say first. A rejection with a {@link ParlorError} that `needsToken` closes; any other is tried again later. */
-  greeting(): Promise<Connect>;
-  greeted(reply: Connected): void;
+  /** A rejection with a {@link ParlorError} that `needsToken` closes; any other is tried again later. */
+  greeting(): Promise<Greeting>;
   received(message: Exclude<ServerMessage, { name: "ping" | "disconnect" }>): void;
-  /** The link is gone. Follows `greeted` or a failed attempt. */
+  /** The link is gone. Follows {@link Greeting.greeted} or a failed attempt. */
   lost(verdict: Verdict, reason: ParlorError): void;
   changed(state: ConnectionState): void;
 }
@@ -47,6 +52,8 @@ export class Connection {
   #state: ConnectionState = { name: "closed", reason: ParlorError.local("not_started", "not connected yet") };
   #attempt = 0;
   #link: Link | undefined;
+  /** The current link's. */
+  #greeting: Greeting | undefined;
   /** Names the current link, so that what an older one still says is not heard. */
   #life = 0;
   #stopTimer = () => {};
@@ -117,7 +124,7 @@ export class Connection {
     });
     this.#change({ name: "connecting", attempt: ++this.#attempt });
     if (life !== this.#life) return;
-    let greeting: Connect;
+    let greeting: Greeting;
     try {
       greeting = await this.#host.greeting();
     } catch (error) {
@@ -132,12 +139,13 @@ export class Connection {
     this.#lose(ParlorError.local("token_unavailable", `unable to get a token; ${String(error)}`), "resume");
   }
 
-  #openLink(life: number, greeting: Connect): void {
+  #openLink(life: number, greeting: Greeting): void {
+    this.#greeting = greeting;
     const whenCurrent = (act: () => void) => {
       if (life === this.#life) act();
     };
     this.#link = this.#parts.transport.open(this.#parts.codec.subprotocol, {
-      opened: () => whenCurrent(() => this.#write([{ id: CONNECT_ID, name: "connect", body: greeting }])),
+      opened: () => whenCurrent(() => this.#write([{ id: CONNECT_ID, name: "connect", body: greeting.connect }])),
       received: (frame) => whenCurrent(() => this.#read(life, frame)),
       closed: (code, text) => whenCurrent(() => this.#lose(closeReason(code, text), verdictOf(code))),
     });
@@ -179,7 +187,7 @@ export class Connection {
     this.#watch();
     const life = this.#life;
     this.#state = { name: "connected", connection: reply.connection, user: reply.user };
-    this.#host.greeted(reply);
+    this.#greeting?.greeted(reply);
     // A listener may have closed it already.
     if (life === this.#life) this.#host.changed(this.#state);
   }

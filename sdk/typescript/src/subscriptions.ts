@@ -11,6 +11,9 @@ import { Subscription, type SubscribeOptions, type SubscriptionHost } from "./su
 /** What the client gives; the registry adds itself. */
 export type SubscriptionsHost = Omit<SubscriptionHost, "bind" | "unbind" | "release">;
 
+/** The subscriptions of one `connect` command, and what each asks for. */
+export type Carried = ReadonlyMap<Subscription, Subscribe>;
+
 export class Subscriptions {
   readonly #byChannel = new Map<string, Subscription>();
   readonly #byAlias = new Map<number, Subscription>();
@@ -40,7 +43,7 @@ export class Subscriptions {
    * As many as a `connect` command with room for `bytesMax` may carry, and what each asks for; the others follow it. So do
    * those whose token must be fetched first: that this fails or takes long is no other channel's business.
    */
-  forConnect(bytesMax: number, weigh: (body: Subscribe) => number): Map<Subscription, Subscribe> {
+  forConnect(bytesMax: number, weigh: (body: Subscribe) => number): Carried {
     const carried = new Map<Subscription, Subscribe>();
     let room = bytesMax;
     for (const subscription of this.#byChannel.values()) {
@@ -57,14 +60,15 @@ export class Subscriptions {
    * Takes the outcomes of the `connect` command, and asks for what it did not carry; until a listener closes the
    * connection, which detaches all.
    */
-  settle(carried: ReadonlyMap<Subscription, Subscribe>, outcomes: readonly SubscribeOutcome[]): void {
-    [...carried.keys()].forEach((subscription, index) => {
+  settle(carried: Carried, outcomes: readonly SubscribeOutcome[]): void {
+    const byChannel = new Map(outcomes.map((outcome) => [outcome.channel, outcome]));
+    for (const subscription of carried.keys()) {
       if (!this.#host.isConnected()) return;
-      const outcome = outcomes[index];
+      const outcome = byChannel.get(subscription.channel);
       if (outcome === undefined) subscription.refused(new ParlorError(ERROR_CODES.internal, "internal", "the connect reply has no outcome"));
       else if ("error" in outcome) subscription.refused(ParlorError.fromWire(outcome.error));
       else subscription.accepted(outcome);
-    });
+    }
     for (const subscription of [...this.#byChannel.values()]) {
       if (this.#host.isConnected() && !carried.has(subscription)) subscription.ask();
     }

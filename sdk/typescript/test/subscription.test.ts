@@ -288,6 +288,39 @@ test("connect is no larger than a frame of this server may be, and what it canno
   }
 });
 
+test("outcomes go to the channels that they name, in whatever order", async () => {
+  const scene = new Scene();
+  const rooms = ["room:a", "room:b", "room:c"].map((channel) => scene.client.subscribe(channel));
+  const refused = { channel: "room:a", error: { code: 2008, name: "not_permitted", text: "no" } };
+  await scene.greet({ subscriptions: [subscribed({ channel: "room:b" }), refused] });
+  assert.deepEqual(rooms.map(({ state }) => state.name), ["unsubscribed", "subscribed", "subscribing"]);
+});
+
+test("an attempt whose token comes too late changes nothing of the next one", async () => {
+  const tokens: ((token: string) => void)[] = [];
+  const scene = new Scene({ token: () => new Promise((resolve) => tokens.push(resolve)) });
+  const first = scene.client.subscribe("room:a");
+  const rooms = [scene.client.subscribe("room:b")];
+  scene.client.connect();
+  await scene.clock.pass(15_000);
+  await scene.waitOut();
+  tokens[1]?.("second");
+  await settle();
+  scene.link.open();
+  const { id, body } = scene.link.expect("connect");
+  assert.deepEqual(body["subscriptions"], [{ channel: "room:a" }, { channel: "room:b" }]);
+  first.unsubscribe();
+  rooms.push(scene.client.subscribe("room:c"));
+  tokens[0]?.("first");
+  await settle();
+  await scene.link.say({ id, connect: { ...CONNECTED, subscriptions: [subscribed(), subscribed({ channel: "room:b", alias: 8 })] } });
+  scene.link.expect("unsubscribe");
+  assert.deepEqual((await scene.link.answer("subscribe", subscribed({ channel: "room:c", alias: 9 })))["channel"], "room:c");
+  scene.link.expectNothing();
+  await scene.link.say(event(1, { alias: 8 }));
+  assert.deepEqual(rooms.map(({ state, position }) => [state.name, position]), [["subscribed", "p1"], ["subscribed", "p0"]]);
+});
+
 test("what connect cannot carry follows it", async () => {
   const scene = new Scene();
   for (let room = 0; room < 150; room++) scene.client.subscribe(`room:${room}`);
