@@ -76,8 +76,8 @@ export class Subscription extends Emitter<SubscriptionEvents> {
   readonly #cursor = new Cursor();
   readonly #backoff: Backoff;
   #state: SubscriptionState = { name: "subscribing" };
-  /** Names the latest request, so that an older one's answer is not taken for it. */
-  #asking = 0;
+  /** The request under way, token and all, as an identity: an older one's answer is not taken for it. Undefined while none is. */
+  #asking: object | undefined;
   /** Whether the server may hold this connection as subscribed. */
   #isHeld = false;
   /** Forgot its place on the server's order, and has not told the application yet. */
@@ -147,10 +147,11 @@ export class Subscription extends Emitter<SubscriptionEvents> {
     return typeof token === "function" ? undefined : this.#body(token);
   }
 
-  /** @internal Subscribes on the present connection. */
+  /** @internal Subscribes on the present connection; does nothing where that is over, done or under way already. */
   ask(): void {
+    if (this.#state.name !== "subscribing" || this.#asking !== undefined) return;
     this.#stopRetry();
-    const asking = ++this.#asking;
+    const asking = (this.#asking = {});
     const { token } = this.#options;
     // Without a wait where there is none, so that a publish called next goes out behind it.
     if (typeof token !== "function") return this.#send(asking, token);
@@ -247,16 +248,17 @@ export class Subscription extends Emitter<SubscriptionEvents> {
     };
   }
 
-  #send(asking: number, token: string | undefined): void {
+  #send(asking: object, token: string | undefined): void {
     if (asking !== this.#asking || !this.#host.isConnected()) return;
     if (this.#isHeld) this.#sendUnsubscribe();
     this.#isHeld = true;
     this.#host.start("subscribe", this.#body(token), ONCE, (outcome) => this.#answered(asking, outcome));
   }
 
-  #answered(asking: number, outcome: Subscribed | ParlorError): void {
+  #answered(asking: object, outcome: Subscribed | ParlorError): void {
     // After an unsubscribe the server was told already, and after a lost connection it knows of nothing.
     if (asking !== this.#asking) return;
+    this.#asking = undefined;
     if (outcome instanceof ParlorError) this.refused(outcome);
     else this.accepted(outcome);
   }
@@ -283,7 +285,7 @@ export class Subscription extends Emitter<SubscriptionEvents> {
 
   /** Hears nothing more from the present subscription. */
   #leave(): void {
-    this.#asking++;
+    this.#asking = undefined;
     this.#stopRetry();
     this.#host.unbind(this);
     this.roster?.stop();

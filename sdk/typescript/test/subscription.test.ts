@@ -288,6 +288,34 @@ test("connect is no larger than a frame of this server may be, and what it canno
   }
 });
 
+for (const how of ["without", "with"]) {
+  test(`a subscription ${how} a token function that a listener makes while outcomes are told is asked for once`, async () => {
+    const scene = new Scene();
+    let fetched = 0;
+    const options = how === "with" ? { token: async () => `t${++fetched}` } : {};
+    const rooms = ["room:a", "room:b"].map((channel) => scene.client.subscribe(channel));
+    rooms[0]?.on("state", ({ name }) => name === "subscribed" && scene.client.subscribe("room:c", options));
+    await scene.greet({ subscriptions: rooms.map(({ channel }, alias) => subscribed({ channel, alias })) });
+    const { token } = await scene.link.answer("subscribe", subscribed({ channel: "room:c", alias: 9 }));
+    assert.equal(token, how === "with" ? "t1" : undefined);
+    scene.link.expectNothing();
+    assert.equal(scene.client.subscription("room:c")?.state.name, "subscribed");
+  });
+}
+
+test("a subscription that a listener ends while others are asked for is not asked for any more", async () => {
+  const scene = new Scene();
+  const later = Array.from({ length: 102 }, (_, room) => scene.client.subscribe(`room:${room}`)).slice(100);
+  // Its token makes the first one too large to be sent: it ends while the others are asked for.
+  const large = scene.client.subscribe("room:large", { token: "t".repeat(70_000) });
+  const last = scene.client.subscribe("room:last");
+  large.on("state", () => last.unsubscribe());
+  await greetAll(scene);
+  for (const { channel } of later) assert.equal(scene.link.expect("subscribe").body["channel"], channel);
+  assert.deepEqual([large.state.name, last.state.name], ["unsubscribed", "unsubscribed"]);
+  scene.link.expectNothing();
+});
+
 test("outcomes go to the channels that they name, in whatever order", async () => {
   const scene = new Scene();
   const rooms = ["room:a", "room:b", "room:c"].map((channel) => scene.client.subscribe(channel));
