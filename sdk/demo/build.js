@@ -6,8 +6,9 @@ import { build } from "esbuild";
 import { mkdir, readFile, writeFile } from "node:fs/promises";
 import { fileURLToPath } from "node:url";
 
-/** For the page (markup, looks and script), and for the SDK. */
-const BYTES_MAX = 40 * 1024;
+/** Of markup, looks and script. */
+const PAGE_BYTES_MAX = 40 * 1024;
+const SDK_BYTES_MAX = 48 * 1024;
 const here = new URL(".", import.meta.url);
 const target = new URL("../../server/src/http/demo/", here);
 
@@ -24,8 +25,8 @@ const page = {
 };
 const sdk = { "parlor.js": await script("../typescript/src/index.ts", "sdk/typescript") };
 
-weigh("The page", page);
-weigh("The SDK", sdk);
+weigh("The page", page, PAGE_BYTES_MAX);
+weigh("The SDK", sdk, SDK_BYTES_MAX);
 const act = process.argv.includes("--check") ? check : write;
 await act({ ...page, ...sdk });
 
@@ -51,10 +52,10 @@ function withoutNoise(text) {
   return tabs.replaceAll("/* @__PURE__ */ ", "");
 }
 
-function weigh(what, files) {
+function weigh(what, files, bytesMax) {
   const bytes = Object.values(files).reduce((sum, file) => sum + file.length, 0);
-  console.log(`${what} has ${bytes} of at most ${BYTES_MAX} bytes.`);
-  if (bytes > BYTES_MAX) fail(`${what} is too large`);
+  console.log(`${what} has ${bytes} of at most ${bytesMax} bytes.`);
+  if (bytes > bytesMax) fail(`${what} is too large`);
 }
 
 async function check(files) {

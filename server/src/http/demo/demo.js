@@ -391,10 +391,12 @@ var People = class {
 	#count = byId("people-count");
 	draw(roster, me) {
 		const users = roster.members.map(({ user }) => user);
+		const shown = Math.min(users.length, SHOWN_MAX);
 		users.sort((a, b) => Number(b === me) - Number(a === me) || a.localeCompare(b));
 		this.#count.textContent = `${roster.users} here`;
-		this.#list.replaceChildren(...users.slice(0, SHOWN_MAX).map((user) => personItem(user, me)));
-		if (roster.users > SHOWN_MAX) this.#list.append(element("li", "note", `and ${roster.users - SHOWN_MAX} more`));
+		this.#list.replaceChildren(...users.slice(0, shown).map((user) => personItem(user, me)));
+		if (roster.users > shown) this.#list.append(element("li", "note", `and ${roster.users - shown} more`));
+		if (roster.isStale) this.#list.append(element("li", "note", "some came or went since"));
 	}
 	clear() {
 		this.#count.textContent = "";

@@ -357,6 +357,8 @@ var Connection = class {
 	#state = { name: "closed", reason: ParlorError.local("not_started", "not connected yet") };
 	#attempt = 0;
 	#link;
+	/** The current link's. */
+	#greeting;
 	/** Names the current link, so that what an older one still says is not heard. */
 	#life = 0;
 	#stopTimer = () => {
@@ -381,10 +383,8 @@ var Connection = class {
 	}
 	close() {
 		if (this.#state.name === "closed") return;
-		this.#drop();
 		const reason = ParlorError.local("closed_by_application", "closed by the application");
-		this.#host.lost("resume", reason);
-		this.#change({ name: "closed", reason });
+		if (this.#leave("resume", reason)) this.#change({ name: "closed", reason });
 	}
 	/** The device woke up or came online: waits no longer, and doubts a link that may have died meanwhile. */
 	wake() {
@@ -397,20 +397,29 @@ var Connection = class {
 			if (life === this.#life && this.#heardAt < askedAt) this.#lose(ParlorError.local("silent", "no answer after waking up"), "resume");
 		});
 	}
+	/** The bytes that a frame may have, as the server said last. */
+	get frameBytesMax() {
+		return this.#frameBytesMax;
+	}
+	/** How many bytes a frame of this command has. */
+	weigh(command) {
+		return bytesOf(this.#parts.codec.encode([command]));
+	}
 	/** @throws ParlorError `too_large` when the frame would end the connection. */
 	send(commands) {
 		const frame = this.#parts.codec.encode(commands);
-		if (bytesOf(frame) > this.#frameBytesMax) {
+		if (!fits(frame, this.#frameBytesMax)) {
 			throw new ParlorError(ERROR_CODES.too_large, "too_large", `unable to send; a frame holds at most ${this.#frameBytesMax} bytes`);
 		}
 		this.#link?.send(frame);
 	}
 	async #connect() {
 		const life = ++this.#life;
-		this.#change({ name: "connecting", attempt: ++this.#attempt });
 		this.#stopTimer = this.#parts.clock.after(CONNECT_TIMEOUT_MS, () => {
 			this.#lose(ParlorError.local("connect_timeout", "unable to connect in time"), "resume");
 		});
+		this.#change({ name: "connecting", attempt: ++this.#attempt });
+		if (life !== this.#life) return;
 		let greeting;
 		try {
 			greeting = await this.#host.greeting();
@@ -425,11 +434,12 @@ var Connection = class {
 		this.#lose(ParlorError.local("token_unavailable", `unable to get a token; ${String(error)}`), "resume");
 	}
 	#openLink(life, greeting) {
+		this.#greeting = greeting;
 		const whenCurrent = (act) => {
 			if (life === this.#life) act();
 		};
 		this.#link = this.#parts.transport.open(this.#parts.codec.subprotocol, {
-			opened: () => whenCurrent(() => this.#write([{ id: CONNECT_ID, name: "connect", body: greeting }])),
+			opened: () => whenCurrent(() => this.#write([{ id: CONNECT_ID, name: "connect", body: greeting.connect }])),
 			received: (frame) => whenCurrent(() => this.#read(life, frame)),
 			closed: (code, text) => whenCurrent(() => this.#lose(closeReason(code, text), verdictOf(code)))
 		});
@@ -467,7 +477,7 @@ var Connection = class {
 		this.#watch();
 		const life = this.#life;
 		this.#state = { name: "connected", connection: reply.connection, user: reply.user };
-		this.#host.greeted(reply);
+		this.#greeting?.greeted(reply);
 		if (life === this.#life) this.#host.changed(this.#state);
 	}
 	#refused(error) {
@@ -485,18 +495,20 @@ var Connection = class {
 	#lose(reason, verdict) {
 		const { clock } = this.#parts;
 		if (this.#state.name === "connected" && clock.now() - this.#greetedAt >= STABLE_MS) this.#backoff.reset();
-		this.#drop();
-		this.#host.lost(verdict, reason);
+		if (!this.#leave(verdict, reason)) return;
 		if (verdict === "stay_away") return this.#change({ name: "closed", reason });
 		const retryInMs = reason.retryAfterMs ?? this.#backoff.next();
 		this.#stopTimer = clock.after(retryInMs, () => void this.#connect());
 		this.#change({ name: "disconnected", reason, retryInMs });
 	}
-	#drop() {
-		this.#life++;
+	/** Drops the link. False when a listener has decided meanwhile what comes next: it closed, and maybe connected anew. */
+	#leave(verdict, reason) {
+		const life = ++this.#life;
 		this.#stopTimer();
 		this.#link?.close();
 		this.#link = void 0;
+		this.#host.lost(verdict, reason);
+		return life === this.#life;
 	}
 	#write(commands) {
 		this.#link?.send(this.#parts.codec.encode(commands));
@@ -514,9 +526,11 @@ function closeReason(code, text) {
 	if (code < 4e3 && !text) return ParlorError.local("connection_lost", `the connection was lost (${code})`);
 	return new ParlorError(code, "closed_by_server", text || `closed by the server (${code})`);
 }
+function fits(frame, bytesMax) {
+	return frame.length * 3 <= bytesMax || bytesOf(frame) <= bytesMax;
+}
 function bytesOf(frame) {
-	if (typeof frame !== "string") return frame.length;
-	return frame.length * 3 <= FRAME_BYTES_MAX ? frame.length : new TextEncoder().encode(frame).length;
+	return typeof frame === "string" ? new TextEncoder().encode(frame).length : frame.length;
 }
 
 // typescript/src/emitter.ts
@@ -613,6 +627,7 @@ var Cursor = class {
 // typescript/src/roster.ts
 var Roster = class {
 	#source;
+	#backoff;
 	#entries = new Map();
 	#version = 0;
 	#users = 0;
@@ -620,15 +635,26 @@ var Roster = class {
 	/** Diffs that arrived while a snapshot is taken; undefined while none is. */
 	#held;
 	#isLoaded = false;
+	#isStale = false;
 	#load = 0;
+	/** Set while a snapshot is due later. */
+	#stopLater;
 	constructor(source) {
 		this.#source = source;
+		this.#backoff = new Backoff(source.random, RELOAD_BACKOFF);
 	}
 	/** Whether a snapshot has arrived; before it the roster is empty. */
 	get isLoaded() {
 		return this.#isLoaded;
 	}
-	/** How many users are there: may be more than `members` while a snapshot is taken. */
+	/**
+	 * Whether some came, changed or left without being named, since the server names nobody in a large room: `members` is
+	 * out of date, `users` and `connections` are right. {@link load} reads the list again; in a small room that happens by itself.
+	 */
+	get isStale() {
+		return this.#isStale;
+	}
+	/** How many users are there: need not be as many as `members` while a snapshot is taken or the list {@link isStale}. */
 	get users() {
 		return this.#users;
 	}
@@ -643,10 +669,12 @@ var Roster = class {
 	}
 	/** Takes a new snapshot; the old entries stay until it is complete. */
 	load() {
+		this.#cancelLater();
 		void this.#takeSnapshot(++this.#load);
 	}
 	/** The subscription is gone: what still arrives of the snapshot is ignored. The entries stay, as last known. */
 	stop() {
+		this.#cancelLater();
 		this.#load++;
 		this.#held = void 0;
 	}
@@ -684,15 +712,17 @@ var Roster = class {
 		this.#version = pages[0]?.version ?? 0;
 		this.#count(pages.at(-1) ?? { users: 0, connections: 0 });
 		this.#isLoaded = true;
+		this.#isStale = false;
 		const held = this.#held ?? [];
 		this.#held = void 0;
 		for (const diff of held) this.apply(diff);
 		this.#source.changed();
 	}
-	/** Whether the diff was news. A skipped version starts a new snapshot instead. */
+	/** Whether the diff was news. One that has names and skips a version starts a new snapshot instead. */
 	#merge(diff) {
 		if (!this.#isLoaded || diff.version <= this.#version) return false;
-		if (diff.version > this.#version + 1) {
+		const isNamed = hasNames(diff);
+		if (isNamed && diff.version > this.#version + 1) {
 			this.load();
 			return false;
 		}
@@ -700,7 +730,18 @@ var Roster = class {
 		for (const member of [...diff.joined ?? [], ...diff.updated ?? []]) this.#put(member, diff.version);
 		for (const user of diff.left ?? []) this.#remove(user, diff.version);
 		this.#count(diff);
+		this.#isStale ||= !isNamed;
+		if (!this.#isStale) this.#backoff.reset();
+		else if (isNamed || diff.users <= SMALL_USERS_MAX) this.#loadLater();
 		return true;
+	}
+	/** Not at once: all who hold this roster see at the same moment that it is worth reading again. */
+	#loadLater() {
+		this.#stopLater ??= this.#source.clock.after(this.#backoff.next(), () => this.load());
+	}
+	#cancelLater() {
+		this.#stopLater?.();
+		this.#stopLater = void 0;
 	}
 	#put(member, version) {
 		const known = this.#entries.get(member.user);
@@ -716,6 +757,11 @@ var Roster = class {
 	}
 };
 var HELD_MAX = 1e4;
+var SMALL_USERS_MAX = 200;
+var RELOAD_BACKOFF = { baseMs: 4e3, capMs: 6e4 };
+function hasNames({ joined = [], updated = [], left = [] }) {
+	return joined.length + updated.length + left.length > 0;
+}
 
 // typescript/src/subscription.ts
 var Subscription = class extends Emitter {
@@ -727,8 +773,8 @@ var Subscription = class extends Emitter {
 	#cursor = new Cursor();
 	#backoff;
 	#state = { name: "subscribing" };
-	/** Names the latest request, so that an older one's answer is not taken for it. */
-	#asking = 0;
+	/** The request under way, token and all, as an identity: an older one's answer is not taken for it. Undefined while none is. */
+	#asking;
 	/** Whether the server may hold this connection as subscribed. */
 	#isHeld = false;
 	/** Forgot its place on the server's order, and has not told the application yet. */
@@ -783,17 +829,19 @@ var Subscription = class extends Emitter {
 		if (this.#isHeld && this.#host.isConnected()) this.#sendUnsubscribe();
 		this.#end(ParlorError.local("closed_by_application", "unsubscribed by the application"));
 	}
-	/** @internal The command that subscribes or resumes; async only where a token must be fetched. */
-	async request() {
-		return this.#body(await channelToken(this.#options.token));
+	/** @internal The command that subscribes or resumes; undefined where a token must be fetched first, which {@link ask} does. */
+	request() {
+		const { token } = this.#options;
+		return typeof token === "function" ? void 0 : this.#body(token);
 	}
-	/** @internal Subscribes on the present connection. */
+	/** @internal Subscribes on the present connection; does nothing where that is over, done or under way already. */
 	ask() {
+		if (this.#state.name !== "subscribing" || this.#asking !== void 0) return;
 		this.#stopRetry();
-		const asking = ++this.#asking;
+		const asking = this.#asking = {};
 		const { token } = this.#options;
 		if (typeof token !== "function") return this.#send(asking, token);
-		token().then(
+		Promise.resolve().then(token).then(
 			(fetched) => this.#send(asking, fetched),
 			(error) => this.#answered(asking, ParlorError.local("token_unavailable", `unable to get a token; ${String(error)}`))
 		);
@@ -807,7 +855,7 @@ var Subscription = class extends Emitter {
 		this.#isFresh = false;
 		this.#cursor.subscribed(reply);
 		this.#change({ name: "subscribed", durability: reply.durability, offset: reply.offset });
-		if (reply.presence) this.roster?.load();
+		if (reply.presence && this.#state.name === "subscribed") this.roster?.load();
 		if (reset !== void 0) this.emit("reset", reset);
 	}
 	/** @internal */
@@ -880,6 +928,7 @@ var Subscription = class extends Emitter {
 	}
 	#answered(asking, outcome) {
 		if (asking !== this.#asking) return;
+		this.#asking = void 0;
 		if (outcome instanceof ParlorError) this.refused(outcome);
 		else this.accepted(outcome);
 	}
@@ -903,7 +952,7 @@ var Subscription = class extends Emitter {
 	}
 	/** Hears nothing more from the present subscription. */
 	#leave() {
-		this.#asking++;
+		this.#asking = void 0;
 		this.#stopRetry();
 		this.#host.unbind(this);
 		this.roster?.stop();
@@ -919,7 +968,10 @@ var Subscription = class extends Emitter {
 		this.emit("state", state);
 	}
 	#newRoster() {
+		const { clock, random } = this.#host;
 		const roster = new Roster({
+			clock,
+			random,
 			page: (cursor) => this.#host.ask("presence", { channel: this.channel, cursor }),
 			changed: () => this.emit("presence", roster),
 			failed: (error) => this.emit("error", error)
@@ -928,9 +980,6 @@ var Subscription = class extends Emitter {
 	}
 };
 var ONCE = { resend: false, timeoutMs: 3e4 };
-async function channelToken(token) {
-	return typeof token === "function" ? token() : token;
-}
 
 // typescript/src/subscriptions.ts
 var Subscriptions = class {
@@ -954,20 +1003,38 @@ var Subscriptions = class {
 		this.#byChannel.set(channel, subscription);
 		return subscription;
 	}
-	/** As many as one `connect` command may carry; the others follow it. */
-	forConnect() {
-		return [...this.#byChannel.values()].slice(0, CONNECT_SUBSCRIPTIONS_MAX);
+	/**
+	 * As many as a `connect` command with room for `bytesMax` may carry, and what each asks for; the others follow it. So do
+	 * those whose token must be fetched first: that this fails or takes long is no other channel's business.
+	 */
+	forConnect(bytesMax, weigh) {
+		const carried = new Map();
+		let room = bytesMax;
+		for (const subscription of this.#byChannel.values()) {
+			const body = subscription.request();
+			if (body === void 0) continue;
+			room -= weigh(body);
+			if (room < 0 || carried.size === CONNECT_SUBSCRIPTIONS_MAX) break;
+			carried.set(subscription, body);
+		}
+		return carried;
 	}
-	/** Takes the outcomes of the `connect` command, and asks for what it did not carry. */
+	/**
+	 * Takes the outcomes of the `connect` command, and asks for what it did not carry; until a listener closes the
+	 * connection, which detaches all.
+	 */
 	settle(carried, outcomes) {
-		carried.forEach((subscription, index) => {
-			const outcome = outcomes[index];
+		const byChannel = new Map(outcomes.map((outcome) => [outcome.channel, outcome]));
+		for (const subscription of carried.keys()) {
+			if (!this.#host.isConnected()) return;
+			const outcome = byChannel.get(subscription.channel);
 			if (outcome === void 0) subscription.refused(new ParlorError(ERROR_CODES.internal, "internal", "the connect reply has no outcome"));
 			else if ("error" in outcome) subscription.refused(ParlorError.fromWire(outcome.error));
 			else subscription.accepted(outcome);
-		});
-		const asked = new Set(carried);
-		for (const subscription of [...this.#byChannel.values()]) if (!asked.has(subscription)) subscription.ask();
+		}
+		for (const subscription of [...this.#byChannel.values()]) {
+			if (this.#host.isConnected() && !carried.has(subscription)) subscription.ask();
+		}
 	}
 	detach(verdict) {
 		this.#byAlias.clear();
@@ -1109,8 +1176,6 @@ var Client = class extends Emitter {
 	#dedupWindowMs = DEDUP_WINDOW_MS;
 	#isConnected = false;
 	#degraded = false;
-	/** The subscriptions that the latest `connect` command carries. */
-	#carried = [];
 	#stopWaking = () => {
 	};
 	constructor(options) {
@@ -1173,24 +1238,25 @@ var Client = class extends Emitter {
 	}
 	async #greeting() {
 		const token = await this.#tokens.current();
-		this.#carried = this.#subscriptions.forConnect();
 		const { user, client, pingIntervalMs } = this.#options;
-		return {
+		const bare = {
 			token,
 			user,
 			client: client ?? { name: "parlor-typescript", version: VERSION },
 			session: this.#session,
-			ping_interval_ms: pingIntervalMs,
-			subscriptions: await Promise.all(this.#carried.map((subscription) => subscription.request()))
+			ping_interval_ms: pingIntervalMs
 		};
+		const room = this.#connection.frameBytesMax - this.#connection.weigh({ name: "connect", body: bare }) - LIST_BYTES;
+		const carried = this.#subscriptions.forConnect(room, (body) => this.#connection.weigh({ name: "subscribe", body }));
+		return { connect: { ...bare, subscriptions: [...carried.values()] }, greeted: (reply) => this.#greeted(reply, carried) };
 	}
-	#greeted(reply) {
+	#greeted(reply, carried) {
 		this.#isConnected = true;
 		this.#session = reply.session;
 		this.#dedupWindowMs = reply.limits.dedup_window_ms;
 		this.#tokens.accepted(reply.expires_in_ms);
 		this.#calls.attach((command) => this.#connection.send([command]));
-		this.#subscriptions.settle(this.#carried, reply.subscriptions ?? []);
+		this.#subscriptions.settle(carried, reply.subscriptions ?? []);
 		this.#told(reply.degraded);
 	}
 	#lost(verdict, reason) {
@@ -1237,7 +1303,6 @@ var Client = class extends Emitter {
 	#connectionHost() {
 		return {
 			greeting: () => this.#greeting(),
-			greeted: (reply) => this.#greeted(reply),
 			received: (message) => this.#received(message),
 			lost: (verdict, reason) => this.#lost(verdict, reason),
 			changed: (state) => this.#changed(state)
@@ -1256,6 +1321,7 @@ var Client = class extends Emitter {
 	}
 };
 var TOKEN_FAULTS = new Set(["token_expired", "token_revoked", "revoked", "bad_token", "bad_key"]);
+var LIST_BYTES = 64;
 var PENDING_MAX = 1e3;
 var ASK_TIMEOUT_MS = 3e4;
 var DEDUP_WINDOW_SHARE = 0.9;
