@@ -236,3 +236,54 @@ async fn a_second_lagging_replica_does_not_bring_back_what_a_missing_node_ended(
     assert_eq!(after.offset, 2);
     assert_ne!(after.epoch, lost.epoch, "the place names two events");
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_life_that_began_between_two_verdicts_ends_with_the_next_floor() {
+    let primary = Redis::start();
+    let first = primary.start_replica();
+    let lines = [(); 2].map(|()| Proxy::start(primary.address()));
+    let node = |line: &Proxy| over(config_of(&format!("redis://{}", line.address()), "between"));
+    let (stays, dies) = (node(&lines[0]), node(&lines[1]));
+    append_again(&stays, "elsewhere").await;
+    append_again(&dies, "room").await;
+    // The other settles alone, when this one's lease is over, and on a copy that lacks what this one goes on to append.
+    lines[1].cut();
+    wait_for_one_member(&primary, &stream_key([&primary], "room"));
+    first.wait_until_level_with(&primary);
+    first.cut();
+    first.promote();
+    let second = first.start_replica();
+    lines[0].turn_to(first.address());
+    append_again(&stays, "elsewhere").await;
+    lines[1].heal();
+    let gone = append_again(&dies, "room").await;
+    assert_eq!(gone.offset, 2);
+    // It comes back and names what it misses: the room begins a new life, and there is no verdict.
+    lines[1].turn_to(first.address());
+    append_again(&dies, "elsewhere").await;
+    // So many that the other heard it, too.
+    wait_for_heartbeats(&first, 8);
+    second.wait_until_level_with(&first);
+    second.cut();
+    // Nobody else knows of it.
+    let lost = append_again(&dies, "room").await;
+    assert_eq!(lost.offset, 2);
+    assert_ne!(lost.epoch, gone.epoch);
+    lines[1].cut();
+    first.kill();
+    second.promote();
+    lines[0].turn_to(second.address());
+    let after = append_again(&stays, "room").await;
+    assert_eq!(after.offset, 2);
+    assert_ne!(after.epoch, lost.epoch, "the place names two events");
+}
+
+/// Waits until verdicts on a partition wait for one node only, given its stream.
+fn wait_for_one_member(server: &Redis, stream: &str) {
+    let members = stream.replace("}:s", "}:n");
+    eventually("the lease to be over", || {
+        let count = server.try_ask(&["HLEN", &members]).ok()?;
+        let count: usize = redis::from_redis_value(count).ok()?;
+        (count == 1).then_some(())
+    });
+}

@@ -9,7 +9,8 @@ use tracing::info;
 
 use super::core::Core;
 use super::fault::Fault;
-use super::partition::Partition;
+use super::links::Purpose;
+use super::partition::{Known, Partition};
 use crate::broker::{Range, Read};
 use crate::hub::{Channel, LogEntry};
 use crate::kind::ChannelKind;
@@ -23,6 +24,9 @@ const REMEMBERED: usize = 256;
 /// Entries read back at once.
 const PAGE: usize = 500;
 
+/// A channel whose log went back although nobody gave it a new epoch, and the newest of it that is known here.
+type WentBack = (ChannelName, Known);
+
 impl Core {
     /// Brings everybody here level with the logs, and the tail to where the stream ended when this began.
     pub(super) async fn resync(&self, partition: &Arc<Partition>) -> Result<(), Fault> {
@@ -34,11 +38,13 @@ impl Core {
             channels = locals.len(),
             "Comparing channels with their logs."
         );
-        stream::iter(locals)
+        let compared: Vec<Option<WentBack>> = stream::iter(locals)
             .map(|(channel, kind)| async move { self.compare(&channel, &kind).await })
             .buffer_unordered(AT_ONCE)
-            .try_collect::<()>()
+            .try_collect()
             .await?;
+        let went_back: Vec<WentBack> = compared.into_iter().flatten().collect();
+        self.begin_anew(partition, &went_back).await?;
         partition.move_tail(end);
         partition.note(end, None);
         self.members_missed(partition);
@@ -46,10 +52,16 @@ impl Core {
         Ok(())
     }
 
-    async fn compare(&self, channel: &ChannelName, kind: &Arc<ChannelKind>) -> Result<(), Fault> {
+    async fn compare(
+        &self,
+        channel: &ChannelName,
+        kind: &Arc<ChannelKind>,
+    ) -> Result<Option<WentBack>, Fault> {
         let Some(live) = self.hub.channel(channel) else {
-            return Ok(());
+            return Ok(None);
         };
+        // Before the log is read: whatever life begins behind that has a newer one.
+        let (generation, _) = self.partition(channel).highest();
         // A join may have read its top, and not have told it here yet: the tail will not bring what came behind that and before the
         // stream's end. So the channel's top is known from now on; whichever is told first counts.
         let (had, page) = loop {
@@ -57,7 +69,7 @@ impl Core {
             let page = self.top(channel, kind).await?;
             match known {
                 Some(had) => break (had, page),
-                None if live.learn_top(page.top) == page.top => return Ok(()),
+                None if live.learn_top(page.top) == page.top => return Ok(None),
                 None => {}
             }
         };
@@ -79,13 +91,21 @@ impl Core {
         if top.epoch != had.epoch {
             let survived = self.survivor(&live, kind, had).await?;
             self.begin_new_life(channel, top, survived + 1..=had.offset);
-            return Ok(());
+            return Ok(None);
         }
-        if top.offset < had.offset || (top.offset == had.offset && top.tag != had.tag) {
-            // The log went back and nobody gave it a new epoch: its readers must not be led to believe in it.
-            return self.begin_anew(channel, had).await;
-        }
-        self.read_back(&live, kind, had, top).await
+        let gone = if top.offset < had.offset || (top.offset == had.offset && top.tag != had.tag) {
+            Some(had)
+        } else {
+            self.read_back(&live, kind, had, top).await?
+        };
+        Ok(gone.map(|position| {
+            let known = Known {
+                pseq: 0,
+                position,
+                generation,
+            };
+            (channel.clone(), known)
+        }))
     }
 
     /// The newest event that was delivered here and is still in the log, where a new epoch began; 0: nobody
@@ -118,13 +138,14 @@ impl Core {
         Ok(told.await?.map_or(0, |offset| offset.min(had.offset)))
     }
 
+    /// Delivers what is missing here. Where what was delivered here is not in the log: the newest of it.
     async fn read_back(
         &self,
         live: &Channel,
         kind: &Arc<ChannelKind>,
         had: Position,
         top: Position,
-    ) -> Result<(), Fault> {
+    ) -> Result<Option<Position>, Fault> {
         let mut at = had;
         while at.offset < top.offset {
             let read = Read {
@@ -137,13 +158,13 @@ impl Core {
             if page.top.epoch != had.epoch {
                 let survived = self.survivor(live, kind, had).await?;
                 self.begin_new_life(live.name(), page.top, survived + 1..=had.offset);
-                return Ok(());
+                return Ok(None);
             }
             let Some(first) = page.entries.first() else {
-                return Ok(());
+                return Ok(None);
             };
             if first.offset == at.offset + 1 && first.prev != at.tag {
-                return self.begin_anew(live.name(), at).await;
+                return Ok(Some(at));
             }
             for entry in page.entries {
                 at = entry.position();
@@ -151,17 +172,20 @@ impl Core {
                 self.hub.deliver(live.name(), entry);
             }
         }
-        Ok(())
+        Ok(None)
     }
 
-    /// What is known here is not in the log: the log gets a new epoch, and all nodes are told.
-    async fn begin_anew(&self, channel: &ChannelName, known: Position) -> Result<(), Fault> {
-        let partition = Arc::clone(self.partition(channel));
-        self.settled(&partition).await?;
-        let link = self
-            .links
-            .get(super::links::Purpose::Append, partition.keys.slot)
-            .await?;
-        self.verify_one(&partition, &link, channel, known).await
+    /// These logs get new epochs, and all nodes are told: their readers must not be led to believe in them.
+    async fn begin_anew(
+        &self,
+        partition: &Arc<Partition>,
+        went_back: &[WentBack],
+    ) -> Result<(), Fault> {
+        if went_back.is_empty() {
+            return Ok(());
+        }
+        self.settled(partition).await?;
+        let link = self.links.get(Purpose::Append, partition.keys.slot).await?;
+        self.verify_all(partition, &link, went_back).await
     }
 }

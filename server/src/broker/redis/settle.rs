@@ -270,9 +270,7 @@ impl Core {
     /// life, and everybody here who had more is told.
     async fn verify(&self, partition: &Partition, link: &Link) -> Result<Checked, Fault> {
         let (known, is_all) = partition.known();
-        for chunk in known.chunks(VERIFY_MAX) {
-            self.verify_some(partition, link, chunk).await?;
-        }
+        self.verify_all(partition, link, &known).await?;
         Ok(if is_all {
             Checked::Named
         } else {
@@ -280,22 +278,17 @@ impl Core {
         })
     }
 
-    /// The same for one channel.
-    pub(super) async fn verify_one(
+    /// The same for these channels. Each look that finds a loss is another generation: many channels go with one.
+    pub(super) async fn verify_all(
         &self,
         partition: &Partition,
         link: &Link,
-        channel: &ChannelName,
-        position: Position,
+        known: &[(ChannelName, Known)],
     ) -> Result<(), Fault> {
-        let (generation, _) = partition.highest();
-        let known = Known {
-            pseq: 0,
-            position,
-            generation,
-        };
-        self.verify_some(partition, link, &[(channel.clone(), known)])
-            .await
+        for chunk in known.chunks(VERIFY_MAX) {
+            self.verify_some(partition, link, chunk).await?;
+        }
+        Ok(())
     }
 
     async fn verify_some(

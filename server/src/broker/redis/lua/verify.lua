@@ -1,5 +1,5 @@
 -- Looks whether entries that a node acknowledged or delivered are still in their logs. A channel that lost one begins a
--- new life: its surviving events stay, under a new epoch, and the stream tells all nodes.
+-- new life: its surviving events stay, under a new epoch and a new generation of the partition, and the stream tells all nodes.
 --
 -- KEYS: meta, stream, then meta and log of each channel.
 -- ARGV: seed, the highest generation that the node knows, then name, epoch, offset and tag of each channel's last known entry,
@@ -15,6 +15,9 @@ if not part then
   return unsettled(part)
 end
 local results = {}
+-- The generation in which lives begin here. It becomes the partition's: a channel ahead of its partition would reach the next
+-- floor, and keep its epoch where all others lose theirs.
+local life = math.max(part.gen, known_gen) + 1
 
 local function is_there(channel, log, offset, tag)
   if channel.offset < offset then
@@ -43,8 +46,7 @@ for index = 1, (#ARGV - 2) / 5 do
     word = 'CHANGED'
   elseif not raw or channel.epoch ~= epoch or not is_there(channel, log, offset, tag) then
     word = 'LOST'
-    channel.epoch = new_epoch(seed, name)
-    channel.gen = math.max(part.gen, known_gen) + 1
+    channel.epoch, channel.gen = new_epoch(seed, name), life
     if raw then
       redis.call('SET', key, pack_channel(channel), 'KEEPTTL')
     else
@@ -60,6 +62,8 @@ for index = 1, (#ARGV - 2) / 5 do
   results[#results + 1] = tostring(channel.gen)
 end
 if #told > 0 then
+  part.gen = life
+  told[#told + 1] = frame(format('G %d %d', part.gen, part.floor), '')
   post(STREAM, part, new_epoch(seed, 'lost'), table.concat(told))
   save_part(META, part)
 end
