@@ -161,6 +161,16 @@ pub(crate) async fn append_again(subject: &Subject, channel: &str) -> Position {
     panic!("appends never succeeded again");
 }
 
+/// How often a Redis has run a command since it started, inside scripts too.
+pub(crate) fn calls(server: &Server, command: &str) -> u64 {
+    let stats = server.ask(&["INFO", "commandstats"]);
+    let stats: String = redis::from_redis_value(stats).unwrap();
+    let name = format!("cmdstat_{command}:calls=");
+    let calls = stats.split_once(&name);
+    let calls = calls.and_then(|(_, rest)| rest.split(',').next());
+    calls.map_or(0, |calls| calls.parse().unwrap())
+}
+
 /// Waits until a Redis has taken more than so many heartbeats from here on.
 pub(crate) fn wait_for_heartbeats(server: &Server, count: u64) {
     let before = heartbeats(server).unwrap();

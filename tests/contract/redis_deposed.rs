@@ -3,7 +3,9 @@
 use parlor_tests::{Proxy, Redis, eventually};
 
 use crate::listener::Listener;
-use crate::redis::{append_again, config_of, on_address, over, stream_key, wait_for_heartbeats};
+use crate::redis::{
+    append_again, calls, config_of, on_address, over, stream_key, wait_for_heartbeats,
+};
 use crate::subject::Subject;
 
 /// Adds what a node would have appended: the channel's second event, under this tag.
@@ -74,10 +76,10 @@ impl Line {
 
 /// Leads the node to the deposed primary until it has asked there more than so often.
 fn visit(old: &Redis, proxy: &Proxy, scripts: u64) {
-    let asked = scripts_run(old);
+    let asked = calls(old, "evalsha");
     proxy.turn_to(old.address());
     eventually("the deposed primary to be asked", || {
-        (scripts_run(old) > asked + scripts).then_some(())
+        (calls(old, "evalsha") > asked + scripts).then_some(())
     });
 }
 
@@ -180,14 +182,6 @@ fn generation(server: &Redis, meta: &str) -> u64 {
     redis::from_redis_value(fields[3].clone()).unwrap()
 }
 
-/// How many scripts a Redis has run.
-fn scripts_run(server: &Redis) -> u64 {
-    let stats: String = redis::from_redis_value(server.ask(&["INFO", "commandstats"])).unwrap();
-    let calls = stats.split("cmdstat_evalsha:calls=").nth(1);
-    let calls = calls.and_then(|rest| rest.split(',').next());
-    calls.map_or(0, |calls| calls.parse().unwrap())
-}
-
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn what_only_the_other_replica_confirmed_is_told_as_lost() {
     let old = Redis::start();
@@ -242,7 +236,7 @@ async fn a_life_that_began_between_two_verdicts_ends_with_the_next_floor() {
     let primary = Redis::start();
     let first = primary.start_replica();
     let lines = [(); 2].map(|()| Proxy::start(primary.address()));
-    let node = |line: &Proxy| over(config_of(&format!("redis://{}", line.address()), "between"));
+    let node = |line: &Proxy| over(config_of(&format!("redis://{}", line.address()), "ahead"));
     let (stays, dies) = (node(&lines[0]), node(&lines[1]));
     append_again(&stays, "elsewhere").await;
     append_again(&dies, "room").await;

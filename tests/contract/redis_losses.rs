@@ -4,13 +4,14 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use parlor::broker::{Append, Error};
+use parlor::hub::ShardId;
 use parlor::kind::Durability;
 use parlor_protocol::Position;
 use parlor_tests::{Proxy, Redis, RedisOptions, eventually};
 
 use crate::listener::Listener;
-use crate::redis::{append_again, config_of, on_address, on_server, over, stream_key};
-use crate::subject::Subject;
+use crate::redis::{append_again, calls, config_of, on_address, on_server, over, stream_key};
+use crate::subject::{Subject, name};
 
 async fn append(subject: &Subject, channel: &str) -> Position {
     subject
@@ -187,6 +188,39 @@ async fn a_node_that_knows_the_life_before_does_not_end_the_new_one() {
     append_again(&before, "elsewhere").await;
     let after = append_again(&behind, "room").await;
     assert_eq!(after.epoch, born.epoch, "nothing of the room was lost");
+}
+
+/// Channels in which somebody waits while nothing happens.
+const QUIET: usize = 100;
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_new_floor_costs_one_look_into_the_stream_for_all_quiet_channels() {
+    let server = Redis::start_with(RedisOptions::default().appendonly("always"));
+    let lines = [(); 2].map(|()| Proxy::start(server.address()));
+    let node = |line: &Proxy| over(config_of(&format!("redis://{}", line.address()), "quiet"));
+    let (stays, dies) = (node(&lines[0]), node(&lines[1]));
+    let channels: Vec<_> = (0..QUIET).map(|index| format!("room:{index}")).collect();
+    for channel in &channels {
+        append_again(&dies, channel).await;
+    }
+    let mut quiet = Vec::new();
+    for channel in &channels {
+        let live = stays.hub.enter(&name(channel), ShardId(0));
+        let top = stays.broker.join(&name(channel), &stays.kind).await;
+        quiet.push((live.learn_top(top.unwrap()), live));
+    }
+    // Nothing is lost, and the verdict misses a node that may know of more.
+    lines[1].cut();
+    server.kill();
+    server.restart();
+    for (before, live) in &quiet {
+        eventually("a new life", || {
+            (live.top()?.epoch != before.epoch).then_some(())
+        });
+    }
+    // Each batch looks, too.
+    let looks = calls(&server, "xrevrange");
+    assert!(looks < QUIET as u64, "{looks} looks");
 }
 
 /// Waits until a node has looked for all that it knows of a partition, given where nodes leave their word.

@@ -1,8 +1,9 @@
-//! Where a channel's new life began, as the partition's stream still tells: what came before it survived.
+//! Where channels' new lives began, as the end of a partition's stream still tells: what came before survived.
 //!
-//! Asked only after a loss, by a node that remembers too little of the channel to see for itself what is gone.
+//! Asked only after a loss, for channels of which this node remembers too little to see for itself what is gone. A new floor
+//! ends all channels at the same time, and what the stream holds are whole batches: so it is read once, for all of them.
 
-use std::sync::Arc;
+use std::collections::HashMap;
 
 use parlor_protocol::{ChannelName, Epoch};
 use redis::Value;
@@ -16,17 +17,19 @@ use super::partition::Partition;
 /// Newest entries of the stream that are looked through: some seconds of a busy partition.
 const ENTRIES: usize = 256;
 
+/// The new lives that the end of a stream tells of.
+#[derive(Debug, Default)]
+pub(super) struct Begun {
+    /// Of each channel, newest first: the life's epoch, and the offset up to which the one before survived.
+    lives: HashMap<ChannelName, Vec<(Epoch, u64)>>,
+}
+
 impl Core {
-    /// The offset up to which the log of the life `ended` survived. None when the stream tells nothing of it any more.
+    /// What the end of the partition's stream tells now.
     ///
     /// # Errors
     /// Redis is away.
-    pub(super) async fn survived_of(
-        &self,
-        partition: &Arc<Partition>,
-        channel: &ChannelName,
-        ended: Epoch,
-    ) -> Result<Option<u64>, Fault> {
+    pub(super) async fn begun(&self, partition: &Partition) -> Result<Begun, Fault> {
         let link = self.links.get(Purpose::Read, partition.keys.slot).await?;
         let mut command = redis::cmd("XREVRANGE");
         command
@@ -35,36 +38,40 @@ impl Core {
             .arg("-")
             .arg("COUNT")
             .arg(ENTRIES);
-        let Value::Array(entries) = link.query(&command).await? else {
-            return Ok(None);
+        let answer = link
+            .query(&command)
+            .await
+            .map_err(Fault::from)
+            .inspect_err(|fault| self.links.heed(&link, fault))?;
+        let Value::Array(entries) = answer else {
+            return Ok(Begun::default());
         };
-        Ok(survived_in(&entries, channel, ended))
+        Ok(Begun::told_in(&entries))
     }
 }
 
-/// Newest first. Several lives may have begun since: the lowest beginning counts.
-fn survived_in(entries: &[Value], channel: &ChannelName, ended: Epoch) -> Option<u64> {
-    let mut survived: Option<u64> = None;
-    for entry in entries {
-        let Some(body) = body_of(entry) else { continue };
-        let frames = FramesOf::new(body).filter_map(Result::ok);
-        for (what, _) in frames {
-            let What::NewLife {
-                channel: one, top, ..
-            } = what
-            else {
-                continue;
-            };
-            if one != *channel {
-                continue;
+impl Begun {
+    /// Takes the stream's entries, newest first.
+    fn told_in(entries: &[Value]) -> Self {
+        let mut begun = Self::default();
+        for body in entries.iter().filter_map(body_of) {
+            for (what, _) in FramesOf::new(body).filter_map(Result::ok) {
+                if let What::NewLife { channel, top, .. } = what {
+                    let lives = begun.lives.entry(channel).or_default();
+                    lives.push((top.epoch, top.offset));
+                }
             }
-            if top.epoch == ended {
-                return survived;
-            }
-            survived = Some(survived.map_or(top.offset, |before| before.min(top.offset)));
         }
+        begun
     }
-    survived
+
+    /// The offset up to which the log of the life `ended` survived. None when nothing is told of it any more. Several lives may
+    /// have begun since: the lowest beginning counts.
+    pub(super) fn survived(&self, channel: &ChannelName, ended: Epoch) -> Option<u64> {
+        let lives = self.lives.get(channel)?.iter();
+        let since = lives.take_while(|(epoch, _)| *epoch != ended);
+        since.map(|(_, offset)| *offset).min()
+    }
 }
 
 /// An entry is its id, and one pair: head and body.
@@ -105,11 +112,18 @@ mod tests {
             entry("room", 3, 50),
             entry("room", 2, 10),
         ];
-        let survived = |ended| survived_in(&entries, &room, Epoch(ended));
+        let begun = Begun::told_in(&entries);
+        let survived = |ended| begun.survived(&room, Epoch(ended));
         assert_eq!(survived(3), Some(60));
         assert_eq!(survived(2), Some(50));
         assert_eq!(survived(1), Some(10));
         assert_eq!(survived(4), None);
-        assert_eq!(survived_in(&[Value::Nil], &room, Epoch(1)), None);
+    }
+
+    #[test]
+    fn what_the_stream_does_not_tell_is_not_known() {
+        let begun = Begun::told_in(&[entry("room", 2, 10), Value::Nil]);
+        let other = ChannelName::parse("other").unwrap();
+        assert_eq!(begun.survived(&other, Epoch(1)), None);
     }
 }

@@ -18,14 +18,32 @@ use crate::kind::ChannelKind;
 /// Channels compared at the same time.
 const AT_ONCE: usize = 64;
 
-/// Delivered entries that a channel's tail holds, at most.
-const REMEMBERED: usize = 256;
-
 /// Entries read back at once.
 const PAGE: usize = 500;
 
-/// A channel whose log went back although nobody gave it a new epoch, and the newest of it that is known here.
-type WentBack = (ChannelName, Known);
+/// How a channel stands to its log.
+enum Found {
+    /// Everybody here has what the log has.
+    Level,
+    /// The log stands here, in another life than the one that is known.
+    NewLife(Position),
+    /// The log lacks this, and nobody gave it a new epoch.
+    WentBack(Position),
+}
+
+/// What a comparison leaves to be done for many channels at once.
+enum Left {
+    Ended(Ended),
+    /// With the newest of it that is known here.
+    WentBack(ChannelName, Known),
+}
+
+/// A channel stands at `top` of a new life, and of the one before nobody here remembers enough to see what is gone.
+struct Ended {
+    channel: ChannelName,
+    had: Position,
+    top: Position,
+}
 
 impl Core {
     /// Brings everybody here level with the logs, and the tail to where the stream ended when this began.
@@ -38,12 +56,19 @@ impl Core {
             channels = locals.len(),
             "Comparing channels with their logs."
         );
-        let compared: Vec<Option<WentBack>> = stream::iter(locals)
+        let compared: Vec<Option<Left>> = stream::iter(locals)
             .map(|(channel, kind)| async move { self.compare(&channel, &kind).await })
             .buffer_unordered(AT_ONCE)
             .try_collect()
             .await?;
-        let went_back: Vec<WentBack> = compared.into_iter().flatten().collect();
+        let (mut ended, mut went_back) = (Vec::new(), Vec::new());
+        for left in compared.into_iter().flatten() {
+            match left {
+                Left::Ended(one) => ended.push(one),
+                Left::WentBack(channel, known) => went_back.push((channel, known)),
+            }
+        }
+        self.tell_ended(partition, ended).await?;
         self.begin_anew(partition, &went_back).await?;
         partition.move_tail(end);
         partition.note(end, None);
@@ -56,7 +81,7 @@ impl Core {
         &self,
         channel: &ChannelName,
         kind: &Arc<ChannelKind>,
-    ) -> Result<Option<WentBack>, Fault> {
+    ) -> Result<Option<Left>, Fault> {
         let Some(live) = self.hub.channel(channel) else {
             return Ok(None);
         };
@@ -88,64 +113,95 @@ impl Core {
         } else {
             had
         };
-        if top.epoch != had.epoch {
-            let survived = self.survivor(&live, kind, had).await?;
-            self.begin_new_life(channel, top, survived + 1..=had.offset);
-            return Ok(None);
-        }
-        let gone = if top.offset < had.offset || (top.offset == had.offset && top.tag != had.tag) {
-            Some(had)
+        let found = if top.epoch != had.epoch {
+            Found::NewLife(top)
+        } else if top.offset < had.offset || (top.offset == had.offset && top.tag != had.tag) {
+            Found::WentBack(had)
         } else {
             self.read_back(&live, kind, had, top).await?
         };
-        Ok(gone.map(|position| {
-            let known = Known {
-                pseq: 0,
-                position,
-                generation,
-            };
-            (channel.clone(), known)
-        }))
+        match found {
+            Found::Level => Ok(None),
+            Found::NewLife(top) => self.enter_life(&live, kind, had, top).await,
+            Found::WentBack(position) => {
+                let known = Known {
+                    pseq: 0,
+                    position,
+                    generation,
+                };
+                Ok(Some(Left::WentBack(channel.clone(), known)))
+            }
+        }
     }
 
-    /// The newest event that was delivered here and is still in the log, where a new epoch began; 0: nobody
+    /// Tells everybody here what the life before lost, if that can be seen here.
+    async fn enter_life(
+        &self,
+        live: &Channel,
+        kind: &Arc<ChannelKind>,
+        had: Position,
+        top: Position,
+    ) -> Result<Option<Left>, Fault> {
+        let channel = live.name();
+        let Some(survived) = self.survivor(live, kind, had).await? else {
+            let channel = channel.clone();
+            return Ok(Some(Left::Ended(Ended { channel, had, top })));
+        };
+        self.begin_new_life(channel, top, survived + 1..=had.offset);
+        Ok(None)
+    }
+
+    /// The newest event that was delivered here and is still in the log, where a new epoch began. None: nobody here
     /// knows of one.
     async fn survivor(
         &self,
         live: &Channel,
         kind: &Arc<ChannelKind>,
         had: Position,
-    ) -> Result<u64, Fault> {
+    ) -> Result<Option<u64>, Fault> {
+        let delivered = live.tail();
+        if had.offset == 0 || delivered.is_empty() {
+            return Ok((had.offset == 0).then_some(0));
+        }
         let read = Read {
             channel: live.name().clone(),
             kind: Arc::clone(kind),
             range: Range::BeforeOffset(had.offset + 1),
-            limit: REMEMBERED,
+            limit: delivered.len(),
         };
         let page = self.page(&read).await?;
-        let delivered = live.tail();
         let is_there = |entry: &&Arc<LogEntry>| {
             delivered
                 .iter()
                 .any(|held| held.offset == entry.offset && held.tag == entry.tag)
         };
-        if let Some(newest) = page.entries.iter().find(is_there) {
-            return Ok(newest.offset);
-        }
-        // Too little is remembered here: whoever found the loss said how far it goes.
-        let (channel, ended) = (live.name(), had.epoch);
-        let told = self.survived_of(self.partition(channel), channel, ended);
-        Ok(told.await?.map_or(0, |offset| offset.min(had.offset)))
+        let newest = page.entries.iter().find(is_there);
+        Ok(newest.map(|entry| entry.offset))
     }
 
-    /// Delivers what is missing here. Where what was delivered here is not in the log: the newest of it.
+    /// Too little is remembered here of these channels: whoever found the loss said how far it goes. Asked once for all of them,
+    /// and after their tops were read, so that no life among them is younger than what is told.
+    async fn tell_ended(&self, partition: &Partition, ended: Vec<Ended>) -> Result<(), Fault> {
+        if ended.is_empty() {
+            return Ok(());
+        }
+        let begun = self.begun(partition).await?;
+        for Ended { channel, had, top } in ended {
+            let told = begun.survived(&channel, had.epoch);
+            let survived = told.map_or(0, |offset| offset.min(had.offset));
+            self.begin_new_life(&channel, top, survived + 1..=had.offset);
+        }
+        Ok(())
+    }
+
+    /// Delivers what is missing here.
     async fn read_back(
         &self,
         live: &Channel,
         kind: &Arc<ChannelKind>,
         had: Position,
         top: Position,
-    ) -> Result<Option<Position>, Fault> {
+    ) -> Result<Found, Fault> {
         let mut at = had;
         while at.offset < top.offset {
             let read = Read {
@@ -156,15 +212,13 @@ impl Core {
             };
             let page = self.page(&read).await?;
             if page.top.epoch != had.epoch {
-                let survived = self.survivor(live, kind, had).await?;
-                self.begin_new_life(live.name(), page.top, survived + 1..=had.offset);
-                return Ok(None);
+                return Ok(Found::NewLife(page.top));
             }
             let Some(first) = page.entries.first() else {
-                return Ok(None);
+                break;
             };
             if first.offset == at.offset + 1 && first.prev != at.tag {
-                return Ok(Some(at));
+                return Ok(Found::WentBack(at));
             }
             for entry in page.entries {
                 at = entry.position();
@@ -172,14 +226,15 @@ impl Core {
                 self.hub.deliver(live.name(), entry);
             }
         }
-        Ok(None)
+        Ok(Found::Level)
     }
 
-    /// These logs get new epochs, and all nodes are told: their readers must not be led to believe in them.
+    /// These logs get new epochs, and all nodes are told: their readers must not be led to believe in them. All together, since
+    /// each look that finds a loss is another generation.
     async fn begin_anew(
         &self,
         partition: &Arc<Partition>,
-        went_back: &[WentBack],
+        went_back: &[(ChannelName, Known)],
     ) -> Result<(), Fault> {
         if went_back.is_empty() {
             return Ok(());
