@@ -37,6 +37,7 @@ mod fault;
 mod fence;
 mod head;
 mod keys;
+mod known;
 mod link;
 mod links;
 mod members;

@@ -12,6 +12,7 @@ use tokio::sync::{Notify, oneshot};
 use super::batch::Item;
 use super::fence::Fence;
 use super::keys::Keys;
+use super::known::{Known, KnownEntries};
 use super::share::Share;
 use crate::broker::{Appended, Error};
 use crate::hub::{Beginning, Hub};
@@ -60,15 +61,6 @@ pub(super) struct Cursor {
     pub(super) tag: u64,
 }
 
-/// A channel's newest entry that was acknowledged or delivered here.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Known {
-    pub(super) pseq: u64,
-    pub(super) position: Position,
-    /// The entry's epoch had begun when this was the partition's generation.
-    pub(super) generation: u64,
-}
-
 #[derive(Debug, Default)]
 struct State {
     settled: Option<Settled>,
@@ -77,9 +69,7 @@ struct State {
     floor: u64,
     /// The newest entry of the stream that was acknowledged or delivered here.
     last: Cursor,
-    known: HashMap<ChannelName, Known>,
-    /// More channels were written than are remembered.
-    known_overflowed: bool,
+    known: KnownEntries,
     tail: Option<Cursor>,
     /// Where this node's newest heartbeat stands in the stream. It was not delivered here yet, perhaps.
     heartbeat: u64,
@@ -204,60 +194,33 @@ impl Partition {
             position,
             generation: state.generation,
         };
-        let has_room = state.known.len() < self.share.known_max;
-        match state.known.get_mut(channel) {
-            Some(held) if held.pseq < known.pseq => *held = known,
-            Some(_) => {}
-            None if has_room => {
-                state.known.insert(channel.clone(), known);
-            }
-            None => state.known_overflowed = true,
-        }
+        state.known.note(channel, known, self.share.known_max);
     }
 
     /// What must be looked for after a change of lineage, and whether that is all.
     pub(super) fn known(&self) -> (Vec<(ChannelName, Known)>, bool) {
-        let state = self.state.lock();
-        let known = state
-            .known
-            .iter()
-            .map(|(channel, known)| (channel.clone(), *known))
-            .collect();
-        (known, !state.known_overflowed)
+        self.state.lock().known.all()
     }
 
     /// A verdict found a channel's log to end here, perhaps in a new life; its life began in this generation.
     pub(super) fn verified(&self, channel: &ChannelName, top: Position, generation: u64) {
-        if let Some(held) = self.state.lock().known.get_mut(channel) {
-            held.position = top;
-            held.generation = generation;
-        }
+        let mut state = self.state.lock();
+        state.known.verified(channel, top, generation);
     }
 
     /// What is known was verified in a stream that stood here: what comes is newer, and replicas that have this have all of it.
     pub(super) fn rebase_known(&self, pseq: u64) {
-        let mut state = self.state.lock();
-        for known in state.known.values_mut() {
-            known.pseq = pseq;
-        }
-        state.known_overflowed = false;
+        self.state.lock().known.rebase(pseq);
     }
 
     /// All replicas have confirmed the stream up to here: nothing before it can be lost by a promotion.
     pub(super) fn forget_known(&self, up_to: u64) {
-        let mut state = self.state.lock();
-        state.known.retain(|_, known| known.pseq > up_to);
-        if state.known.is_empty() {
-            state.known.shrink_to(64);
-            state.known_overflowed = false;
-        }
+        self.state.lock().known.forget(up_to);
     }
 
     /// The epochs of these channels are new: their older entries are nobody's any more.
     pub(super) fn forget_channels(&self) {
-        let mut state = self.state.lock();
-        state.known.clear();
-        state.known_overflowed = false;
+        self.state.lock().known.forget_all();
     }
 
     pub(super) fn listen(&self, channel: &ChannelName, kind: &Arc<ChannelKind>) {

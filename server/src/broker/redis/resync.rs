@@ -9,8 +9,9 @@ use tracing::info;
 
 use super::core::Core;
 use super::fault::Fault;
+use super::known::Known;
 use super::links::Purpose;
-use super::partition::{Known, Partition};
+use super::partition::Partition;
 use crate::broker::{Range, Read};
 use crate::hub::{Channel, LogEntry};
 use crate::kind::ChannelKind;
