@@ -324,6 +324,43 @@ async fn clusterdown_a_cluster_that_serves_nothing_while_a_shard_is_gone_is_wait
     assert_eq!(eventually_published(&subject, 2).await, 2);
 }
 
+/// A channel whose partition this master serves.
+async fn channel_on(cluster: &RedisCluster, subject: &Subject, master: &Redis) -> String {
+    for index in 0..100 {
+        let channel = format!("room:{index}");
+        subject.publish(&channel, 1).await;
+        let slot = cluster.slot_of(&stream_key(&cluster.nodes, &channel));
+        if cluster.master_of(slot).port() == master.port() {
+            return channel;
+        }
+    }
+    panic!("none of a hundred channels is there");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_shard_that_is_gone_stops_no_publish_to_the_others() {
+    let cluster = Arc::new(RedisCluster::start());
+    let subject = on_cluster(&cluster);
+    let _here = Listener::join(&subject, 0, "room").await;
+    assert_eq!(publish(&subject, 1).await, Ok(1));
+    let slot = cluster.slot_of(&stream_key(&cluster.nodes, "room"));
+    let gone = another_master(&cluster, &[slot, 0]);
+    let elsewhere = channel_on(&cluster, &subject, gone).await;
+    let _there = Listener::join(&subject, 1, &elsewhere).await;
+    cluster.replica_of(gone).kill();
+    gone.kill();
+    // At first each waits as long as a publish does, and then no longer.
+    loop {
+        let refused = subject.append(subject.message(&elsewhere, "x")).await;
+        match refused.unwrap_err() {
+            Error::Unavailable { reason, .. } if reason.contains("Redis is away") => break,
+            Error::Unavailable { .. } => {}
+            error => panic!("{error}"),
+        }
+    }
+    assert_eq!(publish(&subject, 2).await, Ok(2));
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_shard_without_its_master_pauses_and_goes_on() {
     let cluster = Arc::new(RedisCluster::start());

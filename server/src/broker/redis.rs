@@ -219,7 +219,9 @@ fn accept(
             retry_after: RETRY_AFTER,
         });
     }
-    if core.probes.is_away(core) {
+    let partition = Arc::clone(core.partition(&append.channel));
+    let reader = core.readers.of(partition.index);
+    if core.probes.is_away(core, reader) {
         // It would only wait in vain.
         stats::add(&core.stats.failures, 1);
         return Err(unavailable(Fault::Unreachable("Redis is away".to_owned())));
@@ -229,7 +231,6 @@ fn accept(
         Durability::Replicated => LaneId::Replicated,
     };
     let (answer, outcome) = oneshot::channel();
-    let partition = Arc::clone(core.partition(&append.channel));
     core.enqueue(&partition, lane, Item::log(append, answer));
     Ok(outcome)
 }

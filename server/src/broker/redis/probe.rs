@@ -101,23 +101,22 @@ impl Probes {
         self.paths.lock().reads[reader] = Instant::now();
     }
 
-    /// Whether Redis has been away for longer than a publish would wait for it.
-    pub(super) fn is_away(&self, core: &Core) -> bool {
-        self.red.lock().is_some() && self.worst(core, Instant::now()).1 > append::PATIENCE
-    }
-
-    /// Whether a read where this reader's streams are would only wait in vain. A Redis that takes no writes, or whose
-    /// streams stand still, goes on being read: only reads count.
-    pub(super) fn is_unread(&self, core: &Core, reader: &Reader) -> bool {
-        if self.red.lock().is_none() {
+    /// Whether Redis has been away, where this reader's streams are, for longer than a publish would wait for it.
+    pub(super) fn is_away(&self, core: &Core, reader: &Reader) -> bool {
+        if self.health().is_ok() {
             return false;
         }
-        let active = active(core);
-        let now = Instant::now();
-        let paths = self.paths.lock();
-        let is_silent = |reader: usize| now.duration_since(paths.reads[reader]) > UNREAD_AFTER;
-        // Nothing is tried for a reader that follows nothing: it shares the fate of all.
-        is_silent(reader.index) || active.into_iter().all(is_silent)
+        let (active, now) = (active(core), Instant::now());
+        self.paths.lock().is_away(reader.index, &active, now)
+    }
+
+    /// Whether a read where this reader's streams are would only wait in vain.
+    pub(super) fn is_unread(&self, core: &Core, reader: &Reader) -> bool {
+        if self.health().is_ok() {
+            return false;
+        }
+        let (active, now) = (active(core), Instant::now());
+        self.paths.lock().is_unread(reader.index, &active, now)
     }
 
     pub(super) fn health(&self) -> Result<(), String> {
@@ -128,15 +127,8 @@ impl Probes {
     fn worst(&self, core: &Core, now: Instant) -> (&'static str, Duration) {
         let active = active(core);
         let paths = self.paths.lock();
-        let append = std::iter::once(("no append was answered", paths.append));
-        let reads = active
-            .iter()
-            .map(|reader| ("no read was answered", paths.reads[*reader]));
-        let tails = active.iter().map(|reader| {
-            let came_back = paths.readers[*reader];
-            ("no probe came back through a stream", came_back)
-        });
-        let oldest = append.chain(reads).chain(tails).min_by_key(|(_, at)| *at);
+        let slowest = active.into_iter().map(|reader| paths.slowest(reader));
+        let oldest = slowest.min_by_key(|(_, at)| *at);
         oldest.map_or(("", Duration::ZERO), |(what, at)| {
             (what, now.duration_since(at))
         })
@@ -159,6 +151,33 @@ impl Probes {
 }
 
 impl Paths {
+    /// The path of a reader that was silent for longest, and since when.
+    fn slowest(&self, reader: usize) -> (&'static str, Instant) {
+        let came_back = self.readers[reader];
+        let paths = [
+            // One that some Redis answered counts for all: where none is done no probe comes back either.
+            ("no append was answered", self.append),
+            ("no read was answered", self.reads[reader]),
+            ("no probe came back through a stream", came_back),
+        ];
+        let slowest = paths.into_iter().min_by_key(|(_, at)| *at);
+        slowest.expect("there are three")
+    }
+
+    /// Given the readers that follow something.
+    fn is_away(&self, reader: usize, active: &[usize], now: Instant) -> bool {
+        shares_fate(reader, active, |reader| {
+            now.duration_since(self.slowest(reader).1) > append::PATIENCE
+        })
+    }
+
+    /// The same for reads. A Redis that takes no writes, or whose streams stand still, goes on being read: only reads count.
+    fn is_unread(&self, reader: usize, active: &[usize], now: Instant) -> bool {
+        shares_fate(reader, active, |reader| {
+            now.duration_since(self.reads[reader]) > UNREAD_AFTER
+        })
+    }
+
     /// Takes the active readers, and where the stream of each is now. While nobody knows that, it is where it was.
     fn ages(
         &mut self,
@@ -173,16 +192,18 @@ impl Paths {
             let Some(home) = self.homes[reader].clone() else {
                 continue;
             };
-            // An append that one Redis answered counts for all: where none is done no probe comes back either.
-            let at = self.readers[reader]
-                .min(self.append)
-                .min(self.reads[reader]);
+            let (_, at) = self.slowest(reader);
             let held = oldest.entry(home).or_insert(at);
             *held = at.min(*held);
         }
         let age = |(home, at)| (home, now.duration_since(at));
         oldest.into_iter().map(age).collect()
     }
+}
+
+/// Nothing is tried for a reader that follows nothing: it shares the fate of all.
+fn shares_fate(reader: usize, active: &[usize], is_silent: impl Fn(usize) -> bool) -> bool {
+    is_silent(reader) || active.iter().all(|one| is_silent(*one))
 }
 
 /// The readers that follow something.
@@ -417,6 +438,26 @@ mod tests {
         check(&[(0, None), (1, None)], &[(1, 200), (2, 500)]);
         // Another took the first one's place.
         check(&[(0, Some(3)), (1, None)], &[(2, 500), (3, 200)]);
+    }
+
+    #[test]
+    fn a_redis_that_is_away_stops_no_publish_to_another() {
+        let start = Instant::now();
+        let at = |millis| start + Duration::from_millis(millis);
+        let heard = vec![at(9_900), at(1_000), at(9_900)];
+        let paths = Paths {
+            readers: heard.clone(),
+            homes: vec![None; 3],
+            append: at(9_900),
+            given_up: start,
+            reads: heard,
+        };
+        let is_away = |reader, active: &[usize]| paths.is_away(reader, active, at(10_000));
+        assert!(!is_away(0, &[0, 1]));
+        assert!(is_away(1, &[0, 1]));
+        // The third follows nothing.
+        assert!(!is_away(2, &[0, 1]), "it may be where the first is");
+        assert!(is_away(2, &[1]), "nobody answers anywhere");
     }
 
     #[test]
