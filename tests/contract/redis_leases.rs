@@ -1,5 +1,6 @@
 //! Dead nodes: nobody waits for them when their lease is over, and for who comes back everybody does.
 
+use futures_util::future::join_all;
 use parlor_tests::{Proxy, Redis, eventually};
 
 use crate::redis::{append_again, config_of, over, stream_key, wait_for_heartbeats};
@@ -63,4 +64,29 @@ async fn a_dead_node_that_could_not_be_cleared_away_is_cleared_away_later() {
     assert_eq!(pair.members(), Some(2), "it could not be cleared");
     pair.server.ask(&["ACL", "SETUSER", "default", "+hdel"]);
     pair.wait_for_members(1);
+}
+
+/// More than a node remembers the newest entries of, where there is one partition, as `docs/cluster.md` tells it.
+const CHANNELS: usize = 16_001;
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn who_comes_back_after_its_stream_was_trimmed_costs_no_channel_its_epoch() {
+    let pair = Pair::start().await;
+    let [other, away] = &pair.nodes;
+    let publish = |index| {
+        let message = away.message(&format!("room:{index}"), "x");
+        away.broker.append(message)
+    };
+    let published = join_all((0..CHANNELS).map(publish)).await;
+    let published: Vec<_> = published.into_iter().map(Result::unwrap).collect();
+    let before = published[0].position;
+    pair.lines[1].cut();
+    pair.wait_for_members(1);
+    // The stream goes on, and the newest entry that it knows is there no more.
+    append_again(other, "elsewhere").await;
+    let stream = pair.members.replace("}:n", "}:s");
+    pair.server.ask(&["XTRIM", &stream, "MAXLEN", "0"]);
+    pair.lines[1].heal();
+    let after = append_again(away, "room:0").await;
+    assert_eq!((after.epoch, after.offset), (before.epoch, 2));
 }

@@ -82,6 +82,13 @@ impl Fence {
         (standing, read())
     }
 
+    /// The generation under which the lineage was settled here, where all that this node got to know since came from it; 0: none.
+    pub(super) fn settled_under(&self, lineage: &str) -> u64 {
+        let state = self.0.lock();
+        let here = state.lineage.as_deref().filter(|held| *held == lineage);
+        here.map_or(0, |_| state.generation)
+    }
+
     /// Whether the lineage, settled under this generation, is the one that this node has left: what it lacks is not lost.
     pub(super) fn refuses(&self, lineage: &str, generation: u64, now: Instant) -> bool {
         self.0.lock().refuses(lineage, generation, now)
@@ -234,6 +241,19 @@ mod tests {
         assert!(open(&fence, "new", 4, now));
         assert!(fence.pass("new").is_some());
         assert_eq!(pledge(&fence, "old", now), Standing::Left);
+    }
+
+    #[test]
+    fn what_is_known_comes_from_where_it_was_settled_last() {
+        let now = Instant::now();
+        let fence = failed_over(now);
+        assert_eq!(fence.settled_under("new"), 4);
+        assert_eq!(fence.settled_under("old"), 0, "it was left");
+        pledge(&fence, "old", now);
+        assert_eq!(fence.settled_under("old"), 0, "not settled again");
+        assert!(!open(&fence, "old", 3, now));
+        pledge(&fence, "new", now);
+        assert_eq!(fence.settled_under("new"), 4, "nothing came from there");
     }
 
     #[test]

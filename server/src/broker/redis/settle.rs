@@ -188,6 +188,7 @@ impl Core {
         let lineage = &link.lineage;
         let last_of = || partition.last_for(lineage);
         let (standing, mut last) = (partition.fence).pledge(lineage, Instant::now(), last_of);
+        let settled_under = partition.fence.settled_under(lineage);
         if planted::has(Bug::ReuseOffsets) {
             last.pseq = 0;
         }
@@ -213,6 +214,7 @@ impl Core {
                 .arg(floor)
                 .arg(u8::from(standing != Standing::Sound))
                 .arg(renew)
+                .arg(settled_under)
                 .arg(&*self.node);
             live.iter().for_each(|node| {
                 command.arg(&**node);

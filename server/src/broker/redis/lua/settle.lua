@@ -5,7 +5,8 @@
 -- KEYS: meta, stream, dedup 0, dedup 1, words (what the nodes said), members (who ever settled here), batches.
 -- ARGV: lineage, node, the node's gen, its last pseq (0: none), that entry's tag, checked (1: it has looked for what it
 -- lost and named it, 2: it cannot name all of it), sure (1: it knows who is alive), seed, wait (ms), the node's floor,
--- left (1: it has spoken to another lineage since it used this one), renew (a generation that ends here; 0: none), live nodes...
+-- left (1: it has spoken to another lineage since it used this one), renew (a generation that ends here; 0: none), the generation
+-- under which the node was settled on this lineage and took all it knows from it since (0: none), live nodes...
 -- Answers: a word, gen, pseq, ptag, floor. The word is SETTLED, WAIT, or CHECK: look for what was lost; or BEHIND, which
 -- is CHECK where the partition is settled already.
 
@@ -14,7 +15,7 @@ local lineage, node, gen = ARGV[1], ARGV[2], tonumber(ARGV[3])
 local last, tag, sure = tonumber(ARGV[4]), ARGV[5], ARGV[7] == '1'
 local checked, cannot_tell = ARGV[6] ~= '0', ARGV[6] == '2'
 local seed, patience, own_floor = ARGV[8], tonumber(ARGV[9]), tonumber(ARGV[10])
-local has_left, renew = ARGV[11] == '1', tonumber(ARGV[12])
+local has_left, renew, settled_under = ARGV[11] == '1', tonumber(ARGV[12]), tonumber(ARGV[13])
 
 local part = load_part(META)
 
@@ -36,7 +37,12 @@ local function has_last()
   end
   local id = last .. '-0'
   local entry = redis.call('XRANGE', STREAM, id, id)[1]
-  return entry and string.sub(entry[2][1], 4, 19) == tag
+  if entry then
+    return string.sub(entry[2][1], 4, 19) == tag
+  end
+  -- Trimmed: the stream has gone on. A lineage is one process's, which loses nothing as long as it lives; and one that was emptied
+  -- since is settled under another generation.
+  return part.lineage == lineage and part.gen == settled_under
 end
 
 -- Channels from before this generation begin a new life: those that were never written here, too.
@@ -97,7 +103,7 @@ if cannot_tell then
 end
 
 local required = {}
-for index = 13, #ARGV do
+for index = 14, #ARGV do
   required[ARGV[index]] = true
 end
 for _, member in ipairs(redis.call('HKEYS', MEMBERS)) do
