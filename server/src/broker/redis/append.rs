@@ -32,6 +32,9 @@ const PAUSE: Duration = Duration::from_millis(25);
 /// How long Redis waits for its replicas, in ms.
 const WAIT_MS: u64 = 1_000;
 
+/// A link knows Redis's clock to within this.
+const CLOCK_ERROR: Duration = Duration::from_millis(100);
+
 /// Which lane an append takes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum LaneId {
@@ -193,7 +196,7 @@ impl Sender {
         }
         match self.call(batch, &settled, &link).await {
             Ok(answer) if answer.starts_with("LINEAGE") => Sent::Unsettled,
-            Ok(answer) if answer == "LATE" => Sent::Late,
+            Ok(answer) if answer == "LATE" => self.called_late(batch, &link),
             // An answer that was long in coming: verdicts must wait for this node before anybody hears of it.
             Ok(answer) => match self.core.settled(&self.partition).await {
                 Ok(_) => Sent::Done(answer, settled.lineage),
@@ -208,6 +211,15 @@ impl Sender {
                 }
             }
         }
+    }
+
+    /// Nothing was written. A new link knows the clock that Redis has by now.
+    fn called_late(&self, batch: &Batch, link: &Link) -> Sent {
+        let Some(fault) = fault_of_clock(batch.deadline, Instant::now()) else {
+            return Sent::Late;
+        };
+        self.core.links.drop_link(link, &fault);
+        Sent::Again(fault)
     }
 
     async fn call(&self, batch: &Batch, settled: &Settled, link: &Link) -> Result<String, Fault> {
@@ -384,9 +396,30 @@ impl Sender {
     }
 }
 
+/// Why Redis calls a batch late that is not: its clock was set since the link was made, or goes at another pace. None: the batch
+/// is late.
+fn fault_of_clock(deadline: Instant, now: Instant) -> Option<Fault> {
+    let left = deadline.saturating_duration_since(now);
+    (left > CLOCK_ERROR).then(|| Fault::Passing("Redis's clock was set".to_owned()))
+}
+
 fn unavailable(reason: String) -> Error {
     Error::Unavailable {
         reason,
         retry_after: RETRY_AFTER,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_batch_that_redis_calls_late_too_early_goes_again() {
+        let deadline = Instant::now() + PATIENCE;
+        let fault = |left: Duration| fault_of_clock(deadline, deadline - left);
+        assert!(fault(PATIENCE).is_some_and(|fault| fault.passes()));
+        assert_eq!(fault(CLOCK_ERROR), None);
+        assert_eq!(fault_of_clock(deadline, deadline + PATIENCE), None);
     }
 }
