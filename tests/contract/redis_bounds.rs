@@ -1,6 +1,8 @@
-//! The stream that carries a partition's events is bounded in bytes and in entries; what it no longer holds the logs do.
+//! The stream that carries a partition's events is bounded in bytes and in entries; what it no longer holds the logs do. And
+//! these let go of what has expired as they are written to.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use futures_util::future::join_all;
 use parlor::kind::Durability;
@@ -113,4 +115,21 @@ async fn a_stream_holds_so_many_entries_and_the_logs_hold_everything() {
         "{held} entries"
     );
     assert_whole(&subject, &mut listener, 20).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_log_whose_events_expire_earlier_than_they_did_shrinks_as_it_is_written_to() {
+    const ROUNDS: usize = 5;
+    const ROUND: usize = 16;
+    let server = Arc::new(Redis::start());
+    let subject = on_server(&server, Durability::Disk);
+    subject.publish("room", 1_000).await;
+    // As by nodes that were started with another setting.
+    let shorter = subject.retaining(100_000, Duration::from_millis(1));
+    for _ in 0..ROUNDS {
+        shorter.publish("room", ROUND).await;
+    }
+    let log = stream_key([&*server], "room").replace("}:s", "}:l:room");
+    let held = number(&server, &["XLEN", &log]);
+    assert!(held <= (ROUNDS * ROUND) as u64, "{held} entries");
 }

@@ -206,24 +206,40 @@ if #fresh > 0 then
   call('HSET', NEWER, unpack(fresh))
 end
 
--- What is beyond the length, and a few expired entries, so that a log that is only written shrinks too.
+-- A log is trimmed with each sixteenth event, of so many expired entries at most: more than come meanwhile, so that one which is
+-- only written shrinks too.
+local TRIM_EVERY, EXPIRED_MAX = 16, 256
+
+-- The first entry from there on, if it has expired.
+local function expired(log, from, cutoff)
+  local entry = call('XRANGE', log, from, '+', 'COUNT', '1')[1]
+  return entry and sub(entry[2][1], 33, 49) <= cutoff and entry
+end
+
+-- What is beyond the length, and what has expired.
 local function trim(log, at)
   call('XTRIM', log, 'MAXLEN', '~', ARGV[at + 1])
   local cutoff = ago(tonumber(ARGV[at + 3]))
-  local keep
-  -- One is looked at before sixteen are: mostly none has expired.
-  for _, some in ipairs({ '1', '16' }) do
-    for _, entry in ipairs(call('XRANGE', log, '-', '+', 'COUNT', some)) do
-      if sub(entry[2][1], 33, 49) > cutoff then
-        break
-      end
-      keep = tonumber(match(entry[1], '^%d+')) + 1
-    end
-    if not keep then
-      return
+  -- Mostly none has, or as many as came.
+  local first = expired(log, '-', cutoff)
+  if not first then
+    return
+  end
+  first = tonumber(match(first[1], '^%d+'))
+  local low, high = first + 1, first + TRIM_EVERY
+  if expired(log, format('%d-0', high), cutoff) then
+    low, high = high + 1, first + EXPIRED_MAX
+  end
+  -- Times only grow, so bisection finds the first that stays; what is looked at is read whole, and may be long.
+  while low < high do
+    local middle = floor((low + high) / 2)
+    if expired(log, format('%d-0', middle), cutoff) then
+      low = middle + 1
+    else
+      high = middle
     end
   end
-  call('XTRIM', log, 'MINID', format('%d-0', keep))
+  call('XTRIM', log, 'MINID', format('%d-0', low))
 end
 
 for index, channel in ipairs(channels) do
@@ -240,7 +256,7 @@ for index, channel in ipairs(channels) do
       -- All metas have one length, and this keeps the expiry: less work than SET with KEEPTTL.
       call('SETRANGE', key, '0', pack_channel(channel))
     end
-    if floor(channel.offset / 16) > floor(before[index] / 16) then
+    if floor(channel.offset / TRIM_EVERY) > floor(before[index] / TRIM_EVERY) then
       trim(log, at)
     end
   end
