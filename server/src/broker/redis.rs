@@ -204,6 +204,7 @@ fn start(core: &Arc<Core>) {
         tokio::spawn(tail::run(Arc::clone(core), Arc::clone(reader)));
         tokio::spawn(tail::ring(Arc::clone(core), Arc::clone(reader)));
     }
+    tokio::spawn(append::answer(Arc::clone(core)));
     tokio::spawn(probe::run(Arc::clone(core)));
     tokio::spawn(watch::run(Arc::clone(core)));
 }

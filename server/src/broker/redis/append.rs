@@ -29,6 +29,9 @@ pub(super) const PATIENCE: Duration = Duration::from_secs(5);
 /// Between attempts.
 const PAUSE: Duration = Duration::from_millis(25);
 
+/// How often it is looked for publishers that wait for a delivery.
+const ANSWER_EVERY: Duration = Duration::from_millis(250);
+
 /// How long Redis waits for its replicas, in ms.
 const WAIT_MS: u64 = 1_000;
 
@@ -74,6 +77,19 @@ pub(super) async fn run(core: Arc<Core>, partition: Arc<Partition>, lane: LaneId
             sender.core.in_flight.fetch_add(1, Ordering::Relaxed);
             sender.send(batch).await;
             sender.core.in_flight.fetch_sub(1, Ordering::Relaxed);
+        }
+    }
+}
+
+/// Answers publishers in time whose events are not delivered here, for ever. A tail does so only between two reads: it may hang in one, or
+/// read logs back.
+pub(super) async fn answer(core: Arc<Core>) {
+    let mut ticks = tokio::time::interval(ANSWER_EVERY);
+    ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+    loop {
+        ticks.tick().await;
+        for partition in &core.partitions {
+            partition.answer_delivered();
         }
     }
 }
