@@ -164,9 +164,9 @@ impl Links {
         }
     }
 
-    /// Whether the primaries are others than before, as asked now.
-    pub(super) async fn have_moved(&self) -> bool {
-        self.topology.has_changed(&self.config).await
+    /// Whether the primaries of these slots are others than before, as asked now.
+    pub(super) async fn have_moved(&self, slots: &[u16]) -> bool {
+        self.topology.has_changed(&self.config, slots).await
     }
 
     /// Everything is suspect: all links are made anew.

@@ -76,9 +76,9 @@ impl Topology {
         Ok(primaries)
     }
 
-    /// Asks anew. True when the answer is another than before: links to the old primaries are worth nothing, even if
-    /// they work. A primary that was frozen and thawed goes on as one for seconds after another took its place.
-    pub(super) async fn has_changed(&self, config: &RedisConfig) -> bool {
+    /// Asks anew. True when one of these slots has another primary than before: links to the old one are worth nothing, even
+    /// if they work. A primary that was frozen and thawed goes on as one for seconds after another took its place.
+    pub(super) async fn has_changed(&self, config: &RedisConfig, slots: &[u16]) -> bool {
         if config.url.mode == Mode::Standalone {
             return false;
         }
@@ -87,7 +87,7 @@ impl Topology {
             return false;
         };
         let before = self.known.lock().replace(map.clone());
-        before.is_some_and(|before| before != map)
+        before.is_some_and(|before| before.differs(&map, slots))
     }
 
     /// Whether the Sentinels name another primary now. Where none answers, that says nothing about it; in a Cluster who
@@ -107,6 +107,12 @@ impl Topology {
 }
 
 impl Map {
+    /// Whether another primary serves one of these slots there.
+    fn differs(&self, other: &Self, slots: &[u16]) -> bool {
+        let mut slots = slots.iter();
+        slots.any(|slot| self.primary_of(*slot) != other.primary_of(*slot))
+    }
+
     fn primary_of(&self, slot: u16) -> Result<Address, Fault> {
         match self {
             Self::One(address) => Ok(address.clone()),
@@ -311,6 +317,25 @@ mod tests {
         }]);
         assert_eq!(map.primary_of(10), Ok(address));
         assert!(matches!(map.primary_of(11), Err(Fault::Unreachable(_))));
+    }
+
+    #[test]
+    fn only_slots_that_are_used_matter_when_slots_move() {
+        let range = |(first, last, port): &(u16, u16, u16)| SlotRange {
+            first: *first,
+            last: *last,
+            primary: Address {
+                host: "a".into(),
+                port: *port,
+            },
+        };
+        let map = |ranges: &[(u16, u16, u16)]| Map::Slots(ranges.iter().map(range).collect());
+        let before = map(&[(0, 9, 1), (10, 19, 2)]);
+        let differs = |after: &[(u16, u16, u16)]| before.differs(&map(after), &[3, 12]);
+        assert!(!differs(&[(0, 9, 1), (10, 19, 2)]));
+        assert!(!differs(&[(0, 4, 1), (5, 19, 2)]), "five moved");
+        assert!(differs(&[(0, 12, 1), (13, 19, 2)]), "twelve moved");
+        assert!(differs(&[(10, 19, 2)]), "nobody serves three");
     }
 
     /// Takes what each node says, in the order in which they are configured: state, slots that are served, epoch. The words

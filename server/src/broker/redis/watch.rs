@@ -21,10 +21,12 @@ const LOOK: Duration = Duration::from_secs(1);
 pub(super) async fn run(core: Arc<Core>) {
     let mut ticks = tokio::time::interval(INTERVAL);
     ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+    let partitions = core.partitions.iter();
+    let slots: Vec<u16> = partitions.map(|partition| partition.keys.slot).collect();
     let mut dead: Vec<Dead> = Vec::new();
     loop {
         ticks.tick().await;
-        if core.links.have_moved().await {
+        if core.links.have_moved(&slots).await {
             warn!("Redis has other primaries; connecting to them.");
             core.links.drop_all();
             core.readers.restart();
