@@ -30,7 +30,6 @@ impl Core {
     /// # Errors
     /// Redis is away.
     pub(super) async fn begun(&self, partition: &Partition) -> Result<Begun, Fault> {
-        let link = self.links.get(Purpose::Read, partition.keys.slot).await?;
         let mut command = redis::cmd("XREVRANGE");
         command
             .arg(&partition.keys.stream)
@@ -38,12 +37,8 @@ impl Core {
             .arg("-")
             .arg("COUNT")
             .arg(ENTRIES);
-        let answer = link
-            .query(&command)
-            .await
-            .map_err(Fault::from)
-            .inspect_err(|fault| self.links.heed(&link, fault))?;
-        let Value::Array(entries) = answer else {
+        let slot = partition.keys.slot;
+        let Value::Array(entries) = self.links.ask(Purpose::Read, slot, &command).await? else {
             return Ok(Begun::default());
         };
         Ok(Begun::told_in(&entries))

@@ -8,6 +8,7 @@ use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
 use parking_lot::Mutex;
+use redis::{Cmd, Value};
 use tokio::runtime::Handle;
 use tracing::{debug, info};
 
@@ -112,6 +113,21 @@ impl Links {
             }
             return dialled;
         }
+    }
+
+    /// What a slot's primary answers to one command.
+    ///
+    /// # Errors
+    /// It cannot be reached now, or answers an error. A link that broke is not used again.
+    pub(super) async fn ask(
+        &self,
+        purpose: Purpose,
+        slot: u16,
+        command: &Cmd,
+    ) -> Result<Value, Fault> {
+        let link = self.get(purpose, slot).await?;
+        let answer = link.query(command).await.map_err(Fault::from);
+        answer.inspect_err(|fault| self.heed(&link, fault))
     }
 
     fn turn(&self, address: &Address, purpose: Purpose) -> Arc<Turn> {

@@ -330,17 +330,10 @@ impl MembersLink {
         words: &[&str],
     ) -> Result<Value, Fault> {
         self.core.settled(partition).await?;
-        let link = self
-            .core
-            .links
-            .get(Purpose::Append, partition.keys.slot)
-            .await?;
         let mut command = redis::cmd(name);
         command.arg(words);
-        link.query(&command)
-            .await
-            .map_err(Fault::from)
-            .inspect_err(|fault| self.core.links.heed(&link, fault))
+        let (links, slot) = (&self.core.links, partition.keys.slot);
+        links.ask(Purpose::Append, slot, &command).await
     }
 }
 

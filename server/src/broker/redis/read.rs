@@ -66,14 +66,10 @@ impl Core {
     /// Where the partition's stream ends now.
     pub(super) async fn end_of(&self, partition: &Arc<Partition>) -> Result<Cursor, Fault> {
         self.settled(partition).await?;
-        let link = self.links.get(Purpose::Read, partition.keys.slot).await?;
         let mut command = redis::cmd("GET");
         command.arg(&partition.keys.meta);
-        let answer = link
-            .query(&command)
-            .await
-            .map_err(Fault::from)
-            .inspect_err(|fault| self.links.heed(&link, fault))?;
+        let slot = partition.keys.slot;
+        let answer = self.links.ask(Purpose::Read, slot, &command).await?;
         end_in(&answer).ok_or_else(|| Fault::Passing("the partition has no meta".to_owned()))
     }
 
