@@ -18,7 +18,6 @@ use super::link::{Link, Replication};
 use super::links::Purpose;
 use super::outcome::{Outcome, outcomes};
 use super::partition::{Cursor, Partition, Settled};
-use super::scripts::is_unknown;
 use super::stats::add;
 use crate::broker::{Error, RETRY_AFTER};
 use crate::planted::{self, Bug};
@@ -250,18 +249,13 @@ impl Sender {
             dedup_window: self.core.links.config().dedup_window,
             share: &self.partition.share,
         };
-        let script = batch.script();
-        let mut by_hash = script.by_hash(&keys);
-        batch.arguments(&mut by_hash, &terms);
-        match self.query(link, by_hash).await {
-            // The script is new to this Redis. The same batch goes first, since nothing else of this lane is in flight.
-            Err(error) if is_unknown(&error) => {
-                let mut in_full = script.in_full(&keys);
-                batch.arguments(&mut in_full, &terms);
-                Ok(self.query(link, in_full).await?)
-            }
-            other => Ok(other?),
-        }
+        // Where the script is new to this Redis the same batch goes first, since nothing else of this lane is in flight.
+        let run = batch.script().run_with(
+            |command| self.query(link, command),
+            &keys,
+            |command| batch.arguments(command, &terms),
+        );
+        run.await.map_err(Fault::from)
     }
 
     /// One call; on the lane that waits for replicas with the wait behind it, in the same write.

@@ -68,30 +68,34 @@ impl Script {
         }
     }
 
-    /// The call, by hash.
-    pub(super) fn by_hash(&self, keys: &[&str]) -> Cmd {
-        call("EVALSHA", &self.hash, keys)
-    }
-
-    /// The call with the whole code: what teaches it to a Redis.
-    pub(super) fn in_full(&self, keys: &[&str]) -> Cmd {
-        call("EVAL", &self.code, keys)
-    }
-
-    /// Runs it. A Redis that does not know it gets it in full: nothing was run in that case.
+    /// Runs it.
     pub(super) async fn run(
         &self,
         link: &Link,
         keys: &[&str],
         arguments: impl Fn(&mut Cmd),
     ) -> Result<Value, RedisError> {
-        let mut command = self.by_hash(keys);
-        arguments(&mut command);
-        match link.query(&command).await {
+        let query = |command: Cmd| async move { link.query(&command).await };
+        self.run_with(query, keys, arguments).await
+    }
+
+    /// Runs it by a query of the caller's own. A Redis that does not know it gets it in full: nothing was run in that case.
+    pub(super) async fn run_with<T, F>(
+        &self,
+        query: impl Fn(Cmd) -> F,
+        keys: &[&str],
+        arguments: impl Fn(&mut Cmd),
+    ) -> Result<T, RedisError>
+    where
+        F: Future<Output = Result<T, RedisError>>,
+    {
+        let mut by_hash = call("EVALSHA", &self.hash, keys);
+        arguments(&mut by_hash);
+        match query(by_hash).await {
             Err(error) if is_unknown(&error) => {
-                let mut command = self.in_full(keys);
-                arguments(&mut command);
-                link.query(&command).await
+                let mut in_full = call("EVAL", &self.code, keys);
+                arguments(&mut in_full);
+                query(in_full).await
             }
             other => other,
         }
@@ -108,7 +112,7 @@ const REFUSED_AND_COUNTED: &str = "  if offset % 30 == 29 then
 ";
 
 /// Whether this is `NOSCRIPT`.
-pub(super) fn is_unknown(error: &RedisError) -> bool {
+fn is_unknown(error: &RedisError) -> bool {
     error.kind() == ErrorKind::Server(ServerErrorKind::NoScript)
 }
 
