@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use parlor_protocol::command::{Command, Connect, Subscribe};
+use parlor_protocol::command::{Command, Connect, Recover, Subscribe};
 use parlor_protocol::push::Status;
 use parlor_protocol::reply::SubscribeOutcome;
 use parlor_protocol::{CloseCode, ErrorCode, Push, WireError};
@@ -333,6 +333,37 @@ fn a_node_that_appends_and_hears_nothing_is_not_ready() {
         expect_status(&mut bob, false).await;
         ann.publish("disk:b", "delivered").await;
         assert_eq!(said(&bob.event().await), "delivered");
+    });
+}
+
+#[test]
+fn who_comes_from_a_faster_node_goes_on_where_it_was() {
+    in_both_forms(async |at| {
+        let redis = Redis::start();
+        redis.ask(&[
+            "ACL", "SETUSER", "late", "on", ">secret", "~*", "&*", "+@all",
+        ]);
+        let fast = at.setup().on_redis(&redis.url()).start().await;
+        let url = format!("redis://late:secret@{}", redis.address());
+        let slow = at.setup().on_redis(&url).start().await;
+        let mut ann = fast.join("ann").await;
+        let mut bob = slow.join("bob").await;
+        let mut cat = slow.join("cat").await;
+        bob.subscribe("disk:a").await;
+        ann.subscribe("disk:a").await;
+        // The tails are the only ones that use this.
+        redis.ask(&["ACL", "SETUSER", "late", "-xread"]);
+        // One after the other: a read that waits already may still bring the first.
+        let mut last = ann.publish("disk:a", 0).await;
+        for number in 1..4 {
+            last = ann.publish("disk:a", number).await;
+        }
+        let recover = Recover::From(last.position);
+        let subscribed = cat.resume("disk:a", recover).await;
+        assert_eq!((subscribed.recovered, subscribed.from), (Some(true), None));
+        redis.ask(&["ACL", "SETUSER", "late", "+xread"]);
+        ann.publish("disk:a", "next").await;
+        assert_eq!(said(&cat.event().await), "next");
     });
 }
 

@@ -221,19 +221,19 @@ async fn ahead(
         limit: FIRST_PAGE,
     };
     let page = node.broker.read(read).await?;
-    let mut entries = page.entries.into_iter();
-    let is_there = page.top == position
-        || entries
-            .next()
-            .is_some_and(|entry| entry.position() == position);
+    let mut first = page.entries;
+    let is_at_first = |entry: &Arc<LogEntry>| entry.position() == position;
+    let is_there = page.top == position || first.first().is_some_and(is_at_first);
     if !is_there {
         let refused = Recovery::Refused(NotRecovered::Diverged);
         return Ok(Start::live(delivered, refused));
     }
+    // What the reader has itself is no part of what it missed.
+    first.retain(|entry| entry.offset > position.offset);
     Ok(Start {
         top: page.top,
         cursor: position.offset,
-        first: entries.collect(),
+        first,
         recovery: Recovery::Complete,
     })
 }
