@@ -96,11 +96,10 @@ pub struct Subscribed {
     pub durability: String,
 }
 
+/// Others may come: one that this build does not know is read as [`Self::Expired`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum NotRecovered {
-    /// Retention ended before some of what was missed.
-    Expired,
     /// The log began a new life.
     EpochChanged,
     /// The log is not the one that the position came from (rolled back, restored).
@@ -111,6 +110,10 @@ pub enum NotRecovered {
     NotPermitted,
     /// The string is not a position of this server.
     BadPosition,
+    /// Retention ended before some of what was missed.
+    // Last, where serde wants the one that stands for all others.
+    #[serde(other)]
+    Expired,
 }
 
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]

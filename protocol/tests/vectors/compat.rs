@@ -126,6 +126,21 @@ fn to_client() -> Vec<Compat> {
         ),
         both(
             "client",
+            "an unknown reason why nothing was recovered",
+            &json!({"id": 1, "subscribe": not_recovered("later")}),
+            &json!({"id": 1, "subscribe": not_recovered("expired")}),
+        ),
+        timed(
+            "client",
+            "an unknown reason why nothing was recovered, in a connect reply",
+            |time| connect_reply(time, &json!({"subscriptions": [not_recovered("later")]})),
+            &connect_reply(
+                json!("1"),
+                &json!({"subscriptions": [not_recovered("expired")]}),
+            ),
+        ),
+        both(
+            "client",
             "an unknown field in the ping push",
             &json!({"ping": {"later": 1}}),
             &json!({"ping": {}}),
@@ -155,6 +170,35 @@ fn to_client() -> Vec<Compat> {
             &pinged,
         ),
     ]
+}
+
+/// What a subscription gets that resumes in vain.
+fn not_recovered(reason: &str) -> Value {
+    json!({"channel": "c", "alias": 7, "position": "p", "offset": 3, "recovered": false, "reason": reason, "durability": "disk"})
+}
+
+/// A connect reply with what always is in it, and these fields.
+fn connect_reply(time: Value, fields: &Value) -> Value {
+    let mut body = json!({
+        "connection": "c1",
+        "session": {"id": "s1", "secret": "x"},
+        "server": "later/2",
+        "time": time,
+        "ping_interval_ms": 25_000,
+        "features": [],
+        "limits": {
+            "frame_bytes_max": 65_536,
+            "commands_per_frame_max": 128,
+            "channels_max": 512,
+            "payload_bytes_max": 32_768,
+            "history_page_max": 1_000,
+            "dedup_window_ms": 300_000,
+        },
+    });
+    for (name, value) in fields.as_object().expect("an object") {
+        body[name] = value.clone();
+    }
+    json!({"id": 1, "connect": body})
 }
 
 /// MessagePack has several ways to write the same number, string or container.
@@ -190,6 +234,14 @@ fn both(to: &str, name: &str, written: &Value, value: &Value) -> Compat {
     Compat {
         json: Some(written.to_string()),
         ..msgpack_only(to, name, written, value)
+    }
+}
+
+/// For what holds a time, which is a number in MessagePack alone.
+fn timed(to: &str, name: &str, written: impl Fn(Value) -> Value, value: &Value) -> Compat {
+    Compat {
+        json: Some(written(json!("1")).to_string()),
+        ..msgpack_only(to, name, &written(json!(1)), value)
     }
 }
 

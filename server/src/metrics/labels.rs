@@ -87,22 +87,22 @@ impl Label for ErrorCode {
 
 impl Label for NotRecovered {
     const ALL: &'static [Self] = &[
-        Self::Expired,
         Self::EpochChanged,
         Self::Diverged,
         Self::TooMany,
         Self::NotPermitted,
         Self::BadPosition,
+        Self::Expired,
     ];
 
     fn name(self) -> &'static str {
         match self {
-            Self::Expired => "expired",
             Self::EpochChanged => "epoch_changed",
             Self::Diverged => "diverged",
             Self::TooMany => "too_many",
             Self::NotPermitted => "not_permitted",
             Self::BadPosition => "bad_position",
+            Self::Expired => "expired",
         }
     }
 

@@ -43,7 +43,7 @@ export interface SubscribeRefused {
 /** What an acknowledged publish has survived. */
 export type Durability = "memory" | "disk" | "replicated" | (string & {});
 
-/** Why a resume was not complete. Others may come. */
+/** Why a resume was not complete. Others may come: treat one that you do not know like `expired`. */
 export type NotRecovered =
   | "expired"
   | "epoch_changed"
