@@ -11,6 +11,7 @@ mod depth;
 mod encode;
 mod event;
 mod member;
+pub(crate) mod null;
 pub(crate) mod object;
 mod publication;
 mod server;

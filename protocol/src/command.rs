@@ -2,6 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
+use crate::codec::null::null_is_default;
 use crate::codec::object::{object_or_null, objects};
 use crate::event::Tags;
 use crate::payload::Payload;
@@ -70,7 +71,10 @@ pub struct Connect {
         deserialize_with = "object_or_null"
     )]
     pub session: Option<SessionKey>,
-    #[serde(skip_serializing_if = "Vec::is_empty")]
+    #[serde(
+        skip_serializing_if = "Vec::is_empty",
+        deserialize_with = "null_is_default"
+    )]
     pub features: Vec<String>,
     /// The wished interval of server pings; the server clamps it and answers with the one in force.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -111,7 +115,11 @@ pub struct Subscribe {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub recover: Option<Recover>,
     /// Whether presence diffs are wanted.
-    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    #[serde(
+        default,
+        skip_serializing_if = "std::ops::Not::not",
+        deserialize_with = "null_is_default"
+    )]
     pub presence: bool,
 }
 
@@ -179,7 +187,7 @@ pub struct Signal {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct History {
     pub channel: String,
-    #[serde(default)]
+    #[serde(default, deserialize_with = "null_is_default")]
     pub direction: Direction,
     /// Exclusive: events with a smaller (backward) or larger (forward) offset.
     #[serde(default, skip_serializing_if = "Option::is_none")]

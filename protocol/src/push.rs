@@ -3,6 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use crate::channel::Alias;
+use crate::codec::null::null_is_default;
 use crate::event::Event;
 use crate::reply::{Member, Subscribed};
 
@@ -46,12 +47,24 @@ pub struct PresenceDiff {
     pub alias: Alias,
     /// One more than the previous diff's; after a skipped one take a new snapshot.
     pub version: u64,
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[serde(
+        default,
+        skip_serializing_if = "Vec::is_empty",
+        deserialize_with = "null_is_default"
+    )]
     pub joined: Vec<Member>,
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[serde(
+        default,
+        skip_serializing_if = "Vec::is_empty",
+        deserialize_with = "null_is_default"
+    )]
     pub updated: Vec<Member>,
     /// Users who left.
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[serde(
+        default,
+        skip_serializing_if = "Vec::is_empty",
+        deserialize_with = "null_is_default"
+    )]
     pub left: Vec<String>,
     pub users: u64,
     pub connections: u64,

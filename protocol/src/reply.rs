@@ -3,6 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use crate::channel::Alias;
+use crate::codec::null::null_is_default;
 use crate::command::SessionKey;
 use crate::error::WireError;
 use crate::event::Event;
@@ -43,7 +44,11 @@ pub struct Connected {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub expires_in_ms: Option<u64>,
     /// The server can neither keep nor pass on events at the moment: see the push `status`.
-    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    #[serde(
+        default,
+        skip_serializing_if = "std::ops::Not::not",
+        deserialize_with = "null_is_default"
+    )]
     pub degraded: bool,
     /// One outcome for each subscription of the command, in its order.
     #[serde(default)]
@@ -90,7 +95,11 @@ pub struct Subscribed {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub reason: Option<NotRecovered>,
     /// Whether presence diffs will be pushed.
-    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    #[serde(
+        default,
+        skip_serializing_if = "std::ops::Not::not",
+        deserialize_with = "null_is_default"
+    )]
     pub presence: bool,
     /// `memory`, `disk` or `replicated`: what an acknowledged publish here has survived.
     pub durability: String,
@@ -127,7 +136,11 @@ pub struct Published {
     /// `memory`, `disk` or `replicated`: what this publish has survived.
     pub durability: String,
     /// The same id and content had been published before: this is the first one's position.
-    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    #[serde(
+        default,
+        skip_serializing_if = "std::ops::Not::not",
+        deserialize_with = "null_is_default"
+    )]
     pub duplicate: bool,
 }
 

@@ -109,12 +109,11 @@ impl Holds {
         match self {
             Self::Text => value.is_string(),
             Self::OptionalText => value.is_string() || value.is_null(),
-            Self::Switch => value.is_boolean(),
+            Self::Switch => value.is_boolean() || value.is_null(),
             Self::OptionalNumber => value.is_u64() || value.is_null(),
-            Self::Objects | Self::Texts => value.as_array().is_some_and(Vec::is_empty),
-            Self::OptionalObject | Self::Recover => value.is_null(),
-            Self::Tags => value.as_object().is_some_and(serde_json::Map::is_empty),
-            Self::Direction => false,
+            Self::Objects | Self::Texts => *value == json!([]) || value.is_null(),
+            Self::OptionalObject | Self::Recover | Self::Direction => value.is_null(),
+            Self::Tags => *value == json!({}) || value.is_null(),
             Self::OptionalTime => value.is_null() || form == Form::MsgPack && value.is_u64(),
         }
     }

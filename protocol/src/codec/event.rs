@@ -4,6 +4,7 @@ use serde::de::{self, Deserialize, Deserializer};
 use serde::ser::{Serialize, SerializeMap, Serializer};
 
 use super::data::{Data, base64_text, one_of, present, put_payload};
+use super::null::null_is_default;
 use super::publication::unique_tags;
 use crate::channel::Alias;
 use crate::event::{Event, EventKind, Tags};
@@ -38,9 +39,9 @@ pub(super) struct RawEvent {
     data: Option<Data>,
     #[serde(default, deserialize_with = "base64_text")]
     data_b64: Option<String>,
-    #[serde(default)]
+    #[serde(default, deserialize_with = "null_is_default")]
     own: bool,
-    #[serde(default)]
+    #[serde(default, deserialize_with = "null_is_default")]
     erased: bool,
 }
 

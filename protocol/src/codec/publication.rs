@@ -5,6 +5,7 @@ use serde::ser::{Serialize, SerializeMap, Serializer};
 use std::fmt;
 
 use super::data::{Data, base64_text, json_or_null, one_of, present, put_json, put_payload};
+use super::null::null_is_default;
 use crate::command::{PresenceSet, Publish, Signal};
 use crate::error::{ErrorCode, WireError};
 use crate::event::Tags;
@@ -16,8 +17,8 @@ pub(super) struct RawPublish {
     channel: String,
     #[serde(default)]
     id: Option<String>,
-    #[serde(default = "default_echo")]
-    echo: bool,
+    #[serde(default)]
+    echo: Option<bool>,
     #[serde(default, deserialize_with = "unique_tags")]
     tags: Tags,
     #[serde(default, deserialize_with = "present")]
@@ -43,10 +44,6 @@ struct RawPresenceSet {
     state: Option<Payload>,
 }
 
-fn default_echo() -> bool {
-    true
-}
-
 impl TryFrom<RawPublish> for Publish {
     type Error = WireError;
 
@@ -55,7 +52,7 @@ impl TryFrom<RawPublish> for Publish {
         Ok(Self {
             channel: raw.channel,
             id: raw.id,
-            echo: raw.echo,
+            echo: raw.echo.unwrap_or(true),
             tags: raw.tags,
             payload,
         })
@@ -151,7 +148,16 @@ impl Serialize for PresenceSet {
 
 /// Tags in which no name stands twice: which of the two was meant, nobody could say.
 pub(super) fn unique_tags<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Tags, D::Error> {
-    deserializer.deserialize_map(TagsVisitor)
+    null_is_default(deserializer).map(|UniqueTags(tags)| tags)
+}
+
+#[derive(Default)]
+struct UniqueTags(Tags);
+
+impl<'de> Deserialize<'de> for UniqueTags {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        deserializer.deserialize_map(TagsVisitor).map(Self)
+    }
 }
 
 struct TagsVisitor;

@@ -6,13 +6,15 @@ use crate::file::{Compat, hex};
 
 pub(crate) fn all() -> Vec<Compat> {
     let mut vectors = to_server();
+    vectors.extend(nulls_to_server());
     vectors.extend(to_client());
+    vectors.extend(nulls_to_client());
     vectors.extend(other_writings());
     vectors
 }
 
 fn to_server() -> Vec<Compat> {
-    let publish = json!({"id": 1, "publish": {"channel": "c", "data": "hi"}});
+    let publish = publish();
     vec![
         both(
             "server",
@@ -25,18 +27,6 @@ fn to_server() -> Vec<Compat> {
             "an unknown field in a subscription",
             &json!({"connect": {"subscriptions": [{"channel": "c", "delta": true}], "later": null}}),
             &json!({"connect": {"subscriptions": [{"channel": "c"}]}}),
-        ),
-        both(
-            "server",
-            "optional fields that are null",
-            &json!({"id": 1, "connect": {"token": null, "user": null, "session": null}}),
-            &json!({"id": 1, "connect": {}}),
-        ),
-        both(
-            "server",
-            "a state that is null",
-            &json!({"id": 1, "presence_set": {"channel": "c", "state": null}}),
-            &json!({"id": 1, "presence_set": {"channel": "c"}}),
         ),
         both(
             "server",
@@ -87,6 +77,58 @@ fn to_server() -> Vec<Compat> {
             &publish,
         ),
     ]
+}
+
+fn nulls_to_server() -> Vec<Compat> {
+    let history = json!({"id": 1, "history": {"channel": "c", "direction": "backward"}});
+    vec![
+        both(
+            "server",
+            "optional fields of connect that are null",
+            &json!({"id": 1, "connect": {"token": null, "user": null, "client": null, "session": null, "features": null, "ping_interval_ms": null, "subscriptions": null}}),
+            &json!({"id": 1, "connect": {}}),
+        ),
+        both(
+            "server",
+            "optional fields of subscribe that are null",
+            &json!({"id": 1, "subscribe": {"channel": "c", "token": null, "recover": null, "presence": null}}),
+            &json!({"id": 1, "subscribe": {"channel": "c"}}),
+        ),
+        json_only(
+            "server",
+            "optional fields of publish that are null",
+            r#"{"id":1,"publish":{"channel":"c","id":null,"echo":null,"tags":null,"data":"hi","data_b64":null}}"#,
+            &publish(),
+        ),
+        msgpack_only(
+            "server",
+            "optional fields of publish that are null",
+            &json!({"id": 1, "publish": {"channel": "c", "id": null, "echo": null, "tags": null, "data": "\"hi\""}}),
+            &publish(),
+        ),
+        both(
+            "server",
+            "optional fields of history that are null",
+            &json!({"id": 1, "history": {"channel": "c", "direction": null, "offset": null, "time": null, "limit": null}}),
+            &history,
+        ),
+        both(
+            "server",
+            "optional fields of presence that are null",
+            &json!({"id": 1, "presence": {"channel": "c", "limit": null, "cursor": null}}),
+            &json!({"id": 1, "presence": {"channel": "c"}}),
+        ),
+        both(
+            "server",
+            "a state that is null",
+            &json!({"id": 1, "presence_set": {"channel": "c", "state": null}}),
+            &json!({"id": 1, "presence_set": {"channel": "c"}}),
+        ),
+    ]
+}
+
+fn publish() -> Value {
+    json!({"id": 1, "publish": {"channel": "c", "data": "hi"}})
 }
 
 fn to_client() -> Vec<Compat> {
@@ -170,6 +212,60 @@ fn to_client() -> Vec<Compat> {
             &pinged,
         ),
     ]
+}
+
+fn nulls_to_client() -> Vec<Compat> {
+    let event = |time: Value| json!({"alias": 7, "kind": "message", "offset": 3, "position": "p", "time": time});
+    let published =
+        |time: Value| json!({"offset": 3, "position": "p", "time": time, "durability": "disk"});
+    let subscribed =
+        json!({"channel": "c", "alias": 7, "position": "p", "offset": 3, "durability": "disk"});
+    let diff = json!({"alias": 7, "version": 2, "users": 1, "connections": 1});
+    vec![
+        timed(
+            "client",
+            "optional fields of a connect reply that are null",
+            |time| {
+                connect_reply(
+                    time,
+                    &json!({"user": null, "expires_in_ms": null, "degraded": null, "subscriptions": []}),
+                )
+            },
+            &connect_reply(json!("1"), &json!({"subscriptions": []})),
+        ),
+        both(
+            "client",
+            "optional fields of a subscribe reply that are null",
+            &json!({"id": 1, "subscribe": with_nulls(&subscribed, &["recovered", "from", "to", "reason", "presence"])}),
+            &json!({"id": 1, "subscribe": subscribed}),
+        ),
+        timed(
+            "client",
+            "optional fields of a publish reply that are null",
+            |time| json!({"id": 1, "publish": with_nulls(&published(time), &["duplicate"])}),
+            &json!({"id": 1, "publish": published(json!("1"))}),
+        ),
+        timed(
+            "client",
+            "optional fields of an event that are null",
+            |time| json!({"event": with_nulls(&event(time), &["seq", "id", "user", "tags", "own", "erased"])}),
+            &json!({"event": event(json!("1"))}),
+        ),
+        both(
+            "client",
+            "optional fields of a presence push that are null",
+            &json!({"presence": with_nulls(&diff, &["joined", "updated", "left"])}),
+            &json!({"presence": diff}),
+        ),
+    ]
+}
+
+fn with_nulls(body: &Value, names: &[&str]) -> Value {
+    let mut body = body.clone();
+    for name in names {
+        body[*name] = Value::Null;
+    }
+    body
 }
 
 /// What a subscription gets that resumes in vain.
