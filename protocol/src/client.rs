@@ -327,6 +327,8 @@ impl ClientSession {
     }
 
     fn open(&mut self) {
+        // It spoke of the socket before, whose end may never have been told.
+        self.farewell = None;
         self.phase = Phase::Opening;
         self.effects.push_back(Effect::Connect);
     }

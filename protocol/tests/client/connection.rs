@@ -55,6 +55,23 @@ fn the_farewell_overrides_the_close_code_and_the_backoff() {
 }
 
 #[test]
+fn a_farewell_says_nothing_of_a_later_connection() {
+    let mut wire = Wire::live_in("a", 3);
+    let farewell = Disconnect {
+        code: 4401,
+        name: "disconnected".to_owned(),
+        text: String::new(),
+        retry_after_ms: None,
+    };
+    wire.push(Push::Disconnect(farewell));
+    wire.session.stop();
+    wire.dial();
+    wire.welcome(vec![]);
+    wire.close(None);
+    assert!(!wire.session.is_stopped());
+}
+
+#[test]
 fn silence_longer_than_ping_interval_and_grace_ends_the_connection() {
     let mut wire = Wire::live_in("a", 3);
     wire.tick(20 * SECOND);
