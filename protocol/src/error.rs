@@ -25,6 +25,11 @@ impl WireError {
         self
     }
 
+    /// Whether the same command may succeed later. By range, so that codes of later servers are obeyed.
+    pub fn is_retryable(&self) -> bool {
+        (1_000..2_000).contains(&self.code)
+    }
+
     /// The table's entry, if this build knows the code.
     pub fn kind(&self) -> Option<ErrorCode> {
         ErrorCode::ALL
@@ -103,10 +108,5 @@ impl ErrorCode {
             text: text.into(),
             retry_after_ms: None,
         }
-    }
-
-    /// Whether the same command may succeed later.
-    pub fn is_retryable(self) -> bool {
-        self.number() < 2000
     }
 }

@@ -4,7 +4,7 @@
 use std::path::PathBuf;
 
 use parlor_protocol::close::{CloseCode, Verdict};
-use parlor_protocol::{ErrorCode, limits};
+use parlor_protocol::{ErrorCode, WireError, limits};
 use serde_json::{Value, json};
 
 #[test]
@@ -49,7 +49,7 @@ fn codes_are_unique_and_in_order() {
 fn an_error_is_retryable_exactly_when_its_range_says_so() {
     for code in ErrorCode::ALL {
         assert_eq!(
-            code.is_retryable(),
+            WireError::from(*code).is_retryable(),
             action(*code) == "retry_later",
             "{code:?}"
         );

@@ -323,7 +323,7 @@ fn refusal(error: Option<&WireError>) -> CloseCode {
         Some(ErrorCode::BadToken | ErrorCode::TokenRevoked) => CloseCode::BadToken,
         Some(ErrorCode::TokenExpired) => CloseCode::TokenExpired,
         Some(ErrorCode::Draining) => CloseCode::Draining,
-        Some(code) if code.is_retryable() => CloseCode::Busy,
+        _ if error.is_some_and(WireError::is_retryable) => CloseCode::Busy,
         _ => CloseCode::ConnectRefused,
     }
 }

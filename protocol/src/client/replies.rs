@@ -58,7 +58,7 @@ impl ClientSession {
     /// The server does not want this `connect`: whether to come back, the error's range says.
     fn refused(&mut self, error: WireError) {
         let advice = error.retry_after_ms.map(Duration::from_millis);
-        let passes = is_passing(&error);
+        let passes = error.is_retryable();
         self.tell(ClientEvent::ConnectRefused(error));
         // A farewell may say more exactly what to do; here it has not come.
         self.effects.push_back(Effect::Close);
@@ -102,7 +102,7 @@ impl ClientSession {
         else {
             return;
         };
-        if is_passing(&error) {
+        if error.is_retryable() {
             let delay = error.retry_after_ms.map_or(RETRY, Duration::from_millis);
             subscription.retry_later(self.now.saturating_add(delay));
             return;
@@ -113,11 +113,6 @@ impl ClientSession {
             error,
         });
     }
-}
-
-/// By range, so that codes of later servers are obeyed.
-fn is_passing(error: &WireError) -> bool {
-    (1000..2000).contains(&error.code)
 }
 
 /// When to ask again where the server gave no advice.

@@ -75,22 +75,6 @@ fn required(payload: Option<Payload>) -> Result<Payload, WireError> {
     payload.ok_or_else(|| ErrorCode::BadRequest.with("missing field `data`"))
 }
 
-impl<'de> Deserialize<'de> for Publish {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        RawPublish::deserialize(deserializer)?
-            .try_into()
-            .map_err(de::Error::custom)
-    }
-}
-
-impl<'de> Deserialize<'de> for Signal {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        RawSignal::deserialize(deserializer)?
-            .try_into()
-            .map_err(de::Error::custom)
-    }
-}
-
 impl<'de> Deserialize<'de> for PresenceSet {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         let raw = RawPresenceSet::deserialize(deserializer)?;

@@ -114,7 +114,7 @@ async fn ask(node: SocketAddr, body: &Value) -> (Outcome, bool) {
         };
     }
     match problem(&answer) {
-        Some(error) => (outcome_of(&error), error.code >= 2_000),
+        Some(error) => (outcome_of(&error), !error.is_retryable()),
         None => (
             Outcome::Unknown(format!("status {status}: {answer}")),
             status < 500,

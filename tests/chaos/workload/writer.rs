@@ -154,7 +154,7 @@ impl Writer {
             },
             Ok(other) => Outcome::Unknown(format!("another reply: {other:?}")),
             Err(Failure::Refused(error)) => {
-                if is_passing(&error) {
+                if error.is_retryable() {
                     self.later(
                         open.clone(),
                         error.retry_after_ms.map_or(RETRY, Duration::from_millis),
@@ -174,10 +174,6 @@ impl Writer {
     }
 }
 
-fn is_passing(error: &WireError) -> bool {
-    error.code < 2_000
-}
-
 /// What an error says of the publish. Only what was turned away at the door is certainly not applied.
 pub(super) fn outcome_of(error: &WireError) -> Outcome {
     let text = error.to_string();
@@ -185,7 +181,7 @@ pub(super) fn outcome_of(error: &WireError) -> Outcome {
         Some(ErrorCode::Busy | ErrorCode::RateLimited | ErrorCode::Draining) => {
             Outcome::Refused(text)
         }
-        _ if !is_passing(error) => Outcome::Refused(text),
+        _ if !error.is_retryable() => Outcome::Refused(text),
         _ => Outcome::Unknown(text),
     }
 }
