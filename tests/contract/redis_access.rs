@@ -1,15 +1,15 @@
 //! How a Redis is reached: users, passwords, TLS, prefixes; and which one is refused at the start.
 
-use std::path::Path;
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use parlor::broker::Redis as Broker;
 use parlor::broker::redis::{OpenError, RedisConfig};
 use parlor::hub::Hub;
-use parlor_tests::{Authority, Redis, RedisOptions, eventually};
+use parlor_tests::{Authority, Redis, RedisCluster, RedisOptions, RedisSentinel, eventually};
 
 use crate::listener::Listener;
-use crate::redis::{config_of, over};
+use crate::redis::{append_again, config_of, over, stream_key};
 use crate::subject::{SHARDS, Subject};
 
 async fn works(subject: &Subject) {
@@ -147,28 +147,72 @@ fn a_replica_is_no_primary() {
     assert!(told.contains("unable to start"), "{told}");
 }
 
+fn trusting(url: &str, authority: &Authority) -> RedisConfig {
+    RedisConfig {
+        tls_ca: Some(std::fs::read(authority.certificate()).unwrap()),
+        ..config_of(url, "parlor")
+    }
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn tls_with_an_authority_of_ones_own() {
     let authority = Authority::new();
-    let files = authority.issue("redis");
-    let shown = |path: &Path| path.display().to_string();
-    let port = parlor_tests::Port::free();
-    let options = RedisOptions::default()
-        .setting("tls-port", port.number().to_string())
-        .setting("tls-cert-file", shown(&files.certificate))
-        .setting("tls-key-file", shown(&files.key))
-        .setting("tls-ca-cert-file", shown(&authority.certificate()))
-        .setting("tls-auth-clients", "no");
-    let _server = Redis::start_with(options);
-    let url = format!("rediss://127.0.0.1:{}", port.number());
-    let config = RedisConfig {
-        tls_ca: Some(std::fs::read(authority.certificate()).unwrap()),
-        ..config_of(&url, "parlor")
-    };
-    works(&over(config)).await;
+    let server = Redis::start_with(RedisOptions::default().tls(&authority));
+    let url = server.url();
+    works(&over(trusting(&url, &authority))).await;
     let stranger = refusal(config_of(&url, "parlor"));
     assert!(
         stranger.contains("unable to start"),
         "nobody trusts this authority unasked: {stranger}"
     );
+}
+
+/// Where several Redis speak TLS only, among themselves too, and to Parlor only as the user with the documented rights.
+fn locked(authority: &Authority) -> RedisOptions {
+    let options = RedisOptions::default().documented_user("secret");
+    options.administered("other").tls(authority)
+}
+
+/// A node there.
+fn admitted(url: &str, authority: &Authority) -> Subject {
+    over(RedisConfig {
+        user: Some("parlor".to_owned()),
+        password: Some("secret".to_owned()),
+        ..trusting(url, authority)
+    })
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn tls_and_the_documented_rights_are_enough_under_sentinels_through_a_failover() {
+    let authority = Authority::new();
+    let group = RedisSentinel::start_with(1, locked(&authority));
+    let node = || admitted(&group.url(), &authority);
+    let (one, other) = (node(), node());
+    let mut listener = Listener::join(&other, 0, "room").await;
+    one.append(one.message("room", "x")).await.unwrap();
+    assert_eq!(listener.read_to(1).await.len(), 1);
+    let old = group.primary();
+    group.replicas()[0].wait_until_level_with(old);
+    old.kill();
+    group.wait_for_primary_other_than(old);
+    let position = append_again(&one, "room").await;
+    assert!(!listener.read_to(position.offset).await.is_empty());
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn tls_and_the_documented_rights_are_enough_on_every_master_of_a_cluster() {
+    let authority = Authority::new();
+    let cluster = RedisCluster::start_with(&locked(&authority));
+    let node = || admitted(&cluster.url(), &authority);
+    let (one, other) = (node(), node());
+    let mut masters = BTreeSet::new();
+    for shard in 0..SHARDS {
+        let channel = format!("room:{shard}");
+        let mut listener = Listener::join(&other, shard, &channel).await;
+        one.append(one.message(&channel, "x")).await.unwrap();
+        assert_eq!(listener.read_to(1).await.len(), 1, "{channel}");
+        let stream = stream_key(&cluster.nodes, &channel);
+        masters.insert(cluster.master_of_key(&stream).port());
+    }
+    assert_eq!(masters.len(), 3, "the channels lie on every master");
 }

@@ -51,13 +51,14 @@ impl Authority {
         self.directory.path().join("ca.pem")
     }
 
-    /// A certificate for 127.0.0.1 with a new key, in files of this name.
+    /// A certificate for 127.0.0.1 with a new key, in files of this name. Good for both ends: Redis shows its own to other
+    /// Redis, too.
     ///
     /// # Panics
     /// When `openssl` cannot make it.
     pub fn issue(&self, name: &str) -> CertificateFiles {
         let extensions = self.directory.path().join("ext");
-        let text = "subjectAltName=IP:127.0.0.1\nextendedKeyUsage=serverAuth\n";
+        let text = "subjectAltName=IP:127.0.0.1\nextendedKeyUsage=serverAuth,clientAuth\n";
         std::fs::write(&extensions, text).expect("the extensions are written");
         self.openssl(&format!(
             "req {NEW_KEY} -subj /CN={name} -keyout {name}.key -out {name}.csr"

@@ -98,9 +98,10 @@ impl Redis {
 
     /// The same by another address that leads to it, for example a proxy's.
     pub fn url_at(&self, address: SocketAddr) -> String {
+        let scheme = self.options.scheme();
         match self.options.login() {
-            Some((user, password)) => format!("redis://{user}:{password}@{address}"),
-            None => format!("redis://{address}"),
+            Some((user, password)) => format!("{scheme}://{user}:{password}@{address}"),
+            None => format!("{scheme}://{address}"),
         }
     }
 
@@ -122,7 +123,7 @@ impl Redis {
 
     /// What it answers, or why it does not. A frozen one is waited for only briefly.
     pub fn try_ask(&self, command: &[&str]) -> RedisResult<Value> {
-        ask::ask(&self.url(), command)
+        ask::ask(&self.url(), self.options.authority(), command)
     }
 
     /// One field of `INFO`, for example `master_replid`. None when there is no such field or no answer.

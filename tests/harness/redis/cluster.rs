@@ -30,7 +30,7 @@ impl RedisCluster {
         Self::start_with(&RedisOptions::default())
     }
 
-    /// Its nodes with options. A password is not supported.
+    /// Its nodes with options. Where they ask for a password, slots cannot be moved.
     ///
     /// # Panics
     /// When it does not come up.
@@ -62,7 +62,8 @@ impl RedisCluster {
             .iter()
             .map(|node| node.address().to_string())
             .collect();
-        format!("redis+cluster://{}", addresses.join(","))
+        let scheme = self.nodes[0].options.scheme();
+        format!("{scheme}+cluster://{}", addresses.join(","))
     }
 
     /// The master that serves a key, by a majority of the running nodes' view.

@@ -1,9 +1,12 @@
 //! How a Redis of a test is configured. Knows the configuration file's words, not processes.
 
 use std::fmt::Write as _;
-use std::path::Path;
+use std::path::{Path, PathBuf};
+
+use parlor::config::CertificateFiles;
 
 use super::protects_itself;
+use crate::authority::Authority;
 
 /// Options of one process. The default keeps nothing on disk and evicts nothing.
 #[derive(Clone, Debug, Default)]
@@ -11,8 +14,18 @@ pub struct RedisOptions {
     /// Lines of the configuration file: name and value. A later line wins.
     settings: Vec<(String, String)>,
     login: Option<(String, String)>,
+    tls: Option<Tls>,
     sentinel: bool,
     clustered: bool,
+}
+
+/// With what a process speaks TLS, and nothing else.
+#[derive(Clone, Debug)]
+struct Tls {
+    files: CertificateFiles,
+    /// Of the authority, as a file and as its text.
+    certificate: PathBuf,
+    trusted: Vec<u8>,
 }
 
 impl RedisOptions {
@@ -75,6 +88,43 @@ impl RedisOptions {
         self.user("parlor", password, &rules.join(" "))
     }
 
+    /// Beside that user an operator's, who may everything: as him tests ask, nodes follow one another and Sentinels look.
+    #[must_use]
+    pub fn administered(mut self, password: &str) -> Self {
+        self.login = Some(("admin".to_owned(), password.to_owned()));
+        self.setting("user", format!("admin on >{password} ~* &* +@all"))
+            .setting("masteruser", "admin")
+            .setting("masterauth", password)
+    }
+
+    /// TLS and nothing else, with clients and with other Redis. The authority must outlive the process.
+    ///
+    /// # Panics
+    /// When there is no certificate.
+    #[must_use]
+    pub fn tls(mut self, authority: &Authority) -> Self {
+        let certificate = authority.certificate();
+        self.tls = Some(Tls {
+            files: authority.issue("redis"),
+            trusted: std::fs::read(&certificate).expect("the authority's certificate"),
+            certificate,
+        });
+        self
+    }
+
+    /// The authority that its clients must believe; none where it speaks no TLS.
+    pub(super) fn authority(&self) -> Option<&[u8]> {
+        self.tls.as_ref().map(|tls| &tls.trusted[..])
+    }
+
+    /// What its URLs begin with.
+    pub(super) fn scheme(&self) -> &'static str {
+        match self.tls {
+            Some(_) => "rediss",
+            None => "redis",
+        }
+    }
+
     /// The port by which others reach it, where that is not its own.
     pub(super) fn announced_at(self, port: u16) -> Self {
         self.setting("replica-announce-ip", "127.0.0.1")
@@ -85,9 +135,13 @@ impl RedisOptions {
         self.setting("replicaof", format!("127.0.0.1 {primary}"))
     }
 
-    pub(super) fn sentinel(mut self) -> Self {
-        self.sentinel = true;
-        self
+    /// A Sentinel over nodes with these options. It asks for no password of its own.
+    pub(super) fn sentinel(&self) -> Self {
+        Self {
+            tls: self.tls.clone(),
+            sentinel: true,
+            ..Self::default()
+        }
     }
 
     pub(super) fn is_sentinel(&self) -> bool {
@@ -113,9 +167,13 @@ impl RedisOptions {
     /// The configuration file's text.
     pub(super) fn file(&self, port: u16, directory: &Path) -> String {
         let mut text = format!(
-            "port {port}\nbind 127.0.0.1\nprotected-mode no\ndir {}\n",
+            "bind 127.0.0.1\nprotected-mode no\ndir {}\n",
             directory.display()
         );
+        text += &match &self.tls {
+            Some(tls) => tls.lines(port),
+            None => format!("port {port}\n"),
+        };
         if !self.sentinel {
             // Diskless replication at once: a test does not wait five seconds for more replicas to come.
             text +=
@@ -129,5 +187,18 @@ impl RedisOptions {
             writeln!(text, "{name} {value}").expect("a String takes everything");
         }
         text
+    }
+}
+
+impl Tls {
+    /// For the configuration file.
+    fn lines(&self, port: u16) -> String {
+        format!(
+            "port 0\ntls-port {port}\ntls-cert-file {}\ntls-key-file {}\ntls-ca-cert-file {}\n\
+             tls-auth-clients no\ntls-replication yes\ntls-cluster yes\n",
+            self.files.certificate.display(),
+            self.files.key.display(),
+            self.certificate.display()
+        )
     }
 }

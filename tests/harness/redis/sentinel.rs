@@ -36,7 +36,7 @@ impl RedisSentinel {
         Self::start_with(replicas, RedisOptions::default())
     }
 
-    /// The nodes with options. A password is not supported.
+    /// The nodes with options. Sentinels log in at them as tests do.
     ///
     /// # Panics
     /// When it does not come up.
@@ -46,7 +46,7 @@ impl RedisSentinel {
             nodes.push(nodes[0].start_replica());
         }
         let group = Self {
-            sentinels: sentinels_for(nodes[0].port()),
+            sentinels: sentinels_for(nodes[0].port(), &nodes[0].options),
             nodes,
             lines: Vec::new(),
         };
@@ -74,7 +74,7 @@ impl RedisSentinel {
             lines.push(line);
         }
         let group = Self {
-            sentinels: sentinels_for(lines[0].address().port()),
+            sentinels: sentinels_for(lines[0].address().port(), options),
             nodes,
             lines,
         };
@@ -157,7 +157,8 @@ impl RedisSentinel {
             .iter()
             .map(|sentinel| sentinel.address().to_string())
             .collect();
-        format!("redis+sentinel://{}/{NAME}", addresses.join(","))
+        let scheme = self.nodes[0].options.scheme();
+        format!("{scheme}+sentinel://{}/{NAME}", addresses.join(","))
     }
 
     /// Whom the Sentinels call the primary: what most of those that answer say.
@@ -289,14 +290,14 @@ fn primary_by(sentinel: &Redis) -> Option<SocketAddr> {
     format!("{host}:{port}").parse().ok()
 }
 
-fn sentinels_for(primary: u16) -> Vec<Redis> {
+fn sentinels_for(primary: u16, watched: &RedisOptions) -> Vec<Redis> {
     let sentinels: Vec<_> = (0..SENTINELS)
-        .map(|_| Redis::new(RedisOptions::default().sentinel()))
+        .map(|_| Redis::new(watched.sentinel()))
         .collect();
     let ports: Vec<_> = sentinels.iter().map(Redis::port).collect();
     for (number, sentinel) in sentinels.iter().enumerate() {
         let text = sentinel.options.file(sentinel.port(), sentinel.directory())
-            + &watching(primary, number, &ports);
+            + &watching(primary, watched, number, &ports);
         std::fs::write(sentinel.directory().join(super::CONFIG), text).expect("written");
         sentinel.spawn();
         assert!(sentinel.answers(), "a Sentinel did not start");
@@ -305,9 +306,13 @@ fn sentinels_for(primary: u16) -> Vec<Redis> {
 }
 
 /// The lines of a Sentinel's file that say whom it watches and who else does.
-fn watching(primary: u16, number: usize, ports: &[u16]) -> String {
+fn watching(primary: u16, watched: &RedisOptions, number: usize, ports: &[u16]) -> String {
     let mut text = format!("sentinel myid {}\n", id(number));
     text += &format!("sentinel monitor {NAME} 127.0.0.1 {primary} 2\n");
+    if let Some((user, password)) = watched.login() {
+        text += &format!("sentinel auth-user {NAME} {user}\n");
+        text += &format!("sentinel auth-pass {NAME} {password}\n");
+    }
     text += &format!("sentinel down-after-milliseconds {NAME} 1000\n");
     // A second failover soon after the first is what tests want; the default is three minutes.
     text += &format!("sentinel failover-timeout {NAME} 3000\n");
