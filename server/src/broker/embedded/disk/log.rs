@@ -129,11 +129,11 @@ impl Log {
                 *known = *row;
             }
         }
-        let is_done = trimmed.is_done && forgotten.count() < trim::BUDGET;
         Ok(Trimmed {
             events: trimmed.events,
             ids_forgotten_early: forgotten.early,
-            is_done,
+            has_written: !trimmed.channels.is_empty() || forgotten.count() > 0,
+            is_done: trimmed.is_done && forgotten.count() < trim::BUDGET,
         })
     }
 
@@ -181,6 +181,8 @@ pub(super) struct Trimmed {
     pub(super) events: usize,
     /// Publish ids that had to go before their window was over.
     pub(super) ids_forgotten_early: usize,
+    /// Whether it changed anything: then the write-ahead log has become longer.
+    pub(super) has_written: bool,
     /// Whether nothing more is due.
     pub(super) is_done: bool,
 }

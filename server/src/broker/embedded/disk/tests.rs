@@ -17,9 +17,9 @@ use crate::pattern::Pattern;
 mod damage;
 mod trimming;
 
-const HOUR: Duration = Duration::from_secs(3_600);
+pub(super) const HOUR: Duration = Duration::from_secs(3_600);
 
-fn kind(len_max: u64, age_max: Duration) -> Arc<ChannelKind> {
+pub(super) fn kind(len_max: u64, age_max: Duration) -> Arc<ChannelKind> {
     Arc::new(ChannelKind {
         name: "any".to_owned(),
         pattern: Pattern::new("*"),
@@ -37,7 +37,7 @@ fn name(raw: &str) -> ChannelName {
     ChannelName::parse(raw).unwrap()
 }
 
-fn message(channel: &str, kind: &Arc<ChannelKind>) -> Append {
+pub(super) fn message(channel: &str, kind: &Arc<ChannelKind>) -> Append {
     Append {
         channel: name(channel),
         kind: Arc::clone(kind),
@@ -53,7 +53,7 @@ fn message(channel: &str, kind: &Arc<ChannelKind>) -> Append {
     }
 }
 
-fn with_id(id: usize, append: Append) -> Append {
+pub(super) fn with_id(id: usize, append: Append) -> Append {
     Append {
         dedup: Some(Dedup {
             sender: "u:ann".into(),
@@ -64,14 +64,14 @@ fn with_id(id: usize, append: Append) -> Append {
 }
 
 /// A directory for a store, and a second connection to its file as a person's tool would hold it.
-struct Place(TempDir);
+pub(super) struct Place(TempDir);
 
 impl Place {
-    fn new() -> Self {
+    pub(super) fn new() -> Self {
         Self(tempfile::tempdir().unwrap())
     }
 
-    fn path(&self) -> PathBuf {
+    pub(super) fn path(&self) -> PathBuf {
         self.0.path().join("parlor.db")
     }
 

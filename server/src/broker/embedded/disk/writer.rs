@@ -66,6 +66,7 @@ impl Writer {
             batch_bytes_max: config.batch_bytes_max,
             appends_since_turn: 0,
             bytes_since_checkpoint: 0,
+            has_written: false,
             has_erased: false,
         };
         let thread = spawn(worker).map_err(OpenError::Threads)?;
@@ -199,7 +200,10 @@ struct Worker {
     stats: Arc<Stats>,
     batch_bytes_max: usize,
     appends_since_turn: u64,
+    /// Bytes of events.
     bytes_since_checkpoint: usize,
+    /// The write-ahead log holds what no checkpoint has moved yet: events, or what deletions changed.
+    has_written: bool,
     /// The write-ahead log may hold what was erased.
     has_erased: bool,
 }
@@ -264,6 +268,7 @@ impl Worker {
                 self.health.works();
                 self.appends_since_turn += outcomes.len() as u64;
                 self.bytes_since_checkpoint += bytes;
+                self.has_written = true;
                 if jobs.iter().any(|job| job.append.event == EventKind::Erase) {
                     self.forget_erased();
                 }
@@ -323,12 +328,13 @@ impl Worker {
     fn tend(&mut self, checkpoint: Checkpoint) -> Duration {
         self.appends_since_turn = 0;
         let is_due = match checkpoint {
-            Checkpoint::Now => self.bytes_since_checkpoint > 0 || self.health.is_full(),
+            Checkpoint::Now => self.has_written || self.health.is_full(),
             Checkpoint::WhenLong => self.bytes_since_checkpoint >= CHECKPOINT_BYTES,
         };
         // Before the deletions: on a full disk they need the room that it makes in the write-ahead log.
         if is_due {
             self.bytes_since_checkpoint = 0;
+            self.has_written = false;
             if self.has_erased {
                 self.forget_erased();
             } else {
@@ -344,7 +350,7 @@ impl Worker {
                     &self.stats.ids_forgotten_early,
                     trimmed.ids_forgotten_early as u64,
                 );
-                self.bytes_since_checkpoint += trimmed.events;
+                self.has_written |= trimmed.has_written;
                 if trimmed.is_done {
                     IDLE
                 } else {
@@ -368,7 +374,7 @@ impl Worker {
         self.has_erased = !matches!(emptied, Ok(true));
         if self.has_erased {
             // The next checkpoint is one of these again, and comes by itself.
-            self.bytes_since_checkpoint += 1;
+            self.has_written = true;
             tracing::warn!(
                 "What was erased is still in the write-ahead log: somebody reads the database. It is tried again."
             );
@@ -409,6 +415,78 @@ impl Worker {
 enum Checkpoint {
     /// If anything was written.
     Now,
-    /// If much was written.
+    /// If many bytes of events were written.
     WhenLong,
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+
+    use rusqlite::Connection;
+
+    use super::super::tests::{HOUR, Place as Directory, kind, message, with_id};
+    use super::*;
+
+    /// A worker of this store, without its thread: it tends the log when a test says so.
+    fn worker(directory: &Directory, config: &EmbeddedConfig) -> Worker {
+        let (_queue, jobs) = sync_channel(1);
+        Worker {
+            log: Log::open(&directory.path(), config).unwrap(),
+            path: directory.path(),
+            jobs,
+            hub: Arc::new(Hub::new(1)),
+            health: Arc::default(),
+            stats: Arc::default(),
+            batch_bytes_max: config.batch_bytes_max,
+            appends_since_turn: 0,
+            bytes_since_checkpoint: 0,
+            has_written: false,
+            has_erased: false,
+        }
+    }
+
+    fn write(worker: &mut Worker, append: Append) {
+        let (answer, _nobody_waits) = oneshot::channel();
+        let job = Job {
+            append,
+            answer,
+            place: Place::take(&worker.stats, 1),
+        };
+        worker.write(vec![job], 1);
+    }
+
+    /// Publish ids in the database file, whatever the write-ahead log beside it has done with them.
+    fn ids_in_the_file(directory: &Directory) -> i64 {
+        let copy = directory.path().with_extension("copy");
+        fs::copy(directory.path(), &copy).unwrap();
+        Connection::open(&copy)
+            .unwrap()
+            .query_row("SELECT count(*) FROM dedup", [], |row| row.get(0))
+            .unwrap()
+    }
+
+    #[test]
+    fn forgotten_publish_ids_leave_the_write_ahead_log_while_nothing_is_published() {
+        let directory = Directory::new();
+        let config = EmbeddedConfig {
+            dedup_window: Duration::ZERO,
+            ..EmbeddedConfig::default()
+        };
+        let mut worker = worker(&directory, &config);
+        let kind = kind(10, HOUR);
+        // Retention looks at a new channel once; from then on it has nothing to do.
+        write(&mut worker, message("room", &kind));
+        worker.tend(Checkpoint::Now);
+        write(&mut worker, with_id(1, message("room", &kind)));
+        worker.tend(Checkpoint::Now);
+        assert_eq!(
+            ids_in_the_file(&directory),
+            1,
+            "the checkpoint came first, then the id was forgotten"
+        );
+        worker.tend(Checkpoint::Now);
+        assert_eq!(ids_in_the_file(&directory), 0);
+        assert!(!worker.has_written, "and then there is nothing more to do");
+    }
 }
