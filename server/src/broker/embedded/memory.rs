@@ -1,6 +1,7 @@
 //! Logs that live as long as the process: one ring per channel, never touching the disk.
 //!
-//! It owns which channels have a ring and how much they hold together; a ring's own order is in `ring`.
+//! It owns which channels have a ring and how much they hold together; a ring's own order is in `ring`, that of all
+//! channels' publish ids in `arrivals`.
 //! Lock order: a stripe, then a ring, then the hub's own locks (a ring delivers while it is locked, so that
 //! two appends cannot overtake each other on the way to the hub).
 
@@ -21,11 +22,13 @@ use crate::clock;
 use crate::hub::Hub;
 use crate::kind::Durability;
 
+mod arrivals;
 mod recent;
 mod ring;
 mod sweeper;
 
-use ring::{Outcome, Ring};
+use arrivals::{Arrival, Arrivals};
+use ring::{Outcome, Ring, later};
 
 /// How long a client waits when there are too many channels.
 const RETRY_AFTER_CROWDED: Duration = Duration::from_secs(5);
@@ -43,7 +46,7 @@ pub(super) struct MemoryLogs {
     epoch: AtomicU64,
     /// The stripe to look into when room is needed.
     sought: AtomicUsize,
-    dedup_len: AtomicUsize,
+    arrivals: Arrivals,
     is_closed: AtomicBool,
     limits: Limits,
     hub: Arc<Hub>,
@@ -58,7 +61,6 @@ struct Limits {
     channel_bytes_max: usize,
     channels_max: usize,
     dedup_window: Duration,
-    dedup_len_max: usize,
 }
 
 impl MemoryLogs {
@@ -79,14 +81,13 @@ impl MemoryLogs {
             stripes: (0..STRIPES).map(|_| RwLock::default()).collect(),
             epoch: AtomicU64::new(random::epoch().0),
             sought: AtomicUsize::new(0),
-            dedup_len: AtomicUsize::new(0),
+            arrivals: Arrivals::new(config.dedup_len_max),
             is_closed: AtomicBool::new(false),
             limits: Limits {
                 bytes_max: config.memory_bytes_max,
                 channel_bytes_max: config.memory_channel_bytes_max,
                 channels_max: config.memory_channels_max,
                 dedup_window: config.dedup_window,
-                dedup_len_max: config.dedup_len_max,
             },
             hub,
             stats,
@@ -96,13 +97,19 @@ impl MemoryLogs {
     /// Logs and delivers before it returns.
     pub(super) fn append(&self, append: Append) -> Result<Appended, Error> {
         self.make_room()?;
-        self.with_ring(&append.channel, |ring| self.append_to(ring, &append))?
+        let (ring, (outcome, now)) =
+            self.with_ring(&append.channel, |ring| self.append_to(ring, &append))?;
+        if append.dedup.is_some() && matches!(outcome, Outcome::Logged(_)) {
+            self.note_id(&ring, now);
+        }
+        self.answer(outcome)
     }
 
     /// The log's top. Makes the log: the epoch that the caller is told must be the one that its events get.
     pub(super) fn top(&self, channel: &ChannelName) -> Result<Position, Error> {
         self.make_room()?;
         self.with_ring(channel, |ring| ring.top())
+            .map(|(_, top)| top)
     }
 
     pub(super) fn read(&self, read: &Read) -> Result<LogPage, Error> {
@@ -131,7 +138,7 @@ impl MemoryLogs {
         self.is_closed.store(true, Ordering::Release);
     }
 
-    fn append_to(&self, ring: &mut Ring, append: &Append) -> Result<Appended, Error> {
+    fn append_to(&self, ring: &mut Ring, append: &Append) -> (Outcome, Time) {
         let now = clock::now();
         let outcome = self.measured(ring, |ring| {
             ring.forget(now, 0);
@@ -142,26 +149,27 @@ impl MemoryLogs {
             ring.trim(now, self.limits.channel_bytes_max);
             outcome
         });
-        self.squeeze(ring, now);
-        let duplicate = match outcome {
-            Outcome::Logged(entry) => {
-                add(&self.stats.appends, 1);
-                return Ok(appended(entry.position(), entry.time, false));
-            }
-            Outcome::Duplicate { position, time } => appended(position, time, true),
-            Outcome::IdReused => return Err(Error::IdReused),
-        };
-        add(&self.stats.dedup_hits, 1);
-        Ok(duplicate)
+        self.squeeze(ring);
+        (outcome, now)
     }
 
-    /// Gives up this channel's oldest ids and entries while all channels together hold too much: no look at
-    /// others while a ring is locked.
-    fn squeeze(&self, ring: &mut Ring, now: Time) {
-        if self.dedup_len.load(Ordering::Relaxed) > self.limits.dedup_len_max {
-            let early = self.measured(ring, |ring| ring.forget(now, 1));
-            add(&self.stats.ids_forgotten_early, early as u64);
+    fn answer(&self, outcome: Outcome) -> Result<Appended, Error> {
+        match outcome {
+            Outcome::Logged(entry) => {
+                add(&self.stats.appends, 1);
+                Ok(appended(entry.position(), entry.time, false))
+            }
+            Outcome::Duplicate { position, time } => {
+                add(&self.stats.dedup_hits, 1);
+                Ok(appended(position, time, true))
+            }
+            Outcome::IdReused => Err(Error::IdReused),
         }
+    }
+
+    /// Gives up this channel's oldest entries while all channels together hold too much: no look at others while a ring is
+    /// locked.
+    fn squeeze(&self, ring: &mut Ring) {
         let excess = self.bytes().saturating_sub(self.limits.bytes_max);
         if excess > 0 {
             self.measured(ring, |ring| {
@@ -170,18 +178,51 @@ impl MemoryLogs {
         }
     }
 
-    /// Runs `work` on the channel's ring, making it first if needed.
+    /// The id that a ring has just taken comes behind those of all channels. If it is one too many, the oldest of all is
+    /// forgotten, so for a moment there is one more for each thread that appends. No ring may be locked: any may have the oldest.
+    fn note_id(&self, ring: &Arc<Mutex<Ring>>, now: Time) {
+        let newest = Arrival {
+            ring: Arc::downgrade(ring),
+            until: later(now, self.limits.dedup_window),
+        };
+        if let Some(oldest) = self.arrivals.add(newest) {
+            self.forget(&oldest, now);
+        }
+    }
+
+    /// Forgets the ids of all channels whose window ended.
+    fn forget_expired(&self) {
+        let now = clock::now();
+        while let Some(oldest) = self.arrivals.take_expired(now) {
+            self.forget(&oldest, now);
+        }
+    }
+
+    /// Has its ring forget an id, which is the oldest that the ring has.
+    fn forget(&self, oldest: &Arrival, now: Time) {
+        // A ring that has gone had no id left.
+        let Some(ring) = oldest.ring.upgrade() else {
+            return;
+        };
+        // What is over may be forgotten already, and the ring's oldest is then one that is not.
+        let early = ring.lock().forget(now, usize::from(oldest.until > now));
+        add(&self.stats.ids_forgotten_early, early as u64);
+    }
+
+    /// Runs `work` on the channel's ring, making it first if needed. Returns the ring, no longer locked, with what it did.
     fn with_ring<T>(
         &self,
         channel: &ChannelName,
         work: impl Fn(&mut Ring) -> T,
-    ) -> Result<T, Error> {
+    ) -> Result<(Arc<Mutex<Ring>>, T), Error> {
         loop {
             let ring = self.ring(channel)?;
-            let mut ring = ring.lock();
+            let mut locked = ring.lock();
             // A sweep took it out of the directory between the two locks: an event in it would be lost.
-            if !ring.is_dropped {
-                return Ok(work(&mut ring));
+            if !locked.is_dropped {
+                let done = work(&mut locked);
+                drop(locked);
+                return Ok((ring, done));
             }
         }
     }
@@ -275,15 +316,13 @@ impl MemoryLogs {
         self.stats.memory_channels.fetch_sub(1, Ordering::Relaxed);
     }
 
-    /// Runs `work` and keeps the totals true to what it changed.
+    /// Runs `work` and keeps the total true to what it changed.
     fn measured<T>(&self, ring: &mut Ring, work: impl FnOnce(&mut Ring) -> T) -> T {
-        let (bytes, ids) = (ring.bytes(), ring.ids());
+        let bytes = ring.bytes();
         let done = work(ring);
-        // Wrapping: one may be less than before, and the sum over all rings is never negative.
+        // Wrapping: they may be less than before, and the sum over all rings is never negative.
         let grown = (ring.bytes() as u64).wrapping_sub(bytes as u64);
         self.stats.memory_bytes.fetch_add(grown, Ordering::Relaxed);
-        self.dedup_len
-            .fetch_add(ring.ids().wrapping_sub(ids), Ordering::Relaxed);
         done
     }
 }

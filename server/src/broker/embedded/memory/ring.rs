@@ -74,7 +74,7 @@ impl Ring {
 
     /// Whether it holds nothing that anybody could ask for.
     pub(super) fn is_blank(&self) -> bool {
-        self.entries.is_empty() && self.recent.len() == 0
+        self.entries.is_empty() && self.ids() == 0
     }
 
     pub(super) fn append(&mut self, append: &Append, now: Time, dedup_window: Duration) -> Outcome {
@@ -287,7 +287,7 @@ fn earlier(time: Time, by: Duration) -> Time {
     Time(time.0.saturating_sub(ticks(by)))
 }
 
-fn later(time: Time, by: Duration) -> Time {
+pub(super) fn later(time: Time, by: Duration) -> Time {
     Time(time.0.saturating_add(ticks(by)))
 }
 

@@ -24,7 +24,10 @@ fn run(logs: &Weak<MemoryLogs>, pause: Duration) {
     for stripe in (0..STRIPES).cycle() {
         thread::sleep(pause);
         match logs.upgrade() {
-            Some(logs) if !logs.is_closed() => logs.sweep(stripe, Pressure::Low),
+            Some(logs) if !logs.is_closed() => {
+                logs.forget_expired();
+                logs.sweep(stripe, Pressure::Low);
+            }
             _ => return,
         }
     }

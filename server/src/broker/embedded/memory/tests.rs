@@ -50,6 +50,25 @@ fn append(channel: &str, kind: &Arc<ChannelKind>, bytes: usize) -> Append {
     }
 }
 
+fn with_id(id: usize, append: Append) -> Append {
+    Append {
+        dedup: Some(Dedup {
+            sender: "u:ann".into(),
+            id: id.to_string().into(),
+        }),
+        ..append
+    }
+}
+
+/// Publish ids that are remembered.
+fn ids(logs: &MemoryLogs) -> usize {
+    let of_stripe = |stripe: &RwLock<Stripe>| -> usize {
+        let rings = stripe.read();
+        rings.values().map(|ring| ring.lock().ids()).sum()
+    };
+    logs.stripes.iter().map(of_stripe).sum()
+}
+
 fn read(logs: &MemoryLogs, channel: &str, kind: &Arc<ChannelKind>) -> LogPage {
     let channel = ChannelName::parse(channel).unwrap();
     let read = Read {
@@ -97,14 +116,7 @@ fn a_log_that_somebody_listens_to_is_kept() {
 fn a_log_is_kept_while_it_remembers_a_publish_id() {
     let logs = store(|_| ());
     let kind = kind(0, HOUR);
-    let dedup = Some(Dedup {
-        sender: "u:ann".into(),
-        id: "1".into(),
-    });
-    let publish = Append {
-        dedup,
-        ..append("room", &kind, 1)
-    };
+    let publish = with_id(1, append("room", &kind, 1));
     let first = logs.append(publish.clone()).unwrap();
     sweep_all(&logs);
     let again = logs.append(publish).unwrap();
@@ -165,19 +177,46 @@ fn channels_beyond_the_bound_are_refused_until_others_are_idle() {
 fn publish_ids_are_bounded_by_number() {
     let logs = store(|config| config.dedup_len_max = 10);
     let kind = kind(1_000, HOUR);
-    for index in 0..100 {
-        let dedup = Some(Dedup {
-            sender: "u:ann".into(),
-            id: index.to_string().into(),
-        });
-        logs.append(Append {
-            dedup,
-            ..append("room", &kind, 1)
-        })
-        .unwrap();
+    for id in 0..100 {
+        logs.append(with_id(id, append("room", &kind, 1))).unwrap();
     }
-    assert_eq!(logs.dedup_len.load(Ordering::Relaxed), 10);
+    assert_eq!(ids(&logs), 10);
     assert_eq!(logs.stats.ids_forgotten_early.load(Ordering::Relaxed), 90);
+}
+
+#[test]
+fn the_oldest_ids_of_all_channels_are_forgotten_first() {
+    let logs = store(|config| config.dedup_len_max = 10);
+    let kind = kind(1_000, HOUR);
+    let is_known = |channel: &str, id| {
+        let publish = with_id(id, append(channel, &kind, 1));
+        logs.append(publish).unwrap().duplicate
+    };
+    for id in 0..10 {
+        assert!(!is_known("busy", id));
+    }
+    assert!(!is_known("quiet", 0));
+    assert!(is_known("quiet", 0), "the only id that its channel has");
+    assert!(is_known("busy", 1));
+    assert!(!is_known("busy", 0), "it made room for the other");
+    // One each of many channels: the order is theirs together, and no channel's own.
+    for id in 0..100 {
+        assert!(!is_known(&format!("room{id}"), id));
+    }
+    assert_eq!(ids(&logs), 10);
+    for id in (90..100).rev() {
+        assert!(is_known(&format!("room{id}"), id));
+    }
+    assert!(!is_known("room89", 89));
+}
+
+/// Waits for what the sweeper does.
+fn until(what: &str, is_done: impl Fn() -> bool) {
+    let started = Instant::now();
+    while !is_done() {
+        assert!(started.elapsed() < Duration::from_secs(10), "{what}");
+        thread::yield_now();
+    }
 }
 
 #[test]
@@ -187,11 +226,22 @@ fn what_expired_is_let_go_of_while_nobody_appends() {
         .unwrap();
     assert_eq!(logs.stats.memory_channels.load(Ordering::Relaxed), 1);
     sweeper::start(&logs, Duration::ZERO).unwrap();
-    let started = Instant::now();
-    while logs.stats.memory_channels.load(Ordering::Relaxed) > 0 {
-        assert!(started.elapsed() < Duration::from_secs(10), "still there");
-        thread::yield_now();
-    }
+    until("the channel is still there", || {
+        logs.stats.memory_channels.load(Ordering::Relaxed) == 0
+    });
+}
+
+#[test]
+fn an_id_whose_window_ended_takes_no_room_while_nobody_appends() {
+    let logs = Arc::new(store(|config| config.dedup_window = Duration::ZERO));
+    logs.append(with_id(1, append("room", &kind(10, HOUR), 1)))
+        .unwrap();
+    let ring = logs.ring(&ChannelName::parse("room").unwrap()).unwrap();
+    assert_eq!((ids(&logs), Arc::weak_count(&ring)), (1, 1));
+    sweeper::start(&logs, Duration::ZERO).unwrap();
+    until("the id still has its place among all", || {
+        (ids(&logs), Arc::weak_count(&ring)) == (0, 0)
+    });
 }
 
 #[test]
