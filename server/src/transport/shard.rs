@@ -229,14 +229,11 @@ impl Shard {
             .filter(|peer| peer.session().connection() == connection)
     }
 
-    /// Has the wheel call [`Peer::check`] after this long; earlier plans for the peer are void.
+    /// Has the wheel call [`Peer::check`] after this long, or sooner if that was planned before.
     pub(super) fn look_after(&self, peer: &Peer, delay: Duration) {
-        self.wheel.borrow_mut().add(
-            Instant::now(),
-            delay,
-            peer.session().connection(),
-            peer.next_generation(),
-        );
+        let connection = peer.session().connection();
+        let mut wheel = self.wheel.borrow_mut();
+        wheel.plan(Instant::now(), delay, connection, peer.planned());
     }
 
     /// Delivers a channel's news to this shard's subscribers. True when there is more.
@@ -429,13 +426,11 @@ async fn turn_wheel(shard: Rc<Shard>) {
         let now = Instant::now();
         shard.state.table.borrow_mut().end_skips();
         let due = shard.wheel.borrow_mut().take_due(now);
-        for entry in due {
-            let Some(peer) = shard
-                .peer(entry.connection)
-                .filter(|peer| peer.generation() == entry.generation)
-            else {
+        for connection in due {
+            let Some(peer) = shard.peer(connection) else {
                 continue;
             };
+            peer.planned().fired();
             if let Some(delay) = peer.check(&shard, now) {
                 shard.look_after(&peer, delay);
             }

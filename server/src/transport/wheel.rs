@@ -1,5 +1,7 @@
 //! A timing wheel: one timer for all connections of a shard (Varghese and Lauck, 1987, scheme 6).
 
+use std::cell::Cell;
+use std::num::NonZeroU32;
 use std::time::{Duration, Instant};
 
 use crate::hub::ConnectionId;
@@ -10,14 +12,24 @@ pub(super) const TICK: Duration = Duration::from_millis(250);
 /// One turn of the wheel is 128 s; what is further away goes round again.
 const SLOTS: usize = 512;
 
+/// What a connection knows of its entry in the wheel: the tick at which it is due, if it has one. Small, as all of an idle
+/// connection is.
+#[derive(Debug, Default)]
+pub(super) struct Planned(Cell<Option<NonZeroU32>>);
+
+impl Planned {
+    /// The wheel gave the entry back.
+    pub(super) fn fired(&self) {
+        self.0.set(None);
+    }
+}
+
 /// Someone to look after, at a time.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Due {
-    pub(super) connection: ConnectionId,
-    /// Entries are not removed when plans change: one with an old generation is ignored.
-    pub(super) generation: u32,
+#[derive(Clone, Copy, Debug)]
+struct Due {
+    connection: ConnectionId,
     /// The tick at which it is due.
-    tick: u64,
+    tick: u32,
 }
 
 #[derive(Debug)]
@@ -25,7 +37,7 @@ pub(super) struct Wheel {
     slots: Box<[Vec<Due>]>,
     start: Instant,
     /// Ticks that are over.
-    tick: u64,
+    tick: u32,
 }
 
 impl Wheel {
@@ -37,33 +49,52 @@ impl Wheel {
         }
     }
 
-    /// Due after `delay`, never sooner than the next tick.
-    pub(super) fn add(
+    /// Makes a connection due after `delay`, never sooner than the next tick. If it is due sooner already it stays so, and
+    /// whoever looks then says how long is left. Nobody has two entries: a client decides how often its plan changes.
+    pub(super) fn plan(
         &mut self,
         now: Instant,
         delay: Duration,
         connection: ConnectionId,
-        generation: u32,
+        planned: &Planned,
     ) {
+        let tick = self.tick_after(now, delay);
+        match planned.0.get() {
+            Some(sooner) if sooner.get() <= tick => return,
+            Some(later) => self.remove(later.get(), connection),
+            None => {}
+        }
+        self.slot(tick).push(Due { connection, tick });
+        planned.0.set(NonZeroU32::new(tick));
+    }
+
+    /// A search among those of one tick: nothing but a token that is shorter than the one before it brings it about.
+    fn remove(&mut self, tick: u32, connection: ConnectionId) {
+        self.slot(tick).retain(|due| due.connection != connection);
+    }
+
+    fn tick_after(&self, now: Instant, delay: Duration) -> u32 {
         let at = (now + delay).saturating_duration_since(self.start);
-        let tick = (at.as_millis().div_ceil(TICK.as_millis()) as u64).max(self.tick + 1);
-        self.slots[tick as usize % SLOTS].push(Due {
-            connection,
-            generation,
-            tick,
-        });
+        let tick = at.as_millis().div_ceil(TICK.as_millis());
+        // All of them are 34 years.
+        u32::try_from(tick).unwrap_or(u32::MAX).max(self.tick + 1)
+    }
+
+    fn slot(&mut self, tick: u32) -> &mut Vec<Due> {
+        &mut self.slots[tick as usize % SLOTS]
     }
 
     /// Moves on to `now` and takes everything that is due.
-    pub(super) fn take_due(&mut self, now: Instant) -> Vec<Due> {
+    pub(super) fn take_due(&mut self, now: Instant) -> Vec<ConnectionId> {
         let target =
-            (now.saturating_duration_since(self.start).as_millis() / TICK.as_millis()) as u64;
+            (now.saturating_duration_since(self.start).as_millis() / TICK.as_millis()) as u32;
         let mut due = Vec::new();
         // After a long stall one full turn finds everything.
-        let from = (self.tick + 1).max(target.saturating_sub(SLOTS as u64 - 1));
+        let from = (self.tick + 1).max(target.saturating_sub(SLOTS as u32 - 1));
         for tick in from..=target {
-            let slot = &mut self.slots[tick as usize % SLOTS];
-            due.extend(slot.extract_if(.., |entry| entry.tick <= target));
+            let slot = self.slot(tick);
+            let over = slot.extract_if(.., |entry| entry.tick <= target);
+            due.extend(over.map(|entry| entry.connection));
             if slot.is_empty() && slot.capacity() > 64 {
                 *slot = Vec::new();
             }
@@ -81,7 +112,8 @@ mod tests {
         let start = Instant::now();
         let mut wheel = Wheel::new(start);
         for (key, delay) in (0..).zip(delays_ms) {
-            wheel.add(start, Duration::from_millis(*delay), ConnectionId(key), 0);
+            let delay = Duration::from_millis(*delay);
+            wheel.plan(start, delay, ConnectionId(key), &Planned::default());
         }
         looks_ms
             .iter()
@@ -89,7 +121,7 @@ mod tests {
                 wheel
                     .take_due(start + Duration::from_millis(*look))
                     .into_iter()
-                    .map(|due| due.connection.0)
+                    .map(|connection| connection.0)
                     .collect()
             })
             .collect()
@@ -114,5 +146,37 @@ mod tests {
     #[test]
     fn a_stall_of_many_turns_loses_nobody() {
         assert_eq!(fired(&[1_000, 130_000, 200_000], &[1_000_000])[0].len(), 3);
+    }
+
+    /// After the plan of a connection changed to these delays, one after the other, it is due once, at this time.
+    #[track_caller]
+    fn check_only_entry(delays_ms: impl IntoIterator<Item = u64>, due_ms: u64) {
+        let start = Instant::now();
+        let (mut wheel, planned) = (Wheel::new(start), Planned::default());
+        let connection = ConnectionId(7);
+        for delay in delays_ms {
+            wheel.plan(start, Duration::from_millis(delay), connection, &planned);
+        }
+        assert_eq!(wheel.slots.iter().map(Vec::len).sum::<usize>(), 1);
+        let mut look = |ms| wheel.take_due(start + Duration::from_millis(ms));
+        assert_eq!(look(due_ms - 1), []);
+        assert_eq!(look(due_ms), [connection]);
+        assert_eq!(look(1_000_000), []);
+        // Whoever looked found that something is left.
+        planned.fired();
+        let later = start + Duration::from_secs(1_000);
+        wheel.plan(later, Duration::from_secs(1), connection, &planned);
+        let due = wheel.take_due(later + Duration::from_secs(1));
+        assert_eq!(due, [connection]);
+    }
+
+    #[test]
+    fn a_connection_has_one_entry_however_often_its_plan_changes() {
+        // As a token is refreshed again and again.
+        check_only_entry((100..2_000).map(|tenths| tenths * 100), 10_000);
+        check_only_entry([10_000; 5_000], 10_000);
+        // As each token is shorter than the one before.
+        check_only_entry((100..2_000).rev().map(|tenths| tenths * 100), 10_000);
+        check_only_entry([20_000, 30_000, 10_000, 40_000, 5_000, 20_000], 5_000);
     }
 }

@@ -14,6 +14,7 @@ use crate::outbox::{Frame, Outbox};
 use crate::session::Session;
 use crate::transport::shard::Shard;
 use crate::transport::socket::Socket;
+use crate::transport::wheel::Planned;
 
 /// One WebSocket connection.
 pub struct Peer {
@@ -26,8 +27,8 @@ pub struct Peer {
     unanswered: Cell<Option<Instant>>,
     /// Nobody reads what it says, for a reason of ours.
     is_unread: Cell<bool>,
-    /// The generation of its entry in the wheel.
-    generation: Cell<u32>,
+    /// When it is looked at next.
+    planned: Planned,
     /// The socket failed: nothing more can be sent.
     failed: Cell<bool>,
     /// It is to close once what it was promised is sent: the code, and when to come back.
@@ -54,7 +55,7 @@ impl Peer {
                 next_ping: Cell::default(),
                 unanswered: Cell::default(),
                 is_unread: Cell::default(),
-                generation: Cell::default(),
+                planned: Planned::default(),
                 failed: Cell::default(),
                 leaving: Cell::default(),
                 wake: Notify::new(),
@@ -74,14 +75,8 @@ impl Peer {
         &self.session
     }
 
-    pub(in crate::transport) fn next_generation(&self) -> u32 {
-        let next = self.generation.get().wrapping_add(1);
-        self.generation.set(next);
-        next
-    }
-
-    pub(in crate::transport) fn generation(&self) -> u32 {
-        self.generation.get()
+    pub(in crate::transport) fn planned(&self) -> &Planned {
+        &self.planned
     }
 
     pub(super) fn has_failed(&self) -> bool {
