@@ -206,3 +206,15 @@ pub enum Error {
     #[error("the broker is shutting down")]
     Closed,
 }
+
+impl Error {
+    /// How long to wait before the same is asked again; `None` where that helps nothing.
+    pub fn retry_after(&self) -> Option<Duration> {
+        match self {
+            Self::Busy { retry_after } | Self::Unavailable { retry_after, .. } => {
+                Some(*retry_after)
+            }
+            Self::IdReused | Self::Closed => None,
+        }
+    }
+}

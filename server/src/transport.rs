@@ -7,6 +7,7 @@ mod accept;
 pub mod client;
 mod ends;
 mod http1;
+mod lag;
 mod listen;
 mod newcomer;
 mod pending;

@@ -1,7 +1,8 @@
 //! A broker that fails when a test says so: as a Redis that is away, or that lost what it had acknowledged.
 
+use std::ops::Range;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, OnceLock};
+use std::sync::{Arc, Condvar, Mutex, OnceLock, Weak};
 use std::time::Duration;
 
 use futures_util::FutureExt as _;
@@ -12,8 +13,11 @@ use parlor::broker::{Append, Appended, Broker, Embedded, Erase, Error, LogPage, 
 use parlor::config::Config;
 use parlor::hub::{EphemeralBody, Hub};
 use parlor::kind::ChannelKind;
-use parlor_protocol::{ChannelName, Epoch, Position, Tag};
+use parlor_protocol::{ChannelName, Epoch, EventKind, Position, Tag, Tags};
 use tokio::sync::watch;
+
+use crate::kinds::kinds;
+use crate::say::text;
 
 /// What a test does to its server's broker.
 #[derive(Debug, Default)]
@@ -22,6 +26,9 @@ pub struct Frailty {
     readings: Gate,
     appends: Gate,
     hub: OnceLock<Arc<Hub>>,
+    /// Not held: it keeps its directory from whoever starts there again.
+    broker: OnceLock<Weak<Embedded>>,
+    standstill: Standstill,
 }
 
 /// Where a test holds up what passes.
@@ -49,6 +56,44 @@ impl Gate {
         // What it gives back is a lock, which must not be held over the next wait.
         drop(shut.wait_for(|shut| !*shut).await);
         self.waiting.send_modify(|waiting| *waiting -= 1);
+    }
+}
+
+/// Where a test makes shards stand still: it blocks their threads, as too much work would.
+#[derive(Debug)]
+struct Standstill {
+    is_on: Mutex<bool>,
+    ended: Condvar,
+    /// How many shards stand still.
+    standing: watch::Sender<usize>,
+}
+
+impl Default for Standstill {
+    fn default() -> Self {
+        Self {
+            is_on: Mutex::new(false),
+            ended: Condvar::new(),
+            standing: watch::Sender::new(0),
+        }
+    }
+}
+
+impl Standstill {
+    fn set(&self, is_on: bool) {
+        *self.is_on.lock().expect("nobody panics with it") = is_on;
+        self.ended.notify_all();
+    }
+
+    /// Blocks whoever calls as long as it is on.
+    fn pass(&self) {
+        let is_on = self.is_on.lock().expect("nobody panics with it");
+        if !*is_on {
+            return;
+        }
+        self.standing.send_modify(|standing| *standing += 1);
+        let ended = self.ended.wait_while(is_on, |is_on| *is_on);
+        drop(ended.expect("nobody panics with it"));
+        self.standing.send_modify(|standing| *standing -= 1);
     }
 }
 
@@ -91,6 +136,55 @@ impl Frailty {
         self.appends.shut.send_replace(false);
     }
 
+    /// From now on a shard that appends stands still in the call, until [`Frailty::let_shards_go`]: it delivers nothing.
+    pub fn hold_shards(&self) {
+        self.standstill.set(true);
+    }
+
+    pub fn let_shards_go(&self) {
+        self.standstill.set(false);
+    }
+
+    /// Waits until so many shards stand still.
+    ///
+    /// # Panics
+    /// When they do not.
+    pub async fn until_standing(&self, shards: usize) {
+        let mut standing = self.standstill.standing.subscribe();
+        let all = standing.wait_for(|standing| *standing == shards);
+        crate::in_time("the shards to stand still", all)
+            .await
+            .expect("the sender is here");
+    }
+
+    /// Appends these numbers to a channel's log past the shards, which may stand still.
+    ///
+    /// # Panics
+    /// When they are not logged, or the server has not started.
+    pub async fn append_past_shards(&self, channel: &str, numbers: Range<u64>) {
+        let broker = self.broker.get().and_then(Weak::upgrade);
+        let broker = broker.expect("the server runs");
+        let channel = ChannelName::parse(channel).expect("a name");
+        let kind = kinds().of(&channel).cloned().expect("a kind");
+        let waiting: Vec<_> = numbers
+            .map(|number| {
+                broker.append(Append {
+                    channel: channel.clone(),
+                    kind: Arc::clone(&kind),
+                    event: EventKind::Message,
+                    dedup: None,
+                    user: None,
+                    tags: Tags::new(),
+                    payload: text(number),
+                    no_echo_to: None,
+                })
+            })
+            .collect();
+        for appended in waiting {
+            appended.await.expect("it is logged");
+        }
+    }
+
     /// The channel's log begins a new life, without these entries of the old one.
     ///
     /// # Panics
@@ -113,10 +207,12 @@ impl Frailty {
             ..EmbeddedConfig::default()
         };
         let broker = Embedded::open(embedded, Arc::clone(hub)).expect("an embedded broker");
-        // A second start on the same directory has a hub of its own.
+        let broker = Arc::new(broker);
+        // A second start on the same directory has its own of both.
         let _first = self.hub.set(Arc::clone(hub));
+        let _first = self.broker.set(Arc::downgrade(&broker));
         let frail = Frail {
-            broker: Arc::new(broker),
+            broker,
             frailty: Arc::clone(self),
         };
         Opened {
@@ -146,6 +242,7 @@ struct Frail {
 
 impl Broker for Frail {
     fn append(&self, append: Append) -> BoxFuture<'static, Result<Appended, Error>> {
+        self.frailty.standstill.pass();
         if let Err(error) = self.frailty.check() {
             return ready(Err(error)).boxed();
         }

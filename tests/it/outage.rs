@@ -195,6 +195,41 @@ fn a_new_life_without_losses_says_so() {
 }
 
 #[test]
+fn who_waits_for_a_shard_that_lags_stays_while_the_log_cannot_be_read() {
+    everywhere(async |at| {
+        let frailty = Arc::new(Frailty::default());
+        let server = at.setup().frail(&frailty).start().await;
+        let mut clients = server.audience("ann", "disk:a").await;
+        // Every shard is busy while the channel goes on by more than its tail holds.
+        frailty.hold_shards();
+        for ann in &mut clients {
+            let publish = publish("memory:b", text("x"));
+            ann.send(Command::Publish(publish)).await;
+        }
+        frailty.until_standing(at.shards).await;
+        frailty.append_past_shards("disk:a", 0..400).await;
+        frailty.fail();
+        frailty.let_shards_go();
+        for ann in &mut clients {
+            expect_status(ann, true).await;
+        }
+        frailty.recover();
+        for ann in &mut clients {
+            for number in 0..400 {
+                let event = loop {
+                    match ann.push().await {
+                        Push::Event { event, .. } => break event,
+                        Push::Status(_) => {}
+                        other => panic!("{other:?}"),
+                    }
+                };
+                assert_eq!(said(&event), number.to_string());
+            }
+        }
+    });
+}
+
+#[test]
 fn who_is_just_joining_is_told_of_the_loss_too() {
     everywhere(async |at| {
         let frailty = Arc::new(Frailty::default());

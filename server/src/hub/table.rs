@@ -220,6 +220,13 @@ impl Table {
         }
     }
 
+    /// Whether a log read from behind this position is still awaited. Not when everybody has left since: others who came
+    /// stand elsewhere, or wait for a read of their own.
+    pub fn is_reading(&self, alias: Alias, after: Position) -> bool {
+        let local = self.channels.get(&alias);
+        local.is_some_and(|local| local.reading && local.delivered == Some(after))
+    }
+
     /// Delivers what a log read found. False when it does not follow on what was delivered: retention overtook
     /// the shard, or the log began a new life, and the channel's subscriptions must start anew.
     pub fn deliver(&mut self, alias: Alias, entries: &[Arc<LogEntry>]) -> bool {

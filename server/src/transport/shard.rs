@@ -19,19 +19,16 @@ use tokio::task::JoinHandle;
 use tracing::debug;
 
 use super::ends::Ends;
+use super::lag;
 use super::pending::{Pending, PendingPlace};
 use super::rounds::{self, Round, Rounds};
 use super::websocket::{self, Peer, Scratch};
 use super::wheel::{TICK, Wheel};
 use super::{TransportConfig, accept};
-use crate::broker::{Range, Read};
 use crate::hub::{Advanced, ConnectionId, Control, Letters, ShardId};
 use crate::metrics;
 use crate::node::Node;
 use crate::session::{SessionConfig, SessionKeys, ShardState};
-
-/// Entries read at once for a shard that lags behind a channel's tail.
-const LAG_PAGE: usize = 1_000;
 
 /// What a shard is started with.
 #[derive(Debug)]
@@ -247,7 +244,7 @@ impl Shard {
             Advanced::Done => false,
             Advanced::More => true,
             Advanced::ReadLog { after } => {
-                tokio::task::spawn_local(read_lag(Rc::clone(self), alias, after.offset));
+                tokio::task::spawn_local(lag::catch_up(Rc::clone(self), alias, after));
                 false
             }
             Advanced::EpochChanged => {
@@ -257,7 +254,7 @@ impl Shard {
         }
     }
 
-    fn count(&self, tally: &crate::hub::Tally) {
+    pub(super) fn count(&self, tally: &crate::hub::Tally) {
         let counters = self.state.counters();
         metrics::add(&counters.deliveries, tally.deliveries);
         metrics::add(&counters.delivery_bytes, tally.bytes);
@@ -268,7 +265,7 @@ impl Shard {
 
     /// The log and this shard's subscribers no longer fit: all subscribe again from their positions, and hear what was lost,
     /// by whatever it was noticed. Joins that are under way notice it by themselves.
-    fn start_anew(&self, alias: Alias, reason: &str) {
+    pub(super) fn start_anew(&self, alias: Alias, reason: &str) {
         let (connections, lost) = {
             let table = self.state.table.borrow();
             (table.connections(alias), table.lost(alias))
@@ -382,39 +379,6 @@ async fn read_inbox(shard: &Rc<Shard>) {
             .controls
             .drain(..)
             .for_each(|order| shard.obey(order));
-    }
-}
-
-/// Reads what the tail no longer holds, and delivers it.
-async fn read_lag(shard: Rc<Shard>, alias: Alias, after: u64) {
-    let found = shard.state.table.borrow().channel(alias).cloned();
-    let Some(channel) = found else { return };
-    let node = &shard.state.node;
-    let Some(kind) = node.kinds.of(channel.name()).cloned() else {
-        return;
-    };
-    let read = Read {
-        channel: channel.name().clone(),
-        kind,
-        range: Range::AfterOffset(after),
-        limit: LAG_PAGE,
-    };
-    let page = node.broker.read(read).await;
-    let delivered = match page {
-        Ok(page) => {
-            !page.entries.is_empty() && shard.state.table.borrow_mut().deliver(alias, &page.entries)
-        }
-        Err(error) => {
-            debug!(%error, "Unable to read what a shard lags behind.");
-            false
-        }
-    };
-    let tally = std::mem::take(&mut shard.state.table.borrow_mut().tally);
-    shard.count(&tally);
-    if delivered {
-        node.hub.nudge(&channel, shard.state.id);
-    } else {
-        shard.start_anew(alias, "retention overtook the channel");
     }
 }
 

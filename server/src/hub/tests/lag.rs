@@ -72,3 +72,26 @@ fn what_was_erased_meanwhile_is_in_its_place() {
     assert!(rig.table.deliver(rig.channel.alias(), &page));
     assert_eq!(offsets(&outbox), [1, 2, 3, 4, 5, 6, 7]);
 }
+
+#[test]
+fn a_read_is_not_for_those_who_came_after_everybody_had_left() {
+    let mut rig = Rig::new();
+    let alias = rig.channel.alias();
+    let (key, _outbox) = rig.subscribe(1, 1 << 20, SlowPolicy::Close);
+    rig.publish(1..=1000);
+    let Advanced::ReadLog { after } = rig.advance() else {
+        panic!("the tail holds no thousand events")
+    };
+    assert!(rig.table.is_reading(alias, after));
+    assert!(rig.table.leave_joining(alias).is_none());
+    assert!(rig.table.leave(alias, key).is_some());
+    assert!(!rig.table.is_reading(alias, after), "nobody is there");
+    rig.table.begin_joining(&rig.channel);
+    let top = rig.channel.learn_top(after);
+    rig.table.start_from(alias, top);
+    assert!(!rig.table.is_reading(alias, after), "they need no read");
+    rig.publish(1001..=2000);
+    assert_eq!(rig.advance(), Advanced::ReadLog { after: top });
+    assert!(!rig.table.is_reading(alias, after), "it is another read");
+    assert!(rig.table.is_reading(alias, top));
+}
