@@ -356,6 +356,7 @@ async fn the_files_hold_nothing_of_what_was_erased() {
                 .unwrap();
         }
         let publish = Append {
+            dedup: dedup(&format!("u:{}", secret(index)), &secret(index)),
             user: Some(secret(index).into()),
             tags: [("tag".to_owned(), secret(index))].into(),
             ..subject.message(&format!("room:{}", index % 5), &long)

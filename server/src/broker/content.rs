@@ -1,9 +1,25 @@
-//! What a publish said, in 16 bytes: enough to tell a retry from another message under the same id.
+//! Which publish it was and what it said, in 16 bytes each: enough to know a retry, and to tell it from another message under
+//! the same id.
 
-use parlor_protocol::Format;
+use parlor_protocol::{ChannelName, Format};
 use sha2::{Digest as _, Sha256};
 
-use crate::broker::Append;
+use crate::broker::{Append, Dedup};
+
+/// SHA-256 over channel, sender and id, cut to 128 bits: what a store keeps of them, so that an erasure leaves no name behind.
+/// Without a key, which would have to lie beside it: nobody can read a name out of it, but a guess can be checked.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct IdHash(pub(crate) [u8; 16]);
+
+impl IdHash {
+    pub(crate) fn of(channel: &ChannelName, dedup: &Dedup) -> Self {
+        let mut hasher = Sha256::new();
+        part(&mut hasher, channel.as_str().as_bytes());
+        part(&mut hasher, dedup.sender.as_bytes());
+        part(&mut hasher, dedup.id.as_bytes());
+        Self(short(hasher))
+    }
+}
 
 /// SHA-256 over kind, format, payload and tags, cut to 128 bits: a sender can only fool itself with a collision.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -25,11 +41,15 @@ impl ContentHash {
             part(&mut hasher, name.as_bytes());
             part(&mut hasher, value.as_bytes());
         }
-        let digest = hasher.finalize();
-        let mut short = [0; 16];
-        short.copy_from_slice(&digest[..16]);
-        Self(short)
+        Self(short(hasher))
     }
+}
+
+fn short(hasher: Sha256) -> [u8; 16] {
+    let digest = hasher.finalize();
+    let mut short = [0; 16];
+    short.copy_from_slice(&digest[..16]);
+    short
 }
 
 /// Each part with its length, so that no two lists of parts read the same.
@@ -44,7 +64,7 @@ mod tests {
     use std::time::Duration;
 
     use bytes::Bytes;
-    use parlor_protocol::{ChannelName, EventKind, Payload, Tags};
+    use parlor_protocol::{EventKind, Payload, Tags};
 
     use super::*;
     use crate::kind::{ChannelKind, Durability, SlowPolicy};
@@ -119,6 +139,27 @@ mod tests {
             }),
             "the sender is part of the key instead"
         );
+    }
+
+    #[test]
+    fn every_part_of_an_id_counts_and_where_each_ends() {
+        let of = |channel: &str, sender: &str, id: &str| {
+            let dedup = Dedup {
+                sender: sender.into(),
+                id: id.into(),
+            };
+            IdHash::of(&ChannelName::parse(channel).unwrap(), &dedup)
+        };
+        let first = of("room", "u:ann", "1");
+        assert_eq!(first, of("room", "u:ann", "1"));
+        for other in [
+            of("attic", "u:ann", "1"),
+            of("room", "u:bob", "1"),
+            of("room", "u:ann", "2"),
+            of("room", "u:an", "n1"),
+        ] {
+            assert_ne!(first, other);
+        }
     }
 
     #[test]

@@ -7,7 +7,6 @@ use std::time::{Duration, Instant};
 use bytes::Bytes;
 use parlor_protocol::{ChannelName, EventKind, Tag};
 use redis::Cmd;
-use sha2::{Digest as _, Sha256};
 use tokio::sync::oneshot;
 
 use super::entry;
@@ -16,7 +15,7 @@ use super::keys::Keys;
 use super::partition::{Answer, Settled};
 use super::scripts::{APPEND, CHANGE_MEMBERS, Script};
 use super::share::Share;
-use crate::broker::content::ContentHash;
+use crate::broker::content::{ContentHash, IdHash};
 use crate::broker::random;
 use crate::broker::{Append, Error};
 
@@ -282,7 +281,7 @@ fn event_arguments(
     match &append.dedup {
         Some(dedup) => {
             command
-                .arg(&field(append, &dedup.sender, &dedup.id)[..])
+                .arg(&IdHash::of(&append.channel, dedup).0[..])
                 .arg(&ContentHash::of(append).0[..]);
         }
         None => {
@@ -294,16 +293,4 @@ fn event_arguments(
         None => command.arg("-"),
     };
     command.arg(&body[..]);
-}
-
-/// The dedup field: channel, sender and id in 16 bytes.
-fn field(append: &Append, sender: &str, id: &str) -> [u8; 16] {
-    let mut hasher = Sha256::new();
-    for part in [append.channel.as_str(), sender, id] {
-        hasher.update((part.len() as u64).to_be_bytes());
-        hasher.update(part.as_bytes());
-    }
-    let mut short = [0; 16];
-    short.copy_from_slice(&hasher.finalize()[..16]);
-    short
 }

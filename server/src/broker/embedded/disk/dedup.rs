@@ -5,8 +5,7 @@ use parlor_protocol::{Tag, Time};
 use rusqlite::{Connection, OptionalExtension as _, Row, params};
 
 use super::channel_row::{as_limit, expiry};
-use crate::broker::Dedup;
-use crate::broker::content::ContentHash;
+use crate::broker::content::{ContentHash, IdHash};
 
 /// Where a publish with an id was logged, and what it said.
 #[derive(Clone, Copy, Debug)]
@@ -22,16 +21,16 @@ impl First {
     pub(super) fn find(
         connection: &Connection,
         channel: i64,
-        dedup: &Dedup,
+        id: IdHash,
         now: Time,
     ) -> rusqlite::Result<Option<Self>> {
         connection
             .prepare_cached(
                 "SELECT content, offset, tag, time FROM dedup
-                 WHERE channel = ? AND sender = ? AND id = ? AND until > ?",
+                 WHERE channel = ? AND sender = '' AND id = ? AND until > ?",
             )?
             .query_row(
-                params![channel, &*dedup.sender, &*dedup.id, now.0.cast_signed()],
+                params![channel, as_text(id), now.0.cast_signed()],
                 Self::of_row,
             )
             .optional()
@@ -42,18 +41,17 @@ impl First {
         &self,
         connection: &Connection,
         channel: i64,
-        dedup: &Dedup,
+        id: IdHash,
         until: Time,
     ) -> rusqlite::Result<()> {
         connection
             .prepare_cached(
                 "INSERT OR REPLACE INTO dedup (channel, sender, id, until, content, offset, tag, time)
-                 VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
+                 VALUES (?, '', ?, ?, ?, ?, ?, ?)",
             )?
             .execute(params![
                 channel,
-                &*dedup.sender,
-                &*dedup.id,
+                as_text(id),
                 until.0.cast_signed(),
                 self.content.0,
                 self.offset.cast_signed(),
@@ -71,6 +69,11 @@ impl First {
             time: Time(row.get::<_, i64>(3)?.cast_unsigned()),
         })
     }
+}
+
+/// What stands in the column `id`, a text since it was the publisher's own; `sender` is empty.
+fn as_text(id: IdHash) -> String {
+    format!("{:032x}", u128::from_be_bytes(id.0))
 }
 
 /// When an id used now is forgotten.

@@ -15,7 +15,7 @@ use super::channel_row::{ChannelRow, ticks};
 use super::dedup::{self, First};
 use super::schema::Overwrite;
 use super::{event_row, schema, trim};
-use crate::broker::content::ContentHash;
+use crate::broker::content::{ContentHash, IdHash};
 use crate::broker::embedded::config::{EmbeddedConfig, OpenError};
 use crate::broker::random;
 use crate::broker::{Append, Appended};
@@ -203,9 +203,9 @@ impl Batch<'_> {
         let content = append
             .dedup
             .as_ref()
-            .map(|dedup| (dedup, ContentHash::of(append)));
-        if let (Some(row), Some((dedup, content))) = (known, content)
-            && let Some(first) = First::find(self.connection, row.id, dedup, self.now)?
+            .map(|dedup| (IdHash::of(&append.channel, dedup), ContentHash::of(append)));
+        if let (Some(row), Some((id, content))) = (known, content)
+            && let Some(first) = First::find(self.connection, row.id, id, self.now)?
         {
             return Ok(first.answer(row.epoch, content));
         }
@@ -218,19 +218,15 @@ impl Batch<'_> {
             event_row::erase(self.connection, row.id, &erasure.offsets)?;
         }
         event_row::insert(self.connection, row.id, &entry)?;
-        if let Some((dedup, content)) = content {
+        if let Some((id, content)) = content {
             let first = First {
                 content,
                 offset: entry.offset,
                 tag: entry.tag,
                 time: entry.time,
             };
-            first.save(
-                self.connection,
-                row.id,
-                dedup,
-                dedup::until(self.now, self.dedup_window),
-            )?;
+            let until = dedup::until(self.now, self.dedup_window);
+            first.save(self.connection, row.id, id, until)?;
         }
         self.touched.insert(append.channel.clone(), row);
         Ok(Outcome::Logged(Arc::new(entry)))

@@ -65,7 +65,8 @@ const MIGRATIONS: &[&str] = &["
         PRIMARY KEY (channel, offset)
     ) WITHOUT ROWID, STRICT;
 
-    -- seq grows with time, so the oldest are found without an index of their own.
+    -- seq grows with time, so the oldest are found without an index of their own. sender is empty, and id a hash of channel,
+    -- sender and id: the texts would outlive an erasure.
     CREATE TABLE dedup (
         seq INTEGER PRIMARY KEY,
         channel INTEGER NOT NULL,

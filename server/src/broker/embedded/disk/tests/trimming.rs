@@ -108,7 +108,7 @@ fn publish_ids_are_forgotten_after_their_window_and_by_number() {
     trim_all(&mut few);
     assert_eq!(place.count("dedup"), 3);
     assert_eq!(
-        place.count("dedup WHERE id IN ('7', '8', '9')"),
+        place.count("dedup WHERE offset IN (8, 9, 10)"),
         3,
         "the oldest go first"
     );
