@@ -8,7 +8,7 @@ use std::ops::{Range, RangeInclusive};
 use std::sync::Arc;
 
 use parking_lot::Mutex;
-use parlor_protocol::{Alias, ChannelName, Epoch, EventKind, Position, Tag};
+use parlor_protocol::{Alias, ChannelName, Epoch, Position, Tag};
 
 use super::entry::{Ephemeral, EphemeralBody, LogEntry};
 use super::ids::ShardId;
@@ -409,22 +409,8 @@ impl State {
         }
     }
 
-    /// Lets go of what these entries said, erasures excepted. Offsets that the tail does not hold are passed over.
     fn erase(&mut self, offsets: &[u64]) {
-        let Some(first) = self.tail.front().map(|entry| entry.offset) else {
-            return;
-        };
-        for offset in offsets {
-            let index = offset.checked_sub(first).map(|index| index as usize);
-            let Some(entry) = index.and_then(|index| self.tail.get_mut(index)) else {
-                continue;
-            };
-            if entry.kind != EventKind::Erase {
-                self.tail_bytes -= entry.bytes();
-                *entry = Arc::new(entry.to_tombstone());
-                self.tail_bytes += entry.bytes();
-            }
-        }
+        self.tail_bytes -= LogEntry::erase_in(&mut self.tail, offsets);
     }
 
     fn trim_one(&mut self) {

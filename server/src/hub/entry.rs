@@ -1,5 +1,6 @@
 //! Events as the hub holds them: shared by all subscribers, each wire form made at most once.
 
+use std::collections::VecDeque;
 use std::sync::{Arc, OnceLock};
 
 use bytes::Bytes;
@@ -94,6 +95,27 @@ impl LogEntry {
             no_echo_to: None,
             frames: Frames::default(),
         }
+    }
+
+    /// Lets go of what these entries of a run said, erasures excepted: they say only offsets, and readers need them. Offsets that
+    /// the run does not hold are passed over. Returns by how many bytes it became smaller.
+    pub fn erase_in(run: &mut VecDeque<Arc<Self>>, offsets: &[u64]) -> usize {
+        let Some(first) = run.front().map(|entry| entry.offset) else {
+            return 0;
+        };
+        let mut freed = 0;
+        for offset in offsets {
+            let index = offset.checked_sub(first).map(|index| index as usize);
+            let Some(entry) = index.and_then(|index| run.get_mut(index)) else {
+                continue;
+            };
+            if entry.kind != EventKind::Erase {
+                let tombstone = entry.to_tombstone();
+                freed += entry.bytes() - tombstone.bytes();
+                *entry = Arc::new(tombstone);
+            }
+        }
+        freed
     }
 
     /// The event as it stands on the wire.

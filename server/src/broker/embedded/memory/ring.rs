@@ -113,7 +113,7 @@ impl Ring {
             );
         }
         if let Some(erasure) = entry.erases() {
-            self.erase(&erasure.offsets);
+            self.bytes -= LogEntry::erase_in(&mut self.entries, &erasure.offsets);
         }
         self.bytes += entry.bytes();
         self.entries.push_back(Arc::clone(&entry));
@@ -173,29 +173,6 @@ impl Ring {
         if self.entries.capacity() > 64 && self.entries.len() < self.entries.capacity() / 4 {
             self.entries.shrink_to(self.entries.len() * 2);
         }
-    }
-
-    /// Lets go of what these entries said, erasures excepted: they say only offsets, and readers need them.
-    fn erase(&mut self, offsets: &[u64]) {
-        let first = self.first_held();
-        for offset in offsets {
-            let index = offset.checked_sub(first).map(|index| index as usize);
-            let Some(entry) = index.and_then(|index| self.entries.get_mut(index)) else {
-                continue;
-            };
-            if entry.kind != EventKind::Erase {
-                self.bytes -= entry.bytes();
-                *entry = Arc::new(entry.to_tombstone());
-                self.bytes += entry.bytes();
-            }
-        }
-    }
-
-    /// The offset of the first entry that is held, also while the top's own is on its way in.
-    fn first_held(&self) -> u64 {
-        self.entries
-            .front()
-            .map_or(self.top.offset + 1, |entry| entry.offset)
     }
 
     fn drop_oldest(&mut self) {
