@@ -18,6 +18,7 @@ mod config;
 mod disk;
 mod health;
 mod memory;
+mod outcome;
 mod stats;
 
 pub use config::{EmbeddedConfig, OpenError};

@@ -15,6 +15,7 @@ use parking_lot::{Mutex, RwLock};
 use parlor_protocol::{ChannelName, Epoch, Position, Tag, Time};
 
 use super::config::{EmbeddedConfig, OpenError};
+use super::outcome::Outcome;
 use super::stats::{Stats, add};
 use crate::broker::random;
 use crate::broker::{Append, Appended, Error, LogPage, Read};
@@ -28,7 +29,7 @@ mod ring;
 mod sweeper;
 
 use arrivals::{Arrival, Arrivals};
-use ring::{Outcome, Ring, later};
+use ring::{Ring, later};
 
 /// How long a client waits when there are too many channels.
 const RETRY_AFTER_CROWDED: Duration = Duration::from_secs(5);
@@ -102,7 +103,7 @@ impl MemoryLogs {
         if append.dedup.is_some() && matches!(outcome, Outcome::Logged(_)) {
             self.note_id(&ring, now);
         }
-        self.answer(outcome)
+        outcome.answer(Durability::Memory, &self.stats)
     }
 
     /// The log's top. Makes the log: the epoch that the caller is told must be the one that its events get.
@@ -151,20 +152,6 @@ impl MemoryLogs {
         });
         self.squeeze(ring);
         (outcome, now)
-    }
-
-    fn answer(&self, outcome: Outcome) -> Result<Appended, Error> {
-        match outcome {
-            Outcome::Logged(entry) => {
-                add(&self.stats.appends, 1);
-                Ok(appended(entry.position(), entry.time, false))
-            }
-            Outcome::Duplicate { position, time } => {
-                add(&self.stats.dedup_hits, 1);
-                Ok(appended(position, time, true))
-            }
-            Outcome::IdReused => Err(Error::IdReused),
-        }
     }
 
     /// Gives up this channel's oldest entries while all channels together hold too much: no look at others while a ring is
@@ -334,15 +321,6 @@ enum Pressure {
     Low,
     /// Takes also the older half of every history.
     High,
-}
-
-fn appended(position: Position, time: Time, duplicate: bool) -> Appended {
-    Appended {
-        position,
-        time,
-        durability: Durability::Memory,
-        duplicate,
-    }
 }
 
 #[cfg(test)]

@@ -6,15 +6,7 @@ use rusqlite::{Connection, OptionalExtension as _, Row, params};
 
 use super::channel_row::{as_limit, expiry};
 use crate::broker::content::{ContentHash, IdHash};
-
-/// Where a publish with an id was logged, and what it said.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct First {
-    pub(super) content: ContentHash,
-    pub(super) offset: u64,
-    pub(super) tag: Tag,
-    pub(super) time: Time,
-}
+use crate::broker::embedded::outcome::First;
 
 impl First {
     /// The first publish under this id, if it was inside the window.

@@ -8,20 +8,18 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
-use parlor_protocol::{ChannelName, Epoch, EventKind, Position, Time};
+use parlor_protocol::{ChannelName, Epoch, EventKind, Time};
 use rusqlite::{Connection, TransactionBehavior};
 
 use super::channel_row::{ChannelRow, ticks};
-use super::dedup::{self, First};
 use super::schema::Overwrite;
-use super::{event_row, schema, trim};
+use super::{dedup, event_row, schema, trim};
 use crate::broker::content::{ContentHash, IdHash};
 use crate::broker::embedded::config::{EmbeddedConfig, OpenError};
-use crate::broker::random;
-use crate::broker::{Append, Appended};
+use crate::broker::embedded::outcome::{First, Outcome};
+use crate::broker::{Append, random};
 use crate::clock;
 use crate::hub::{Frames, LogEntry};
-use crate::kind::Durability;
 
 /// The log, open for writing. Used by one thread.
 #[derive(Debug)]
@@ -33,18 +31,6 @@ pub(super) struct Log {
     /// In ticks of [`Time`].
     dedup_window: u64,
     dedup_len_max: usize,
-}
-
-/// What became of one append of a committed batch.
-#[derive(Debug)]
-pub(super) enum Outcome {
-    Logged(Arc<LogEntry>),
-    /// Known by its id: this is the first one's place.
-    Duplicate {
-        position: Position,
-        time: Time,
-    },
-    IdReused,
 }
 
 impl Log {
@@ -207,7 +193,7 @@ impl Batch<'_> {
         if let (Some(row), Some((id, content))) = (known, content)
             && let Some(first) = First::find(self.connection, row.id, id, self.now)?
         {
-            return Ok(first.answer(row.epoch, content));
+            return Ok(first.outcome(row.epoch, content));
         }
         let mut row = match known {
             Some(row) => row,
@@ -219,12 +205,7 @@ impl Batch<'_> {
         }
         event_row::insert(self.connection, row.id, &entry)?;
         if let Some((id, content)) = content {
-            let first = First {
-                content,
-                offset: entry.offset,
-                tag: entry.tag,
-                time: entry.time,
-            };
+            let first = First::of(content, &entry);
             let until = dedup::until(self.now, self.dedup_window);
             first.save(self.connection, row.id, id, until)?;
         }
@@ -245,23 +226,6 @@ impl Batch<'_> {
             .values()
             .try_for_each(|row| row.save(self.connection))?;
         Ok(self.touched)
-    }
-}
-
-impl First {
-    fn answer(self, epoch: Epoch, content: ContentHash) -> Outcome {
-        if self.content == content {
-            Outcome::Duplicate {
-                position: Position {
-                    epoch,
-                    offset: self.offset,
-                    tag: self.tag,
-                },
-                time: self.time,
-            }
-        } else {
-            Outcome::IdReused
-        }
     }
 }
 
@@ -288,16 +252,6 @@ fn place(row: &mut ChannelRow, append: &Append) -> LogEntry {
         erased: false,
         no_echo_to: append.no_echo_to,
         frames: Frames::default(),
-    }
-}
-
-/// The publisher's answer for an event that was logged now.
-pub(super) fn appended(entry: &LogEntry) -> Appended {
-    Appended {
-        position: entry.position(),
-        time: entry.time,
-        durability: Durability::Disk,
-        duplicate: false,
     }
 }
 

@@ -17,9 +17,10 @@ use parlor_protocol::EventKind;
 use tokio::sync::oneshot;
 
 use super::fault::Fault;
-use super::log::{Log, Outcome, appended};
+use super::log::Log;
 use crate::broker::embedded::config::{EmbeddedConfig, OpenError};
 use crate::broker::embedded::health::{Health, RETRY_AFTER_FULL};
+use crate::broker::embedded::outcome::Outcome;
 use crate::broker::embedded::stats::{Stats, add};
 use crate::broker::{Append, Appended, Error};
 use crate::hub::Hub;
@@ -282,24 +283,10 @@ impl Worker {
 
     /// Delivers, then answers: a publisher that is told "done" may rely on its event being on its way.
     fn finish(&self, job: Job, outcome: Outcome) {
-        let answer = match outcome {
-            Outcome::Logged(entry) => {
-                add(&self.stats.appends, 1);
-                let answer = appended(&entry);
-                self.hub.deliver(&job.append.channel, entry);
-                Ok(answer)
-            }
-            Outcome::Duplicate { position, time } => {
-                add(&self.stats.dedup_hits, 1);
-                Ok(Appended {
-                    position,
-                    time,
-                    durability: Durability::Disk,
-                    duplicate: true,
-                })
-            }
-            Outcome::IdReused => Err(Error::IdReused),
-        };
+        let answer = outcome.answer(Durability::Disk, &self.stats);
+        if let Outcome::Logged(entry) = outcome {
+            self.hub.deliver(&job.append.channel, entry);
+        }
         // Nobody waits any more: the connection went away.
         job.answer.send(answer).ok();
     }

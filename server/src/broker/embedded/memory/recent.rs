@@ -4,28 +4,25 @@ use std::collections::{HashMap, VecDeque};
 use std::hash::{BuildHasher as _, RandomState};
 use std::sync::LazyLock;
 
-use parlor_protocol::{Tag, Time};
+use parlor_protocol::Time;
 
 use crate::broker::Dedup;
-use crate::broker::content::ContentHash;
+use crate::broker::embedded::outcome::First;
 
 /// Below this many ids, blocks that are too large are kept.
 const ROOM_MIN: usize = 64;
 
-/// Where a publish with an id was logged, and what it said.
+/// A first publish, for as long as its id is remembered.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct First {
-    pub(super) content: ContentHash,
-    pub(super) offset: u64,
-    pub(super) tag: Tag,
-    pub(super) time: Time,
-    pub(super) until: Time,
+struct Remembered {
+    first: First,
+    until: Time,
 }
 
 /// Ids in the order in which they came, which is that in which they are forgotten.
 #[derive(Debug, Default)]
 pub(super) struct Recent {
-    firsts: HashMap<Key, First>,
+    firsts: HashMap<Key, Remembered>,
     order: VecDeque<Key>,
 }
 
@@ -36,15 +33,14 @@ impl Recent {
 
     /// The first publish under this id, if it was inside the window.
     pub(super) fn find(&self, key: Key, now: Time) -> Option<First> {
-        self.firsts
-            .get(&key)
-            .copied()
-            .filter(|first| first.until > now)
+        let known = self.firsts.get(&key)?;
+        (known.until > now).then_some(known.first)
     }
 
     /// Remembers an id that is not known, or whose window ended.
-    pub(super) fn insert(&mut self, key: Key, first: First) {
-        if self.firsts.insert(key, first).is_none() {
+    pub(super) fn insert(&mut self, key: Key, first: First, until: Time) {
+        let remembered = Remembered { first, until };
+        if self.firsts.insert(key, remembered).is_none() {
             self.order.push_back(key);
         }
     }
@@ -56,7 +52,7 @@ impl Recent {
             let is_over = self
                 .firsts
                 .get(oldest)
-                .is_none_or(|first| first.until <= now);
+                .is_none_or(|known| known.until <= now);
             if !is_over {
                 if early == more {
                     break;
@@ -95,7 +91,10 @@ impl Key {
 
 #[cfg(test)]
 mod tests {
+    use parlor_protocol::Tag;
+
     use super::*;
+    use crate::broker::content::ContentHash;
 
     fn key(id: &str) -> Key {
         Key::of(&Dedup {
@@ -104,21 +103,20 @@ mod tests {
         })
     }
 
-    fn first(until: u64) -> First {
+    fn first() -> First {
         First {
             content: ContentHash([0; 16]),
             offset: 1,
             tag: Tag(1),
             time: Time(1),
-            until: Time(until),
         }
     }
 
     fn recent() -> Recent {
         let mut recent = Recent::default();
-        recent.insert(key("a"), first(10));
-        recent.insert(key("b"), first(20));
-        recent.insert(key("c"), first(30));
+        recent.insert(key("a"), first(), Time(10));
+        recent.insert(key("b"), first(), Time(20));
+        recent.insert(key("c"), first(), Time(30));
         recent
     }
 
@@ -150,7 +148,9 @@ mod tests {
     #[test]
     fn blocks_that_a_burst_needed_are_given_back() {
         let mut recent = recent();
-        (0..10_000).for_each(|id: u64| recent.insert(key(&id.to_string()), first(100 + id)));
+        for id in 0..10_000_u64 {
+            recent.insert(key(&id.to_string()), first(), Time(100 + id));
+        }
         recent.forget(Time(10_000), 0);
         assert_eq!(recent.len(), 99);
         let kept = recent.firsts.capacity().max(recent.order.capacity());

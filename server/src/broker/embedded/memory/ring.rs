@@ -6,8 +6,9 @@ use std::time::Duration;
 
 use parlor_protocol::{EventKind, Position, Time};
 
-use super::recent::{First, Key, Recent};
+use super::recent::{Key, Recent};
 use crate::broker::content::ContentHash;
+use crate::broker::embedded::outcome::{First, Outcome};
 use crate::broker::random;
 use crate::broker::{Append, LogPage, PAGE_BYTES_MAX, PAGE_LEN_MAX, Range};
 use crate::clock;
@@ -28,18 +29,6 @@ pub(super) struct Ring {
     age_max: Duration,
     /// Set once, when the ring leaves the directory.
     pub(super) is_dropped: bool,
-}
-
-/// What became of an append.
-#[derive(Debug)]
-pub(super) enum Outcome {
-    Logged(Arc<LogEntry>),
-    /// Known by its id: this is the first one's place.
-    Duplicate {
-        position: Position,
-        time: Time,
-    },
-    IdReused,
 }
 
 impl Ring {
@@ -85,32 +74,12 @@ impl Ring {
         if let Some((key, content)) = content
             && let Some(first) = self.recent.find(key, now)
         {
-            return if first.content == content {
-                Outcome::Duplicate {
-                    position: Position {
-                        epoch: self.top.epoch,
-                        offset: first.offset,
-                        tag: first.tag,
-                    },
-                    time: first.time,
-                }
-            } else {
-                Outcome::IdReused
-            };
+            return first.outcome(self.top.epoch, content);
         }
         let entry = Arc::new(self.place(append));
         if let Some((key, content)) = content {
             let until = later(now, dedup_window);
-            self.recent.insert(
-                key,
-                First {
-                    content,
-                    offset: entry.offset,
-                    tag: entry.tag,
-                    time: entry.time,
-                    until,
-                },
-            );
+            self.recent.insert(key, First::of(content, &entry), until);
         }
         if let Some(erasure) = entry.erases() {
             self.bytes -= LogEntry::erase_in(&mut self.entries, &erasure.offsets);

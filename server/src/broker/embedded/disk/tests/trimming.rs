@@ -2,8 +2,8 @@
 
 use parlor_protocol::Position;
 
-use super::super::log::Outcome;
 use super::*;
+use crate::broker::embedded::outcome::Outcome;
 
 fn log(place: &Place, change: impl FnOnce(&mut EmbeddedConfig)) -> Log {
     let mut config = EmbeddedConfig::default();
