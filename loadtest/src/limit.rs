@@ -73,10 +73,23 @@ pub(crate) struct Limit {
     levels: Vec<Broken>,
     /// Why they broke.
     reasons: Vec<Reason>,
+    /// Whether it was the generator that was at its end there, and not the server.
+    #[serde(default)]
+    gave_out: bool,
     steps: Vec<Step>,
     /// The whole report of the highest load that kept every level, for `plan`.
     pub(crate) knee: Option<Report>,
     pub(crate) html: Option<PathBuf>,
+}
+
+/// What a search has come to.
+#[derive(Debug)]
+struct Found {
+    search: Search,
+    /// The report of the highest load that kept every level.
+    knee: Option<Report>,
+    /// That of the lowest load that broke one, of the last of its tries.
+    broken: Option<Report>,
 }
 
 /// Searches, tells, and returns the exit code: 0 with a knee found, 99 where even the first load broke, 98 where
@@ -111,38 +124,66 @@ pub(crate) fn find(arguments: LimitArguments) -> anyhow::Result<(String, u8)> {
         first > 0.0 && first <= most,
         "the search runs from {first} to {most}, which is nowhere"
     );
-    let mut search = Search::new(first, most, precision / 100.0, tries.clamp(1, 5));
-    let (mut knee, mut broken) = (None, None);
-    while let Some(value) = search.next() {
-        let report = conductor::run(&scenario(raise, &options, value)?)?;
-        let step = Step::of(value, &report);
-        say(&step.line(raise.unit()));
-        match report.verdict.outcome {
-            Outcome::Passed => knee = Some(report),
-            Outcome::Broken | Outcome::Invalid => broken = Some(report),
-        }
-        search.take(step);
-    }
-    let broken = broken.filter(|_| search.lowest_broken().is_some() || search.gave_out());
-    let limit = Limit {
-        schema: SCHEMA.to_owned(),
-        raise,
-        highest_kept: search.highest_kept(),
-        lowest_broken: search.lowest_broken(),
-        levels: broken
-            .as_ref()
-            .map(|broken| level::broken(&broken.verdict))
-            .unwrap_or_default(),
-        reasons: broken.as_ref().map(reason::of).unwrap_or_default(),
-        steps: search.into_steps(),
-        knee,
-        html,
-    };
+    let search = Search::new(first, most, precision / 100.0, tries.clamp(1, 5));
+    let found = close_in(search, raise.unit(), |value| {
+        conductor::run(&scenario(raise, &options, value)?)
+    })?;
+    let limit = Limit::of(raise, found, html);
     limit.write(limit_json.as_ref())?;
     Ok((show::markdown(&limit), limit.exit_code()))
 }
 
+/// Attempts one load after the other until the search is over.
+fn close_in(
+    mut search: Search,
+    unit: &str,
+    mut attempt: impl FnMut(f64) -> anyhow::Result<Report>,
+) -> anyhow::Result<Found> {
+    let (mut knee, mut broken) = (None, None);
+    while let Some(value) = search.next() {
+        let report = attempt(value)?;
+        let step = Step::of(value, &report);
+        say(&step.line(unit));
+        let lowest_broken = search.lowest_broken();
+        search.take(step);
+        if report.verdict.outcome == Outcome::Passed {
+            knee = Some(report);
+        } else if search.lowest_broken() != lowest_broken {
+            // A load that breaks and passes when it is tried again is no border: why it broke explains nothing.
+            broken = Some(report);
+        }
+    }
+    Ok(Found {
+        search,
+        knee,
+        broken,
+    })
+}
+
 impl Limit {
+    fn of(raise: Raise, found: Found, html: Option<PathBuf>) -> Self {
+        let Found {
+            search,
+            knee,
+            broken,
+        } = found;
+        let broken = broken.as_ref();
+        Self {
+            schema: SCHEMA.to_owned(),
+            raise,
+            highest_kept: search.highest_kept(),
+            lowest_broken: search.lowest_broken(),
+            levels: broken
+                .map(|broken| level::broken(&broken.verdict))
+                .unwrap_or_default(),
+            reasons: broken.map(reason::of).unwrap_or_default(),
+            gave_out: broken.is_some_and(|broken| broken.verdict.outcome == Outcome::Invalid),
+            steps: search.into_steps(),
+            knee,
+            html,
+        }
+    }
+
     fn write(&self, json: Option<&PathBuf>) -> anyhow::Result<()> {
         if let Some(path) = json {
             write_file(path, &(serde_json::to_string_pretty(self)? + "\n"))?;
@@ -153,18 +194,8 @@ impl Limit {
         Ok(())
     }
 
-    /// Whether the generator, not the server, was at its end.
-    fn gave_out(&self) -> bool {
-        let last = self
-            .steps
-            .iter()
-            .rev()
-            .find(|step| step.outcome != Outcome::Passed);
-        last.is_some_and(|step| step.outcome == Outcome::Invalid)
-    }
-
     fn exit_code(&self) -> u8 {
-        match (self.highest_kept, self.gave_out()) {
+        match (self.highest_kept, self.gave_out) {
             (_, true) => 98,
             (None, false) => 99,
             (Some(_), false) => 0,
@@ -220,3 +251,82 @@ pub(crate) const SCHEMA: &str = "parlor.loadtest.limit/1";
 const P99_MS_DEFAULT: f64 = 200.0;
 /// Twenty doublings.
 const FACTOR_MAX: f64 = 1_048_576.0;
+
+#[cfg(test)]
+mod tests {
+    use super::Outcome::{Broken, Invalid, Passed};
+    use super::*;
+    use crate::verdict::Checked;
+
+    fn report(outcome: Outcome) -> Report {
+        let mut report = Report::default();
+        report.verdict.outcome = outcome;
+        match outcome {
+            Passed => {}
+            Broken => report.verdict.thresholds.push(Checked {
+                name: "max-gaps".to_owned(),
+                limit: 0.0,
+                value: Some(1.0),
+                kept: false,
+            }),
+            Invalid => report.verdict.invalid.push("it was late".to_owned()),
+        }
+        report
+    }
+
+    /// What a search from 200 on with two tries of each load comes to, when its loads are these and end so.
+    fn limit(ends: &[(f64, Outcome)]) -> Limit {
+        let mut ends = ends.iter();
+        let search = Search::new(200.0, 1e6, 0.1, 2);
+        let found = close_in(search, "publishes/s", |load| {
+            let (expected, outcome) = ends.next().expect("the search was over");
+            assert_eq!(load, *expected);
+            Ok(report(*outcome))
+        });
+        assert_eq!(ends.next(), None);
+        Limit::of(Raise::Rate, found.expect("all loads can be made"), None)
+    }
+
+    fn check(limit: &Limit, exit_code: u8, says: &[&str]) {
+        assert_eq!(limit.exit_code(), exit_code);
+        let text = show::markdown(limit);
+        for line in says {
+            assert!(text.contains(line), "`{line}` is not in\n{text}");
+        }
+    }
+
+    #[test]
+    fn a_load_that_passes_after_all_is_not_what_is_told_of() {
+        let limit = limit(&[
+            (200.0, Passed),
+            (400.0, Broken),
+            (400.0, Broken),
+            (283.0, Invalid),
+            (283.0, Passed),
+            (336.0, Passed),
+            (367.0, Passed),
+        ]);
+        let knee = "## Knee: 367 publishes/s keep every service level, 400 break one";
+        check(&limit, 0, &[knee, "- loss broke: max-gaps is 1.0"]);
+        let reasons = limit.reasons.iter();
+        let late = reasons.filter(|reason| reason.sign.contains("it was late"));
+        assert_eq!(late.count(), 0);
+    }
+
+    #[test]
+    fn the_generator_gives_out_where_the_lowest_broken_load_was_invalid() {
+        let limit = limit(&[
+            (200.0, Passed),
+            (400.0, Invalid),
+            (400.0, Invalid),
+            (283.0, Broken),
+            (283.0, Passed),
+            (336.0, Passed),
+            (367.0, Passed),
+        ]);
+        let above = "## Invalid: the generator gave out before the server; the limit is above 367";
+        let late = "- invalid: the generator was at its end: it was late";
+        check(&limit, 98, &[above, late]);
+        assert!(limit.levels.is_empty(), "{:?}", limit.levels);
+    }
+}

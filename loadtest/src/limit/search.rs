@@ -118,16 +118,6 @@ impl Search {
         self.broken
     }
 
-    /// Whether the last break was the generator's own.
-    pub(super) fn gave_out(&self) -> bool {
-        let broken = self
-            .steps
-            .iter()
-            .rev()
-            .find(|step| step.outcome != Outcome::Passed);
-        broken.is_some_and(|step| step.outcome == Outcome::Invalid)
-    }
-
     pub(super) fn into_steps(self) -> Vec<Step> {
         self.steps
     }

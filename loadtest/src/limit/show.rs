@@ -26,7 +26,7 @@ pub(super) fn markdown(limit: &Limit) -> String {
 fn headline(limit: &Limit) -> String {
     let unit = limit.raise.unit();
     match (limit.highest_kept, limit.lowest_broken) {
-        _ if limit.gave_out() => {
+        _ if limit.gave_out => {
             let kept = limit.highest_kept.unwrap_or(0.0);
             format!(
                 "Invalid: the generator gave out before the server; the limit is above {kept:.0} {unit}"
