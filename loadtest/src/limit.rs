@@ -124,7 +124,8 @@ pub(crate) fn find(arguments: LimitArguments) -> anyhow::Result<(String, u8)> {
         first > 0.0 && first <= most,
         "the search runs from {first} to {most}, which is nowhere"
     );
-    let search = Search::new(first, most, precision / 100.0, tries.clamp(1, 5));
+    let (precision, tries) = (precision / 100.0, tries.clamp(1, 5));
+    let search = Search::new(first, most, precision, tries, raise.parts());
     let found = close_in(search, raise.unit(), |value| {
         conductor::run(&scenario(raise, &options, value)?)
     })?;
@@ -210,6 +211,14 @@ impl Raise {
             Self::Connections => "connections",
         }
     }
+
+    /// Into how many parts one of them can be divided.
+    fn parts(self) -> f64 {
+        match self {
+            Self::Rate => 100.0,
+            Self::Connections => 1.0,
+        }
+    }
 }
 
 /// A service level of some kind there must be, or nothing ever breaks.
@@ -277,7 +286,7 @@ mod tests {
     /// What a search from 200 on with two tries of each load comes to, when its loads are these and end so.
     fn limit(ends: &[(f64, Outcome)]) -> Limit {
         let mut ends = ends.iter();
-        let search = Search::new(200.0, 1e6, 0.1, 2);
+        let search = Search::new(200.0, 1e6, 0.1, 2, 100.0);
         let found = close_in(search, "publishes/s", |load| {
             let (expected, outcome) = ends.next().expect("the search was over");
             assert_eq!(load, *expected);

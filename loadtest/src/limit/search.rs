@@ -25,6 +25,8 @@ pub(super) struct Search {
     most: f64,
     precision: f64,
     tries: u32,
+    /// Into how many parts one of what is raised can be divided.
+    parts: f64,
     kept: Option<f64>,
     broken: Option<f64>,
     /// Times that the load under way has broken already.
@@ -52,19 +54,20 @@ impl Step {
 
     pub(super) fn line(&self, unit: &str) -> String {
         format!(
-            "{:.0} {unit}: {:.0} deliveries/s, p99 {:.1} ms: {}",
+            "{} {unit}: {:.0} deliveries/s, p99 {:.1} ms: {}",
             self.value, self.deliveries_per_s, self.p99_ms, self.headline
         )
     }
 }
 
 impl Search {
-    pub(super) fn new(first: f64, most: f64, precision: f64, tries: u32) -> Self {
+    pub(super) fn new(first: f64, most: f64, precision: f64, tries: u32, parts: f64) -> Self {
         Self {
             next: first,
             most,
             precision,
             tries,
+            parts,
             kept: None,
             broken: None,
             breaks: 0,
@@ -100,14 +103,20 @@ impl Search {
             (Some(kept), None) if kept >= self.most => self.over = true,
             (Some(kept), None) => self.next = (kept * 2.0).min(self.most),
             (Some(kept), Some(broken)) if broken / kept <= 1.0 + self.precision => self.over = true,
-            // In the middle of the logarithms: the precision is a ratio.
-            (Some(kept), Some(broken)) => self.next = (kept * broken).sqrt().round(),
+            (Some(kept), Some(broken)) => self.next = self.between(kept, broken),
             // Even the first load breaks; nothing below it was asked for.
             (None, _) => self.over = true,
         }
         if self.kept == Some(self.next) || self.broken == Some(self.next) {
             self.over = true;
         }
+    }
+
+    /// In the middle of the logarithms: the precision is a ratio.
+    fn between(&self, kept: f64, broken: f64) -> f64 {
+        let middle = (kept * broken).sqrt();
+        let parts = if middle < WHOLE_FROM { self.parts } else { 1.0 };
+        (middle * parts).round() / parts
     }
 
     pub(super) fn highest_kept(&self) -> Option<f64> {
@@ -124,6 +133,8 @@ impl Search {
 }
 
 const STEPS_MAX: usize = 64;
+/// From here on whole numbers are as fine as any precision that can be asked for.
+const WHOLE_FROM: f64 = 100.0;
 
 #[cfg(test)]
 mod tests {
@@ -159,7 +170,7 @@ mod tests {
 
     #[test]
     fn the_border_is_closed_in_on() {
-        let mut search = Search::new(100.0, 1e6, 0.05, 1);
+        let mut search = Search::new(100.0, 1e6, 0.05, 1, 1.0);
         let tried = run(&mut search, 1_234.0);
         assert_eq!(tried[..5], [100.0, 200.0, 400.0, 800.0, 1600.0]);
         let (kept, broken) = (
@@ -175,7 +186,7 @@ mod tests {
 
     #[test]
     fn one_bad_run_is_tried_again() {
-        let mut search = Search::new(10.0, 40.0, 0.1, 2);
+        let mut search = Search::new(10.0, 40.0, 0.1, 2, 1.0);
         search.take(step(10.0, Outcome::Broken));
         assert_eq!(search.next(), Some(10.0));
         search.take(step(10.0, Outcome::Passed));
@@ -185,14 +196,26 @@ mod tests {
 
     #[test]
     fn a_search_ends_where_nothing_breaks_or_nothing_keeps() {
-        let mut search = Search::new(10.0, 35.0, 0.1, 1);
+        let mut search = Search::new(10.0, 35.0, 0.1, 1, 1.0);
         assert_eq!(run(&mut search, 1e9), [10.0, 20.0, 35.0]);
         assert_eq!(
             (search.highest_kept(), search.lowest_broken()),
             (Some(35.0), None)
         );
-        let mut search = Search::new(10.0, 35.0, 0.1, 1);
+        let mut search = Search::new(10.0, 35.0, 0.1, 1, 1.0);
         assert_eq!(run(&mut search, 1.0), [10.0]);
         assert_eq!(search.highest_kept(), None);
+    }
+
+    #[test]
+    fn a_border_between_two_low_numbers_is_closed_in_on_where_there_is_something_between() {
+        let mut search = Search::new(1.0, 100.0, 0.05, 1, 100.0);
+        let tried = run(&mut search, 4.4);
+        assert_eq!(tried, [1.0, 2.0, 4.0, 8.0, 5.66, 4.76, 4.36, 4.56]);
+        let border = (search.highest_kept(), search.lowest_broken());
+        assert_eq!(border, (Some(4.36), Some(4.56)));
+        // Nobody can connect four and a half times.
+        let mut search = Search::new(1.0, 100.0, 0.05, 1, 1.0);
+        assert_eq!(run(&mut search, 4.4), [1.0, 2.0, 4.0, 8.0, 6.0, 5.0]);
     }
 }

@@ -29,13 +29,13 @@ fn headline(limit: &Limit) -> String {
         _ if limit.gave_out => {
             let kept = limit.highest_kept.unwrap_or(0.0);
             format!(
-                "Invalid: the generator gave out before the server; the limit is above {kept:.0} {unit}"
+                "Invalid: the generator gave out before the server; the limit is above {kept} {unit}"
             )
         }
         (Some(kept), Some(broken)) => {
-            format!("Knee: {kept:.0} {unit} keep every service level, {broken:.0} break one")
+            format!("Knee: {kept} {unit} keep every service level, {broken} break one")
         }
-        (Some(kept), None) => format!("No knee up to {kept:.0} {unit}"),
+        (Some(kept), None) => format!("No knee up to {kept} {unit}"),
         (None, _) => format!(
             "Even the first load breaks: {} {unit}",
             limit.steps.first().map_or(0.0, |step| step.value)
@@ -52,7 +52,7 @@ fn signs(limit: &Limit) -> impl Iterator<Item = String> {
 fn rows(limit: &Limit) -> Vec<Vec<String>> {
     let row = |step: &super::Step| {
         vec![
-            format!("{:.0}", step.value),
+            step.value.to_string(),
             format!("{:.0}", step.deliveries_per_s),
             format!("{:.2}", step.p50_ms),
             format!("{:.2}", step.p99_ms),
