@@ -13,8 +13,9 @@ pub(crate) struct Checker {
     last: u64,
     /// Ranges (first, last) below `last` that have not come; boxed by `Vec`, so it costs nothing while empty.
     missing: Vec<(u64, u64)>,
-    /// Where it left off when it last came back; a hole right behind it was lost by the resume.
-    resumed_behind: Option<u64>,
+    /// Since it came back, as long as nothing new has come: how far that has come which it had already and is given once more. A
+    /// hole right behind `last` was lost by the resume then.
+    replayed: Option<u64>,
 }
 
 /// Faults, in numbers of events.
@@ -54,7 +55,7 @@ impl Checker {
         Self {
             last: offset,
             missing: Vec::new(),
-            resumed_behind: None,
+            replayed: None,
         }
     }
 
@@ -63,27 +64,41 @@ impl Checker {
         self.last
     }
 
-    /// The subscriber has come back and is promised everything behind its position. That may be an earlier one than
-    /// the last event's, so what it has already may come once more.
+    /// The subscriber comes back and asks for everything behind this offset. It may be an earlier one than the last
+    /// event's, so what it has already may come once more.
+    pub(crate) fn ask_behind(&mut self, offset: u64) {
+        self.replayed = Some(offset);
+    }
+
+    /// The server has promised what was asked for.
     pub(crate) fn resume(&mut self, faults: &mut Faults) {
         faults.resumes += 1;
-        self.resumed_behind = Some(self.last);
+        self.replayed = self.replayed.or(Some(self.last));
+    }
+
+    /// The server has said that what was asked for is not to be had, and goes on behind this offset.
+    pub(crate) fn begin_anew(&mut self, offset: u64, faults: &mut Faults) {
+        faults.not_recovered += 1;
+        self.replayed = None;
+        self.pass(offset, faults);
     }
 
     /// Takes an event; counts what is wrong with it. Whether it was the next one.
     pub(crate) fn see(&mut self, offset: u64, faults: &mut Faults) -> bool {
         if offset == self.last + 1 {
             self.last = offset;
+            self.replayed = None;
             return true;
         }
         if offset > self.last {
-            if self.resumed_behind == Some(self.last) {
+            if self.replayed.take().is_some() {
                 faults.lost_after_resume += offset - 1 - self.last;
             }
             self.miss(self.last + 1, offset - 1);
             self.last = offset;
-        } else if self.resumed_behind == Some(self.last) {
-            // Nothing new has come since: this is what lies between position and last event.
+        } else if self.replayed.is_some_and(|replayed| offset > replayed) {
+            // This lies between position and last event, and each of them comes but once and in order.
+            self.replayed = Some(offset);
             return true;
         } else if self.fill(offset) {
             faults.reordered += 1;
@@ -95,8 +110,11 @@ impl Checker {
 
     /// The server says that everything up to `offset` is passed over.
     pub(crate) fn pass(&mut self, offset: u64, faults: &mut Faults) {
-        faults.skipped += offset.saturating_sub(self.last);
-        self.last = self.last.max(offset);
+        if offset > self.last {
+            faults.skipped += offset - self.last;
+            self.last = offset;
+            self.replayed = None;
+        }
     }
 
     /// At the end, with the channel's highest acknowledged offset: what never came.
@@ -257,8 +275,9 @@ mod tests {
         let (mut checker, mut faults) = (Checker::behind(0), Faults::default());
         checker.see(1, &mut faults);
         checker.see(2, &mut faults);
+        checker.ask_behind(1);
         checker.resume(&mut faults);
-        // The position was that of 1: 2 comes again, and is no duplicate.
+        // 2 comes again, and is no duplicate.
         for offset in [2, 3, 4] {
             checker.see(offset, &mut faults);
         }
@@ -270,6 +289,61 @@ mod tests {
             ..Faults::default()
         };
         assert_eq!(faults, expected);
+    }
+
+    /// Of a subscriber that has five events and comes back with the position of the third.
+    fn check_resumed(seen: &[u64], expected: Faults) {
+        let (mut checker, mut faults) = (Checker::behind(0), Faults::default());
+        for offset in 1..=5 {
+            checker.see(offset, &mut faults);
+        }
+        checker.ask_behind(3);
+        checker.resume(&mut faults);
+        for offset in seen {
+            checker.see(*offset, &mut faults);
+        }
+        checker.finish(6, &mut faults);
+        let expected = Faults {
+            resumes: 1,
+            ..expected
+        };
+        assert_eq!(faults, expected, "{seen:?}");
+    }
+
+    #[test]
+    fn what_comes_again_after_a_resume_comes_once_and_in_order_and_from_the_position_on() {
+        let duplicates = |duplicates| Faults {
+            duplicates,
+            ..Faults::default()
+        };
+        check_resumed(&[4, 5, 6], duplicates(0));
+        check_resumed(&[6], duplicates(0));
+        check_resumed(&[4, 5, 5, 4, 6], duplicates(2));
+        check_resumed(&[5, 4, 6], duplicates(1));
+        check_resumed(&[1, 2, 3, 4, 5, 6], duplicates(3));
+        check_resumed(&[4, 6, 5], duplicates(1));
+    }
+
+    #[test]
+    fn what_is_passed_over_after_a_resume_ends_what_may_come_again_only_where_it_is_new() {
+        let (mut checker, mut faults) = (Checker::behind(9), Faults::default());
+        checker.ask_behind(5);
+        checker.resume(&mut faults);
+        checker.pass(6, &mut faults);
+        checker.see(7, &mut faults);
+        assert_eq!((faults.duplicates, faults.skipped), (0, 0));
+        checker.pass(11, &mut faults);
+        checker.see(9, &mut faults);
+        assert_eq!((faults.duplicates, faults.skipped), (1, 2));
+    }
+
+    #[test]
+    fn who_is_told_that_nothing_is_to_be_had_gets_nothing_again() {
+        let (mut checker, mut faults) = (Checker::behind(9), Faults::default());
+        checker.ask_behind(5);
+        checker.begin_anew(9, &mut faults);
+        checker.see(7, &mut faults);
+        assert_eq!((faults.duplicates, faults.not_recovered), (1, 1));
     }
 
     #[test]

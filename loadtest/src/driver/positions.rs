@@ -31,12 +31,12 @@ impl Positions {
         }
     }
 
-    /// The position of this offset, or of the nearest one before it, whose answer has come already.
-    pub(crate) fn at(&self, group: usize, channel: u32, offset: u64) -> Option<String> {
+    /// This offset, or the nearest one before it, whose answer has come already; and its position.
+    pub(crate) fn at(&self, group: usize, channel: u32, offset: u64) -> Option<(u64, String)> {
         let known = self.of(group, channel)?;
         let known = known.lock().unwrap_or_else(PoisonError::into_inner);
-        let (_, position) = known.range(..=offset).next_back()?;
-        Some(position.clone())
+        let (offset, position) = known.range(..=offset).next_back()?;
+        Some((*offset, position.clone()))
     }
 
     fn of(&self, group: usize, channel: u32) -> Option<&Mutex<BTreeMap<u64, String>>> {
@@ -58,8 +58,8 @@ mod tests {
             positions.remember(0, 0, offset, &offset.to_string());
         }
         let at = |offset| positions.at(0, 0, offset);
-        assert_eq!(at(12).as_deref(), Some("12"));
-        assert_eq!(at(11).as_deref(), Some("10"));
+        assert_eq!(at(12), Some((12, "12".to_owned())));
+        assert_eq!(at(11), Some((10, "10".to_owned())));
         assert_eq!((at(9), positions.at(0, 7, 9)), (None, None));
     }
 }

@@ -40,6 +40,8 @@ pub(crate) enum Fault {
     Full,
     /// Nobody is served for [`STALL`].
     Stall,
+    /// The first subscriber that came back is given its channel from the beginning, whatever it speaks.
+    Rewind,
     /// What the first subscriber that came back had missed, whatever it speaks.
     Forget,
     /// Not once but always: when so many subscribers were answered, the `connect` of the next one is not.
@@ -240,11 +242,14 @@ impl Channel {
         self.subscribers
             .iter()
             .for_each(|outbox| outbox.push(&push));
-        if fault == Fault::Forget && self.alias == 0 && !self.broken {
-            self.broken = true;
-            return Vec::new();
-        }
-        self.log[offset..].to_vec()
+        let breaks = self.alias == 0 && !self.broken;
+        let from = match fault {
+            Fault::Forget if breaks => self.log.len(),
+            Fault::Rewind if breaks => 0,
+            _ => return self.log[offset..].to_vec(),
+        };
+        self.broken = true;
+        self.log[from..].to_vec()
     }
 
     fn deliver(&mut self, index: usize, push: &Push, fault: Fault) {
@@ -261,6 +266,7 @@ impl Channel {
             | Fault::Refuse
             | Fault::Full
             | Fault::Stall
+            | Fault::Rewind
             | Fault::Forget
             | Fault::SilentAfter(_) => outbox.push(push),
         }

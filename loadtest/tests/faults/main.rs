@@ -266,6 +266,19 @@ fn a_connect_that_is_never_answered_is_caught_in_a_ramp_and_after_a_cut() {
 }
 
 #[test]
+fn what_a_resume_brings_from_before_the_position_is_caught() {
+    for form in ["json", "msgpack", MIXED] {
+        let (faults, code) = resumed(Fault::Rewind, form);
+        assert!(matches!(code, Some(BROKEN | INVALID)), "{faults}");
+        assert!(faults["duplicates"].as_u64() > Some(0), "{faults}");
+        assert_eq!(
+            (&faults["gaps"], &faults["reordered"]),
+            (&0.into(), &0.into())
+        );
+    }
+}
+
+#[test]
 fn a_generator_that_cannot_keep_up_says_so() {
     let server = deaf::serve();
     let (reading, writing) = (

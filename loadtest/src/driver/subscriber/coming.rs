@@ -43,13 +43,15 @@ impl Subscribers {
         if let Speech::Peer(Some(talk)) = &mut known.speech {
             **talk = Talk::new(hello.clone());
         }
-        let checker = checker.take();
+        let mut checker = checker.take();
         let position = checker
-            .as_ref()
+            .as_mut()
             .zip(channel)
             .and_then(|(checker, channel)| {
                 let positions = &self.shared.positions;
-                positions.at(self.group, channel, checker.last())
+                let (offset, position) = positions.at(self.group, channel, checker.last())?;
+                checker.ask_behind(offset);
+                Some(position)
             });
         known.state = State::Opening(checker);
         self.sets_out(pace);
@@ -153,8 +155,7 @@ impl Subscribers {
                 .ends
                 .entry(format!("not recovered: {why:?}"))
                 .or_default() += 1;
-            self.faults.not_recovered += 1;
-            checker.pass(subscribed.offset, &mut self.faults);
+            checker.begin_anew(subscribed.offset, &mut self.faults);
         }
         checker
     }
