@@ -228,7 +228,7 @@ pub(crate) struct Thresholds {
     #[arg(long)]
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) max_reordered: Option<u64>,
-    /// Publishes that the server refused, did not answer or did not take in time (default 0).
+    /// Publishes that the server refused, took for repetitions, did not answer or did not take in time (default 0).
     #[arg(long)]
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) max_refused: Option<u64>,

@@ -11,7 +11,7 @@ use crate::cli::Thresholds;
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Figures {
     pub(crate) faults: Faults,
-    /// Publishes refused, unanswered or not taken.
+    /// Publishes refused, taken for repetitions, unanswered or not taken.
     pub(crate) refused: u64,
     /// Connections that failed, were not answered or ended early.
     pub(crate) closed: u64,

@@ -336,8 +336,8 @@ impl AckReader {
         let (scenario, progress) = (&self.shared.scenario, &self.shared.progress);
         let mut acks = self.acks.borrow_mut();
         let stage = &mut acks.groups[group][scenario.timeline.stage_of(due_ns)];
-        match result {
-            Ok(Reply::Publish(published)) => {
+        let refusal = match result {
+            Ok(Reply::Publish(published)) if !published.duplicate => {
                 stage.acknowledged += 1;
                 stage.latency.record_ns(
                     self.shared
@@ -352,17 +352,16 @@ impl AckReader {
                 progress
                     .owed
                     .add(u64::from(scenario.groups[group].members(channel)));
+                return;
             }
-            Ok(_) => {}
-            Err(error) => {
-                stage.refused += 1;
-                progress.refused.add(1);
-                *acks
-                    .troubles
-                    .entry(format!("a publish was refused: {}", error.text))
-                    .or_default() += 1;
-            }
-        }
+            // Each id is sent once: nothing here publishes again. So it is not this publish that is in the log.
+            Ok(Reply::Publish(_)) => "a publish was taken for a repetition".to_owned(),
+            Ok(_) => return,
+            Err(error) => format!("a publish was refused: {}", error.text),
+        };
+        stage.refused += 1;
+        progress.refused.add(1);
+        *acks.troubles.entry(refusal).or_default() += 1;
     }
 
     fn trouble(&self, what: String) {

@@ -36,6 +36,8 @@ pub(crate) enum Fault {
     Swap,
     Close,
     Refuse,
+    /// A publish is taken for a repetition of the one before, and dropped.
+    Confuse,
     /// Not once but always: a channel takes [`FULL_AT`] events, and refuses all others.
     Full,
     /// Nobody is served for [`STALL`].
@@ -187,6 +189,13 @@ impl Server {
             channel.broken = true;
             return Err(ErrorCode::Busy.with("busy on purpose"));
         }
+        if first && self.fault == Fault::Confuse && !channel.broken {
+            channel.broken = true;
+            return Ok(Reply::Publish(Published {
+                duplicate: true,
+                ..channel.newest()
+            }));
+        }
         if first && self.fault == Fault::Stall {
             // The only thread: no socket is read and none is written meanwhile.
             thread::sleep(STALL);
@@ -206,19 +215,24 @@ impl Server {
                 channel.subscribers[index].push(&held);
             }
         }
-        Ok(Reply::Publish(Published {
-            offset: channel.top(),
-            position: channel.top().to_string(),
-            time: Time(channel.top()),
-            durability: "memory".to_owned(),
-            duplicate: false,
-        }))
+        Ok(Reply::Publish(channel.newest()))
     }
 }
 
 impl Channel {
     fn top(&self) -> u64 {
         self.log.len() as u64
+    }
+
+    /// What the publisher of the newest event is told.
+    fn newest(&self) -> Published {
+        Published {
+            offset: self.top(),
+            position: self.top().to_string(),
+            time: Time(self.top()),
+            durability: "memory".to_owned(),
+            duplicate: false,
+        }
     }
 
     fn append(&mut self, publish: Publish) -> Push {
@@ -264,6 +278,7 @@ impl Channel {
             }
             Fault::None
             | Fault::Refuse
+            | Fault::Confuse
             | Fault::Full
             | Fault::Stall
             | Fault::Rewind

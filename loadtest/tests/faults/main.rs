@@ -150,6 +150,14 @@ fn a_refused_publish_is_caught() {
 }
 
 #[test]
+fn a_publish_that_is_taken_for_a_repetition_is_caught() {
+    let trouble = "- 1 × a publish was taken for a repetition\n";
+    check(Fault::Confuse, BROKEN, trouble);
+    let level = "errors broke: max-refused is 1.0";
+    check_limit(Fault::Confuse, &[], BROKEN, level);
+}
+
+#[test]
 fn what_comes_late_breaks_the_latency() {
     let level = ["--max-p99-ms", "0.0001"];
     check_limit(Fault::None, &level, BROKEN, "latency broke: max-p99-ms");
