@@ -228,6 +228,10 @@ pub(crate) struct Thresholds {
     #[arg(long)]
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) max_reordered: Option<u64>,
+    /// Events of channels that their subscriber did not ask for (default 0).
+    #[arg(long)]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) max_foreign: Option<u64>,
     /// Publishes that the server refused, took for repetitions, did not answer or did not take in time (default 0).
     #[arg(long)]
     #[serde(skip_serializing_if = "Option::is_none")]

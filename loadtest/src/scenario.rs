@@ -449,6 +449,7 @@ fn with_defaults(given: Thresholds) -> Thresholds {
         max_gaps: given.max_gaps.or(Some(0)),
         max_duplicates: given.max_duplicates.or(Some(0)),
         max_reordered: given.max_reordered.or(Some(0)),
+        max_foreign: given.max_foreign.or(Some(0)),
         max_refused: given.max_refused.or(Some(0)),
         max_closed: given.max_closed.or(Some(0)),
         ..given

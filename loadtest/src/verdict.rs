@@ -11,6 +11,8 @@ use crate::cli::Thresholds;
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Figures {
     pub(crate) faults: Faults,
+    /// Events of channels that their subscriber did not ask for.
+    pub(crate) foreign: u64,
     /// Publishes refused, taken for repetitions, unanswered or not taken.
     pub(crate) refused: u64,
     /// Connections that failed, were not answered or ended early.
@@ -193,6 +195,11 @@ fn check_all(figures: &Figures, thresholds: &Thresholds) -> Vec<Checked> {
             Some(faults.reordered as f64),
         ),
         at_most(
+            "max-foreign",
+            count(thresholds.max_foreign),
+            Some(figures.foreign as f64),
+        ),
+        at_most(
             "max-refused",
             count(thresholds.max_refused),
             Some(figures.refused as f64),
@@ -307,6 +314,12 @@ mod tests {
             ..Thresholds::default()
         };
         check(|figures| figures.faults.gaps = 1, gaps, Outcome::Broken, 99);
+        let foreign = Thresholds {
+            max_foreign: Some(0),
+            ..Thresholds::default()
+        };
+        check(|_| {}, foreign, Outcome::Passed, 0);
+        check(|figures| figures.foreign = 1, foreign, Outcome::Broken, 99);
     }
 
     #[test]

@@ -20,7 +20,7 @@ pub(crate) enum Level {
     Latency,
     /// Publishes refused, connections refused or lost.
     Errors,
-    /// It never came, came twice or in another order.
+    /// It never came, came twice, in another order or to somebody who had not asked for it.
     Loss,
     /// What it cost, or how much came through.
     Cost,
@@ -42,7 +42,7 @@ impl Level {
         match threshold {
             "max-p99-ms" | "max-p99-9-ms" => Self::Latency,
             "max-refused" | "max-closed" => Self::Errors,
-            "max-gaps" | "max-duplicates" | "max-reordered" => Self::Loss,
+            "max-gaps" | "max-duplicates" | "max-reordered" | "max-foreign" => Self::Loss,
             _ => Self::Cost,
         }
     }
@@ -103,6 +103,7 @@ mod tests {
         check("max-closed", "errors");
         check("max-gaps", "loss");
         check("max-duplicates", "loss");
+        check("max-foreign", "loss");
         check("max-bytes-per-connection", "cost");
     }
 }

@@ -58,7 +58,7 @@ impl Report {
             stages,
             seconds: seconds(scenario, outcome, looks),
             faults,
-            foreign: outcome.readings.iter().map(|reading| reading.foreign).sum(),
+            foreign: figures.foreign,
             troubles: troubles(outcome),
             server,
             generator,
@@ -379,6 +379,7 @@ fn figures(
     let unanswered = opening::unanswered(outcome).max(never_came);
     Figures {
         faults,
+        foreign: outcome.readings.iter().map(|reading| reading.foreign).sum(),
         refused: published.saturating_sub(answers) + unsent + failed_errands,
         closed: outcome.failed + outcome.closed + unanswered,
         p99_ms: worst(|group| group.latency.p99_ms).reduce(f64::max),

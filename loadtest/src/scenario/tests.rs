@@ -17,9 +17,10 @@ fn faults_break_the_run_unless_allowed() {
         (
             thresholds.max_gaps,
             thresholds.max_duplicates,
+            thresholds.max_foreign,
             thresholds.max_p99_ms
         ),
-        (Some(5), Some(0), None)
+        (Some(5), Some(0), Some(0), None)
     );
 }
 

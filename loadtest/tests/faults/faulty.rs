@@ -34,6 +34,8 @@ pub(crate) enum Fault {
     Lose,
     Repeat,
     Swap,
+    /// An event of a channel that the subscriber has not joined comes with its own.
+    Stray,
     Close,
     Refuse,
     /// A publish is taken for a repetition of the one before, and dropped.
@@ -54,6 +56,8 @@ pub(crate) enum Fault {
 const FAULT_AT: u64 = 20;
 /// The events of a channel that is full.
 const FULL_AT: u64 = 35;
+/// Beyond those of all channels.
+const ALIAS_OF_NOBODY: u32 = 1_000_000;
 pub(crate) const STALL: Duration = Duration::from_millis(500);
 const OUTBOX_FRAMES: usize = 10_000;
 
@@ -276,6 +280,10 @@ impl Channel {
                 outbox.push(push);
                 outbox.push(push);
             }
+            Fault::Stray => {
+                outbox.push(push);
+                outbox.push(&elsewhere(push));
+            }
             Fault::None
             | Fault::Refuse
             | Fault::Confuse
@@ -327,6 +335,17 @@ fn event(alias: u32, offset: u64, publish: Publish) -> Push {
     Push::Event {
         alias: Alias(alias),
         event,
+    }
+}
+
+/// The same in a channel that nobody has joined.
+fn elsewhere(push: &Push) -> Push {
+    match push {
+        Push::Event { event, .. } => Push::Event {
+            alias: Alias(ALIAS_OF_NOBODY),
+            event: event.clone(),
+        },
+        other => other.clone(),
     }
 }
 

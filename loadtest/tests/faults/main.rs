@@ -125,6 +125,16 @@ fn two_events_in_the_wrong_order_are_caught() {
 }
 
 #[test]
+fn an_event_that_nobody_asked_for_is_caught() {
+    check(
+        Fault::Stray,
+        BROKEN,
+        "0 gaps, 0 duplicates, 0 reordered, 0 skipped aloud, 1 foreign events.",
+    );
+    check_limit(Fault::Stray, &[], BROKEN, "loss broke: max-foreign is 1.0");
+}
+
+#[test]
 fn a_closed_subscriber_is_caught() {
     check(
         Fault::Close,
