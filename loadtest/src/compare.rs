@@ -1,7 +1,7 @@
 //! `compare`: two results side by side, with a band of noise inside which a difference means nothing.
 //!
 //! Each side is one report, or several of the same run repeated: then the median counts, and their spread is the
-//! noise. Of a single report the noise is told by its seconds.
+//! noise. Of a single report the noise is told by its seconds. Faults have no noise, and of several reports the worst counts.
 
 use std::fmt::Write as _;
 use std::path::Path;
@@ -30,6 +30,15 @@ struct Metric {
     value: fn(&Report) -> Option<f64>,
     /// The same figure in one second, to see how much it swings.
     second: Option<fn(&SecondReport) -> Option<f64>>,
+    of_several: Several,
+}
+
+/// What counts where a side has several reports.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Several {
+    Median,
+    /// What went wrong in one of them went wrong.
+    Most,
 }
 
 /// What to think of a difference.
@@ -44,11 +53,11 @@ enum Change {
 /// Compares and tells; the exit code says whether anything got worse.
 ///
 /// # Errors
-/// When a report cannot be read, or the two did not run the same.
+/// When a report cannot be read or is invalid, or the two did not run the same.
 pub(crate) fn compare(arguments: &CompareArguments) -> anyhow::Result<(String, u8)> {
     let read = |paths: &str| -> anyhow::Result<Vec<Report>> {
-        let paths = paths.split(',');
-        paths.map(|path| Report::read(Path::new(path))).collect()
+        let paths = paths.split(',').map(Path::new);
+        paths.map(read_valid).collect()
     };
     let (before, after) = (read(&arguments.before)?, read(&arguments.after)?);
     for report in before.iter().chain(&after) {
@@ -63,6 +72,12 @@ pub(crate) fn compare(arguments: &CompareArguments) -> anyhow::Result<(String, u
     let worse =
         write(&mut text, &before, &after, arguments.band / 100.0).expect("a string takes all text");
     Ok((text, if worse { EXIT_WORSE } else { 0 }))
+}
+
+fn read_valid(path: &Path) -> anyhow::Result<Report> {
+    let report = Report::read(path)?;
+    report.ensure_valid(path)?;
+    Ok(report)
 }
 
 fn described(report: &Report) -> String {
@@ -84,7 +99,7 @@ fn write(
     writeln!(out, "|---|---:|---:|---:|---:|---|")?;
     let mut worse = false;
     for metric in metrics() {
-        let (one, two) = (median(&metric, before), median(&metric, after));
+        let (one, two) = (value(&metric, before), value(&metric, after));
         let noise = noise(&metric, before).hypot(noise(&metric, after));
         let band = band.max(NOISE_FACTOR * noise);
         let change = judge(&metric, one, two, band);
@@ -137,8 +152,16 @@ impl Change {
     }
 }
 
-fn median(metric: &Metric, reports: &[Report]) -> Option<f64> {
-    let mut values: Vec<f64> = reports.iter().filter_map(metric.value).collect();
+/// A side's value.
+fn value(metric: &Metric, reports: &[Report]) -> Option<f64> {
+    let values: Vec<f64> = reports.iter().filter_map(metric.value).collect();
+    match metric.of_several {
+        Several::Median => median(values),
+        Several::Most => values.into_iter().reduce(f64::max),
+    }
+}
+
+fn median(mut values: Vec<f64>) -> Option<f64> {
     values.sort_by(f64::total_cmp);
     let middle = values.len().checked_sub(1)? / 2;
     Some(f64::midpoint(values[middle], values[values.len() / 2]))
@@ -146,6 +169,9 @@ fn median(metric: &Metric, reports: &[Report]) -> Option<f64> {
 
 /// How much a side's value may be off, as a share of it.
 fn noise(metric: &Metric, reports: &[Report]) -> f64 {
+    if metric.of_several == Several::Most {
+        return 0.0;
+    }
     if let [only] = reports {
         let Some(second) = metric.second else {
             return 0.0;
@@ -182,6 +208,11 @@ fn metrics() -> Vec<Metric> {
         more: false,
         value,
         second: None,
+        of_several: Several::Median,
+    };
+    let fault = |name: &str, value: fn(&Report) -> Option<f64>| Metric {
+        of_several: Several::Most,
+        ..less(name, value)
     };
     let swings = |metric: Metric, second: fn(&SecondReport) -> Option<f64>| Metric {
         second: Some(second),
@@ -233,11 +264,25 @@ fn metrics() -> Vec<Metric> {
         less("CPU µs per new connection", |report| {
             report.server.cpu_us_per_new_connection
         }),
-        less("gaps, duplicates and reorders", |report| {
+        fault("gaps, duplicates and reorders", |report| {
             let faults = &report.faults;
             Some((faults.gaps + faults.duplicates + faults.reordered) as f64)
         }),
+        fault("foreign events", |report| Some(report.foreign as f64)),
+        fault("refused publishes and lost connections", |report| {
+            Some(checked(report, "max-refused") + checked(report, "max-closed"))
+        }),
+        fault("subscribers that could not resume", |report| {
+            Some(report.faults.not_recovered as f64)
+        }),
     ]
+}
+
+/// What was held against a threshold that every run has.
+fn checked(report: &Report, threshold: &str) -> f64 {
+    let mut checks = report.verdict.thresholds.iter();
+    let check = checks.find(|check| check.name == threshold);
+    check.and_then(|check| check.value).unwrap_or(0.0)
 }
 
 fn worst(report: &Report, of: impl Fn(&crate::report::StageReport) -> Option<f64>) -> Option<f64> {
@@ -259,6 +304,7 @@ const NOISE_FACTOR: f64 = 2.0;
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::verdict::Checked;
 
     fn metric(more: bool) -> Metric {
         Metric {
@@ -266,6 +312,7 @@ mod tests {
             more,
             value: |_| None,
             second: None,
+            of_several: Several::Median,
         }
     }
 
@@ -282,6 +329,59 @@ mod tests {
         check(true, 100.0, 89.0, Change::Worse);
         check(false, 0.0, 1.0, Change::Worse);
         check(false, 0.0, 0.0, Change::Same);
+    }
+
+    /// Of three runs of each side the last one after the change was like this: the only figure that is told to be worse.
+    fn check_worse(change: impl FnOnce(&mut Report), figure: &str) {
+        let before = vec![Report::default(); 3];
+        let mut after = before.clone();
+        change(&mut after[2]);
+        let mut text = String::new();
+        assert!(write(&mut text, &before, &after, 0.1).unwrap());
+        let mut worse = text.lines().filter(|line| line.ends_with("| **worse** |"));
+        let line = worse.next().unwrap();
+        assert!(
+            line.starts_with(&format!("| {figure} | 0.00 | 1.00 |")),
+            "{text}"
+        );
+        assert_eq!(worse.next(), None);
+    }
+
+    #[test]
+    fn what_went_wrong_in_one_run_of_several_is_worse() {
+        let threshold = |name: &str| Checked {
+            name: name.to_owned(),
+            limit: 0.0,
+            value: Some(1.0),
+            kept: false,
+        };
+        let faults = "gaps, duplicates and reorders";
+        check_worse(|report| report.faults.gaps = 1, faults);
+        check_worse(|report| report.foreign = 1, "foreign events");
+        let refused = "refused publishes and lost connections";
+        for name in ["max-refused", "max-closed"] {
+            check_worse(
+                |report| report.verdict.thresholds.push(threshold(name)),
+                refused,
+            );
+        }
+        let lost = "subscribers that could not resume";
+        check_worse(|report| report.faults.not_recovered = 1, lost);
+    }
+
+    #[test]
+    fn a_fault_more_is_no_noise_where_runs_had_faults_before() {
+        let of = |faults: [u64; 2]| {
+            faults.map(|gaps| {
+                let mut report = Report::default();
+                report.faults.gaps = gaps;
+                report
+            })
+        };
+        let worse =
+            |before, after| write(&mut String::new(), &of(before), &of(after), 0.1).unwrap();
+        assert!(worse([0, 5], [0, 6]));
+        assert!(!worse([0, 5], [5, 5]));
     }
 
     #[test]

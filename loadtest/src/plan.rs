@@ -6,7 +6,7 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use anyhow::{Context as _, ensure};
+use anyhow::Context as _;
 use clap::Args;
 
 use crate::cli::file;
@@ -83,11 +83,6 @@ fn read(path: &Path) -> anyhow::Result<Run> {
     } else {
         Report::read(path)?
     };
-    ensure!(
-        report.verdict.invalid.is_empty(),
-        "{} is invalid: {}",
-        path.display(),
-        report.verdict.headline()
-    );
+    report.ensure_valid(path)?;
     Ok(Run { name, report })
 }

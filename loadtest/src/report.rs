@@ -261,6 +261,21 @@ impl Report {
         serde_json::from_value(value).with_context(|| format!("unable to use {}", path.display()))
     }
 
+    /// Whether anything may be concluded from it. `path` is where it was read from.
+    ///
+    /// # Errors
+    /// When the generator was the bottleneck: then its figures are the generator's own.
+    pub(crate) fn ensure_valid(&self, path: &Path) -> anyhow::Result<()> {
+        let verdict = &self.verdict;
+        ensure!(
+            verdict.invalid.is_empty(),
+            "{} is {}",
+            path.display(),
+            verdict.headline()
+        );
+        Ok(())
+    }
+
     /// Writes all forms where they are wanted.
     ///
     /// # Errors

@@ -8,7 +8,7 @@ use serde_json::Value;
 use tempfile::TempDir;
 
 use crate::faulty::{Fault, serve};
-use crate::{PASSED, assert_ended, load, said, tool};
+use crate::{PASSED, assert_ended, load, said, tool, until_valid};
 
 const WORSE: i32 = 97;
 const UNABLE: i32 = 1;
@@ -26,21 +26,28 @@ impl Results {
         path.to_str().unwrap().to_owned()
     }
 
-    /// A load on a server with this fault. Whatever the verdict on it is, its result is kept.
+    /// A load on a server with this fault. Whatever else the verdict on it is, its result is kept and valid.
     fn run(&self, name: &str, fault: Fault, form: &str) {
         let path = self.path(name);
         let more = ["--json", &path, "--form", form];
-        let output = load(serve(fault, Form::Json), "run", &more);
+        let output = until_valid(|| load(serve(fault, Form::Json), "run", &more));
         assert!(Path::new(&path).exists(), "{}", said(&output));
+    }
+
+    /// The result of another run, had it been like this.
+    fn change(&self, from: &str, to: &str, change: impl FnOnce(&mut Value)) {
+        let text = std::fs::read(self.path(from)).unwrap();
+        let mut result: Value = serde_json::from_slice(&text).unwrap();
+        change(&mut result);
+        std::fs::write(self.path(to), result.to_string()).unwrap();
     }
 
     /// The result of another run, had its p99 been so many times as long.
     fn slow_down(&self, from: &str, to: &str, factor: f64) {
-        let text = std::fs::read(self.path(from)).unwrap();
-        let mut result: Value = serde_json::from_slice(&text).unwrap();
-        let p99 = &mut result["stages"][0]["groups"][0]["latency"]["p99_ms"];
-        *p99 = (p99.as_f64().unwrap() * factor).into();
-        std::fs::write(self.path(to), result.to_string()).unwrap();
+        self.change(from, to, |result| {
+            let p99 = &mut result["stages"][0]["groups"][0]["latency"]["p99_ms"];
+            *p99 = (p99.as_f64().unwrap() * factor).into();
+        });
     }
 
     fn compare(&self, before: &str, after: &str) -> Output {
@@ -74,6 +81,20 @@ fn a_lost_event_is_worse() {
 }
 
 #[test]
+fn a_refused_publish_and_a_lost_connection_are_worse() {
+    let results = Results::new();
+    results.run("whole", Fault::None, "json");
+    for (name, fault) in [("refusing", Fault::Refuse), ("closing", Fault::Close)] {
+        results.run(name, fault, "json");
+        assert_ended(
+            &results.compare("whole", name),
+            WORSE,
+            "| refused publishes and lost connections | 0.00 | 1.00 |  | ±10 % | **worse** |",
+        );
+    }
+}
+
+#[test]
 fn only_what_is_beyond_the_noise_is_worse() {
     let results = Results::new();
     results.run("one", Fault::None, "json");
@@ -98,4 +119,11 @@ fn different_runs_are_not_compared() {
     assert_ended(&different, UNABLE, "the runs differ: ");
     let missing = results.compare("json", "nowhere");
     assert_ended(&missing, UNABLE, "unable to read ");
+    results.change("json", "invalid", |result| {
+        result["verdict"]["outcome"] = "invalid".into();
+        result["verdict"]["invalid"] = vec!["it was late"].into();
+    });
+    let invalid = results.compare("json", "invalid");
+    let why = "is invalid: the generator was the bottleneck (it was late)";
+    assert_ended(&invalid, UNABLE, why);
 }
