@@ -21,22 +21,24 @@ pub(super) struct Model {
     pub(super) memory: [f64; 3],
     /// Bytes on the wire of a delivery, beside its payload.
     pub(super) delivery_overhead_bytes: Option<f64>,
-    pub(super) publish_bytes: Option<f64>,
+    /// The same of a publish, with all else that clients say meanwhile.
+    pub(super) publish_overhead_bytes: Option<f64>,
     pub(super) redis: Option<RedisModel>,
     /// How many of the runs had several nodes.
     pub(super) cluster_runs: usize,
 }
 
-/// What a publish costs Redis.
+/// What a publish costs Redis. Bytes are those beside its payload, which comes in once, is kept once, and goes out once to
+/// each node.
 #[derive(Clone, Copy, Debug, Default, Serialize)]
 pub(super) struct RedisModel {
     /// Cores per publish/s, and per publish/s and node that reads it.
     pub(super) cpu: [f64; 2],
-    pub(super) in_bytes: f64,
-    /// Bytes out per publish, and per publish and node.
-    pub(super) out_bytes: [f64; 2],
-    /// Memory per event while logs still grow.
-    pub(super) bytes_per_event: f64,
+    pub(super) in_overhead_bytes: f64,
+    /// Per publish, and per publish and node.
+    pub(super) out_overhead_bytes: [f64; 2],
+    /// Of memory per event while logs still grow.
+    pub(super) event_overhead_bytes: f64,
 }
 
 /// A measured figure beside what the model says of it.
@@ -84,7 +86,7 @@ impl Model {
             memory_base: bases.into_iter().reduce(f64::min).unwrap_or(0.0),
             memory: fit(&rows, &grown).unwrap_or_default(),
             delivery_overhead_bytes: mean(stages(runs).filter_map(delivery_overhead)),
-            publish_bytes: mean(stages(runs).filter_map(publish_bytes)),
+            publish_overhead_bytes: mean(stages(runs).filter_map(publish_overhead)),
             redis: redis(runs),
             cluster_runs: runs
                 .iter()
@@ -125,6 +127,7 @@ impl Model {
             if let Some((redis, measured)) = self.redis.zip(stage.redis) {
                 let rate = stage.publishes_per_s;
                 let nodes = f64::from(report.server.nodes);
+                let payload = report.scenario.payload_bytes;
                 let predicted = predict(&[rate, rate * nodes], &redis.cpu);
                 all.push(Compared {
                     what: "Redis cores",
@@ -134,7 +137,7 @@ impl Model {
                 all.push(Compared {
                     what: "Redis out, Mbit/s",
                     measured: measured.out_bytes_per_s * BIT,
-                    predicted: predict(&[rate, rate * nodes], &redis.out_bytes) * BIT,
+                    predicted: rate * redis.out_bytes(payload, nodes) * BIT,
                 });
             }
         }
@@ -155,7 +158,8 @@ impl Model {
     /// Bytes per second to and from the clients of all nodes.
     pub(super) fn client_bytes(&self, publishes: f64, deliveries: f64, payload: f64) -> f64 {
         let delivery = payload + self.delivery_overhead_bytes.unwrap_or(0.0);
-        deliveries * delivery + publishes * self.publish_bytes.unwrap_or(payload)
+        let publish = payload + self.publish_overhead_bytes.unwrap_or(0.0);
+        deliveries * delivery + publishes * publish
     }
 
     /// Measured and predicted, in Mbit/s; where there were deliveries, and a metrics page that counted their bytes.
@@ -165,6 +169,19 @@ impl Model {
         let (publishes, deliveries) = (stage.publishes_per_s, stage.deliveries_per_s);
         let predicted = self.client_bytes(publishes, deliveries, payload);
         (deliveries > 0.0).then_some((bytes / stage.seconds * BIT, predicted * BIT))
+    }
+}
+
+impl RedisModel {
+    /// Bytes to Redis for each publish.
+    pub(super) fn in_bytes(&self, payload: f64) -> f64 {
+        payload + self.in_overhead_bytes
+    }
+
+    /// Bytes from Redis for each publish: all nodes read all that is published.
+    pub(super) fn out_bytes(&self, payload: f64, nodes: f64) -> f64 {
+        let [own, read] = self.out_overhead_bytes;
+        own + (payload + read) * nodes
     }
 }
 
@@ -206,13 +223,22 @@ fn channels_on_nodes(report: &Report) -> f64 {
 
 fn delivery_overhead((report, stage): (&Report, &StageReport)) -> Option<f64> {
     let deliveries = stage.server_deliveries.filter(|count| *count > 0.0)?;
-    Some((stage.server_delivery_bytes? / deliveries - report.scenario.payload_bytes).max(0.0))
+    Some(beside_payload(
+        report,
+        stage.server_delivery_bytes? / deliveries,
+    ))
 }
 
-fn publish_bytes((_, stage): (&Report, &StageReport)) -> Option<f64> {
+fn publish_overhead((report, stage): (&Report, &StageReport)) -> Option<f64> {
     let published = stage.publishes_per_s * stage.seconds;
     Some(stage.server_received_bytes? / published)
         .filter(|bytes| published > 0.0 && bytes.is_finite())
+        .map(|bytes| beside_payload(report, bytes))
+}
+
+/// What is left of so many bytes for each event when its payload is taken away.
+fn beside_payload(report: &Report, bytes: f64) -> f64 {
+    (bytes - report.scenario.payload_bytes).max(0.0)
 }
 
 fn redis(runs: &[Run]) -> Option<RedisModel> {
@@ -227,18 +253,22 @@ fn redis(runs: &[Run]) -> Option<RedisModel> {
         ]
     };
     let rows: Vec<_> = seen.iter().map(row).collect();
-    let of = |value: fn(&crate::report::RedisReport) -> f64| -> Vec<f64> {
-        seen.iter().map(|(_, _, redis)| value(redis)).collect()
-    };
+    let cores: Vec<_> = seen.iter().map(|(_, _, redis)| redis.cpu_cores).collect();
+    let out_overheads = seen
+        .iter()
+        .zip(&rows)
+        .map(|((report, _, redis), [_, read])| {
+            (redis.out_bytes_per_s - read * report.scenario.payload_bytes).max(0.0)
+        });
     Some(RedisModel {
-        cpu: fit(&rows, &of(|redis| redis.cpu_cores))?,
-        in_bytes: mean(
-            seen.iter()
-                .map(|(_, stage, redis)| redis.in_bytes_per_s / stage.publishes_per_s),
-        )?,
-        out_bytes: fit(&rows, &of(|redis| redis.out_bytes_per_s))?,
-        bytes_per_event: mean(seen.iter().map(|(_, stage, redis)| {
-            redis.memory_growth_bytes.max(0.0) / (stage.publishes_per_s * stage.seconds)
+        cpu: fit(&rows, &cores)?,
+        in_overhead_bytes: mean(seen.iter().map(|(report, stage, redis)| {
+            beside_payload(report, redis.in_bytes_per_s / stage.publishes_per_s)
+        }))?,
+        out_overhead_bytes: fit(&rows, &out_overheads.collect::<Vec<_>>())?,
+        event_overhead_bytes: mean(seen.iter().map(|(report, stage, redis)| {
+            let events = stage.publishes_per_s * stage.seconds;
+            beside_payload(report, redis.memory_growth_bytes / events)
         }))?,
     })
 }
@@ -251,3 +281,68 @@ fn mean(values: impl Iterator<Item = f64>) -> Option<f64> {
 const MIB: f64 = 1_048_576.0;
 /// Mbit of a byte.
 const BIT: f64 = 8.0 / 1e6;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::report::RedisReport;
+
+    /// Ten seconds with 100 publishes/s and 1,000 deliveries/s, of which each costs as many bytes as it should.
+    fn run(nodes: u32, payload: f64) -> Run {
+        let mut report = Report::default();
+        report.scenario.payload_bytes = payload;
+        report.server.nodes = nodes;
+        let nodes = f64::from(nodes);
+        report.stages.push(StageReport {
+            seconds: 10.0,
+            publishes_per_s: 100.0,
+            deliveries_per_s: 1_000.0,
+            server_cpu_cores: Some(0.1),
+            server_deliveries: Some(10_000.0),
+            server_delivery_bytes: Some(10_000.0 * (payload + 72.0)),
+            server_received_bytes: Some(1_000.0 * (payload + 172.0)),
+            redis: Some(RedisReport {
+                cpu_cores: 0.05,
+                memory_growth_bytes: 1_000.0 * (payload + 272.0),
+                in_bytes_per_s: 100.0 * (payload + 872.0),
+                out_bytes_per_s: 100.0 * (100.0 + nodes * (payload + 372.0)),
+                ..RedisReport::default()
+            }),
+            ..StageReport::default()
+        });
+        Run {
+            name: String::new(),
+            report,
+        }
+    }
+
+    fn near(found: f64, by_hand: f64) {
+        assert!(
+            (found - by_hand).abs() < by_hand * 1e-6,
+            "{found}, by hand {by_hand}"
+        );
+    }
+
+    #[test]
+    fn bytes_are_learned_beside_the_payload_whatever_it_was() {
+        let model = Model::learn(&[run(1, 4_096.0), run(2, 128.0), run(3, 1_024.0)]).unwrap();
+        near(model.delivery_overhead_bytes.unwrap(), 72.0);
+        near(model.publish_overhead_bytes.unwrap(), 172.0);
+        let redis = model.redis.unwrap();
+        near(redis.in_overhead_bytes, 872.0);
+        near(redis.event_overhead_bytes, 272.0);
+        near(redis.out_overhead_bytes[0], 100.0);
+        near(redis.out_overhead_bytes[1], 372.0);
+    }
+
+    #[test]
+    fn a_payload_goes_to_every_node_also_where_all_runs_had_as_many() {
+        let model = Model::learn(&[run(2, 128.0), run(2, 128.0)]).unwrap();
+        let redis = model.redis.unwrap();
+        near(redis.out_bytes(128.0, 2.0), 100.0 + 2.0 * (128.0 + 372.0));
+        near(
+            redis.out_bytes(4_096.0, 2.0),
+            100.0 + 2.0 * (4_096.0 + 372.0),
+        );
+    }
+}

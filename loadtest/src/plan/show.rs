@@ -122,27 +122,28 @@ fn formulas(out: &mut String, plan: &Plan, model: &Model) -> std::fmt::Result {
     if let Some(overhead) = model.delivery_overhead_bytes {
         writeln!(
             out,
-            "network of a node      = (deliveries/s × (payload + {overhead:.0} B) + publishes/s × {:.0} B{}) / nodes",
-            model.publish_bytes.unwrap_or(0.0),
+            "network of a node      = (deliveries/s × (payload + {overhead:.0} B) + publishes/s × (payload + {:.0} B){}) / nodes",
+            model.publish_overhead_bytes.unwrap_or(0.0),
             model.redis.map_or("", |_| " + Redis in + Redis out")
         )?;
     }
     if let Some(redis) = &model.redis {
         let [own, read] = redis.cpu.map(|cores| cores * 1e6);
-        let [out_own, out_read] = redis.out_bytes;
+        let [out_own, out_read] = redis.out_overhead_bytes;
         writeln!(
             out,
             "Redis CPU, µs/s        = ({own:.1} + {read:.1} × nodes) × publishes/s"
         )?;
         writeln!(
             out,
-            "Redis memory           = {:.0} B × (events kept + publishes/s × 600 s, whose ids are remembered) × factor\n\
-             Redis in               = {:.0} B × publishes/s",
-            redis.bytes_per_event, redis.in_bytes
+            "Redis memory           = ((payload + {event:.0} B) × events kept + {event:.0} B × publishes/s × 600 s, whose ids are remembered) × factor\n\
+             Redis in               = (payload + {:.0} B) × publishes/s",
+            redis.in_overhead_bytes,
+            event = redis.event_overhead_bytes,
         )?;
         writeln!(
             out,
-            "Redis out              = ({out_own:.0} B + {out_read:.0} B × nodes) × publishes/s"
+            "Redis out              = ({out_own:.0} B + (payload + {out_read:.0} B) × nodes) × publishes/s"
         )?;
     }
     writeln!(
@@ -208,7 +209,7 @@ mod tests {
         toml::from_str(&text).unwrap()
     }
 
-    /// Round numbers, so that a person can follow.
+    /// Round numbers with a payload of 128 bytes, so that a person can follow.
     fn model() -> Model {
         Model {
             cpu: [2e-6, 1e-4, 1e-5, 0.0],
@@ -216,7 +217,7 @@ mod tests {
             memory: [10_000.0, 1_000.0, 0.0],
             memory_base: 20.0 * MIB,
             delivery_overhead_bytes: Some(72.0),
-            publish_bytes: Some(300.0),
+            publish_overhead_bytes: Some(172.0),
             ..Model::default()
         }
     }
@@ -224,9 +225,9 @@ mod tests {
     fn model_over_redis() -> Model {
         let redis = RedisModel {
             cpu: [1e-4, 5e-5],
-            in_bytes: 1_000.0,
-            out_bytes: [100.0, 500.0],
-            bytes_per_event: 400.0,
+            in_overhead_bytes: 872.0,
+            out_overhead_bytes: [100.0, 372.0],
+            event_overhead_bytes: 272.0,
         };
         Model {
             cpu: [2e-6, 1e-4, 1e-5, 5e-5],
@@ -296,7 +297,7 @@ mod tests {
                 "| memory, MiB | 501.61 | 11468.80 | 1 |",
                 "| network, Mbit/s | 18.40 | 600.00 | 1 |",
                 "| connections | 50000.00 | 100000.00 | 1 |",
-                "network of a node      = (deliveries/s × (payload + 72 B) + publishes/s × 300 B) / nodes",
+                "network of a node      = (deliveries/s × (payload + 72 B) + publishes/s × (payload + 172 B)) / nodes",
             ],
         );
         for absent in ["Redis", "come back", "No run had several nodes"] {
@@ -318,7 +319,7 @@ mod tests {
                 "| network, Mbit/s | 17.60 | 600.00 | 1 |",
                 "| connections | 25000.00 | 100000.00 | 1 |",
                 "When 1 node(s) are lost, 16667 connections come back at the others, in 1.7 s at the least, on all their cores.",
-                "Redis: 1 primary(ies), 0.25 cores, 839 MiB of memory, 8.0 Mbit/s in, 12.8 Mbit/s out.",
+                "Redis: 1 primary(ies), 0.25 cores, 693 MiB of memory, 8.0 Mbit/s in, 12.8 Mbit/s out.",
             ],
         );
     }
@@ -338,11 +339,11 @@ mod tests {
                 "                       + 100 × new connections/s",
                 "memory of a node       = 20.0 MiB + (10000 B × connections + 1000 B × channels × min(nodes, members)) / nodes",
                 "                         (and 400 B for each event that was published in the measured runs, which fills up)",
-                "network of a node      = (deliveries/s × (payload + 72 B) + publishes/s × 300 B + Redis in + Redis out) / nodes",
+                "network of a node      = (deliveries/s × (payload + 72 B) + publishes/s × (payload + 172 B) + Redis in + Redis out) / nodes",
                 "Redis CPU, µs/s        = (100.0 + 50.0 × nodes) × publishes/s",
-                "Redis memory           = 400 B × (events kept + publishes/s × 600 s, whose ids are remembered) × factor",
-                "Redis in               = 1000 B × publishes/s",
-                "Redis out              = (100 B + 500 B × nodes) × publishes/s",
+                "Redis memory           = ((payload + 272 B) × events kept + 272 B × publishes/s × 600 s, whose ids are remembered) × factor",
+                "Redis in               = (payload + 872 B) × publishes/s",
+                "Redis out              = (100 B + (payload + 372 B) × nodes) × publishes/s",
                 "nodes                  = the most of these, so that each keeps its target, + 1 spare",
             ],
         );

@@ -5,7 +5,7 @@ use serde::Serialize;
 
 use super::fit::predict;
 use super::future::Future;
-use super::model::Model;
+use super::model::{Model, RedisModel};
 
 /// The answer.
 #[derive(Clone, Debug, Serialize)]
@@ -144,21 +144,22 @@ fn parts<'a>(model: &'a Model, future: &'a Future) -> [Part<'a>; 4] {
 
 fn redis(model: &Model, future: &Future, nodes: f64) -> Option<RedisPlan> {
     let redis = model.redis?;
-    let rate = future.publishes_per_s();
-    let row = [rate, rate * nodes];
-    let cores = predict(&row, &redis.cpu);
+    let (rate, payload) = (future.publishes_per_s(), future.load.payload_bytes);
+    let cores = predict(&[rate, rate * nodes], &redis.cpu);
     Some(RedisPlan {
         cores,
         primaries: (cores / future.redis.cpu_target).ceil().max(1.0) as u32,
-        memory_bytes: events_in_redis(future) * redis.bytes_per_event * future.redis.memory_factor,
-        in_mbit_s: rate * redis.in_bytes * BIT,
-        out_mbit_s: predict(&row, &redis.out_bytes) * BIT,
+        memory_bytes: bytes_in_redis(&redis, future) * future.redis.memory_factor,
+        in_mbit_s: rate * redis.in_bytes(payload) * BIT,
+        out_mbit_s: rate * redis.out_bytes(payload, nodes) * BIT,
     })
 }
 
-/// Those that are kept, and those whose ids are remembered, so that a retry stays one.
-fn events_in_redis(future: &Future) -> f64 {
-    future.events_kept() + future.publishes_per_s() * REMEMBERED_S
+/// Of events that are kept, and of those whose ids are remembered, so that a retry stays one: these without their payloads.
+fn bytes_in_redis(redis: &RedisModel, future: &Future) -> f64 {
+    let (kept, payload) = (future.events_kept(), future.load.payload_bytes);
+    let remembered = future.publishes_per_s() * REMEMBERED_S;
+    (kept + remembered) * redis.event_overhead_bytes + kept * payload
 }
 
 /// What others must take over when the spare nodes are lost.
@@ -187,7 +188,6 @@ const NETWORK_TARGET: f64 = 0.6;
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::plan::model::RedisModel;
 
     fn future(text: &str) -> Future {
         let text = format!(
@@ -226,13 +226,18 @@ mod tests {
         );
     }
 
-    /// A future and a model with round numbers, so that a person can follow.
+    /// A future and a model that has round numbers with the payload of 128 bytes, so that a person can follow.
     fn round() -> (Model, Future) {
+        round_with("")
+    }
+
+    /// The same with this in the description of the load.
+    fn round_with(load: &str) -> (Model, Future) {
         let redis = RedisModel {
             cpu: [1e-4, 5e-5],
-            in_bytes: 1_000.0,
-            out_bytes: [100.0, 500.0],
-            bytes_per_event: 400.0,
+            in_overhead_bytes: 872.0,
+            out_overhead_bytes: [100.0, 372.0],
+            event_overhead_bytes: 272.0,
         };
         let model = Model {
             cpu: [2e-6, 1e-4, 1e-5, 5e-5],
@@ -240,12 +245,12 @@ mod tests {
             memory: [10_000.0, 1_000.0, 0.0],
             memory_base: 20e6,
             delivery_overhead_bytes: Some(72.0),
-            publish_bytes: Some(300.0),
+            publish_overhead_bytes: Some(172.0),
             redis: Some(redis),
             ..Model::default()
         };
         let node = "connects-per-s = 100\nhistory-per-room = 100\n[node]\ncores = 0.5\ncpu-target = 0.5\nmemory-gib = 16\n";
-        (model, future(node))
+        (model, future(&format!("{load}{node}")))
     }
 
     #[test]
@@ -262,7 +267,7 @@ mod tests {
             20e6 + 25_000.0 * 10_000.0 + 5_000.0 * 1_000.0,
         );
         near(plan.connections_per_node, 25_000.0);
-        // Clients: 10,000 × (128 + 72) + 1,000 × 300 = 2.3 MB/s; Redis: 1,000 × 1,000 in, 1,000 × (100 + 500 × 2) out.
+        // Clients: 10,000 × (128 + 72) + 1,000 × (128 + 172) = 2.3 MB/s; Redis: 1,000 × (128 + 872) in, 1,000 × (100 + (128 + 372) × 2) out.
         near(plan.network_per_node_mbit_s, (2.3 + 1.0 + 1.1) * 8.0 / 2.0);
     }
 
@@ -288,10 +293,31 @@ mod tests {
         // Three nodes read along.
         near(redis.cores, 1_000.0 * (1e-4 + 3.0 * 5e-5));
         assert_eq!(redis.primaries, 1);
-        // 5,000 rooms × 100 events, and the ids of ten minutes, at 400 bytes, twice.
-        near(redis.memory_bytes, (500_000.0 + 600_000.0) * 400.0 * 2.0);
+        // 5,000 rooms × 100 events at 400 bytes, and the ids of ten minutes at 128 less, twice.
+        near(
+            redis.memory_bytes,
+            (500_000.0 * 400.0 + 600_000.0 * 272.0) * 2.0,
+        );
         near(redis.in_mbit_s, 8.0);
         near(redis.out_mbit_s, (100.0 + 500.0 * 3.0) * 8.0 / 1e3);
+    }
+
+    #[test]
+    fn a_larger_payload_is_more_to_carry_and_to_keep_everywhere() {
+        let (model, future) = round_with("payload-bytes = 4096\n");
+        let plan = Plan::of(&model, &future).unwrap();
+        let redis = plan.redis.unwrap();
+        near(
+            redis.memory_bytes,
+            (500_000.0 * (4_096.0 + 272.0) + 600_000.0 * 272.0) * 2.0,
+        );
+        near(redis.in_mbit_s, (4_096.0 + 872.0) * 8.0 / 1e3);
+        let out = |nodes: f64| (100.0 + (4_096.0 + 372.0) * nodes) * 8.0 / 1e3;
+        near(redis.out_mbit_s, out(3.0));
+        // With one lost two are left, and read along.
+        let clients = (10_000.0 * (4_096.0 + 72.0) + 1_000.0 * (4_096.0 + 172.0)) * 8.0 / 1e6;
+        let network = clients + redis.in_mbit_s + out(2.0);
+        near(plan.network_per_node_mbit_s, network / 2.0);
     }
 
     #[test]
