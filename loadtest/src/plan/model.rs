@@ -135,9 +135,20 @@ impl Model {
                     predicted,
                 });
                 all.push(Compared {
+                    what: "Redis in, Mbit/s",
+                    measured: measured.in_bytes_per_s * BIT,
+                    predicted: rate * redis.in_bytes(payload) * BIT,
+                });
+                all.push(Compared {
                     what: "Redis out, Mbit/s",
                     measured: measured.out_bytes_per_s * BIT,
                     predicted: rate * redis.out_bytes(payload, nodes) * BIT,
+                });
+                let event = payload + redis.event_overhead_bytes;
+                all.push(Compared {
+                    what: "growth of Redis's memory, MiB",
+                    measured: measured.memory_growth_bytes / MIB,
+                    predicted: rate * stage.seconds * event / MIB,
                 });
             }
         }

@@ -265,7 +265,9 @@ mod tests {
         let mut run = run(name, 3);
         run.report.stages[0].redis = Some(RedisReport {
             cpu_cores: 0.05,
+            in_bytes_per_s: 50_000.0,
             out_bytes_per_s: 80_000.0,
+            memory_growth_bytes: MIB,
             ..RedisReport::default()
         });
         run
@@ -361,7 +363,9 @@ mod tests {
                 "| several (learned from) | network of all nodes, Mbit/s | 3.680 | 1.840 | -50 % |",
                 "| several (learned from) | server cores | 0.020 | 0.032 | +60 % |",
                 "| several (learned from) | Redis cores | 0.050 | 0.025 | -50 % |",
+                "| several (learned from) | Redis in, Mbit/s | 0.400 | 0.800 | +100 % |",
                 "| several (learned from) | Redis out, Mbit/s | 0.640 | 1.280 | +100 % |",
+                "| several (learned from) | growth of Redis's memory, MiB | 1.000 | 0.381 | -62 % |",
                 "| several (learned from) | server memory, MiB | 20.000 | 69.823 | +249 % |",
                 "| rooms (**kept aside**) | server cores | 0.020 | 0.022 | +10 % |",
                 "| rooms (**kept aside**) | server memory, MiB | 20.000 | 29.632 | +48 % |",
