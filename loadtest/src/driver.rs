@@ -92,8 +92,9 @@ impl Run {
     /// Begins to open the subscribers' connections.
     ///
     /// # Errors
-    /// When there are not enough files or threads.
+    /// When there are not enough ports, files or threads.
     pub(crate) fn open(scenario: Scenario) -> anyhow::Result<Self> {
+        scenario.check_ports()?;
         let files_allowed = files::allow(scenario.connections() + scenario.publishers())?;
         let shared = Arc::new(Shared::new(scenario));
         Ok(Self {

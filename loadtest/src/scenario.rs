@@ -1,4 +1,5 @@
-//! One run, decided: every option has its value, every bound is checked, nothing is opened yet.
+//! One run, decided: every option has its value, every bound is checked but those of the machine that will open it, and nothing
+//! is opened yet.
 
 use std::path::PathBuf;
 use std::time::Duration;
@@ -152,7 +153,6 @@ impl Scenario {
                 .all(|group| load.stuck_readers <= group.connections),
             "there are more stuck readers than subscribers"
         );
-        check_ports(&load, share.count(shape.connections()))?;
         check_names(&load, &groups)?;
         Ok(Self {
             targets,
@@ -204,6 +204,20 @@ impl Scenario {
     /// All connections that this process may hold at one time.
     pub(crate) fn connections(&self) -> u32 {
         self.own_connections() + self.publishers() + self.errand_connections()
+    }
+
+    /// Running out of ports in the middle would look like a fault of the server.
+    ///
+    /// # Errors
+    /// When the connections of this process are more than its source addresses have ports.
+    pub(crate) fn check_ports(&self) -> anyhow::Result<()> {
+        let sources = self.load.sources.map_or(1, Sources::count);
+        let each = self.own_connections().div_ceil(sources);
+        ensure!(
+            each <= PORTS_PER_SOURCE,
+            "{each} connections from one address are more than its {PORTS_PER_SOURCE} ports; give more --sources"
+        );
+        Ok(())
     }
 
     /// Subscribers of the whole load that are opened before the clock starts.
@@ -418,16 +432,6 @@ fn enough_publishers(options: &Options) -> u32 {
         .fold(options.rate.unwrap_or(RATE_DEFAULT), f64::max)
         .max(options.room_rate.unwrap_or(ROOM_RATE_DEFAULT));
     ((rate / RATE_OF_ONE_PUBLISHER).ceil() as u32).clamp(4, PUBLISHERS_MAX)
-}
-
-/// Running out of ports in the middle would look like a fault of the server.
-fn check_ports(load: &Load, connections: u32) -> anyhow::Result<()> {
-    let each = connections.div_ceil(load.sources.map_or(1, Sources::count));
-    ensure!(
-        each <= PORTS_PER_SOURCE,
-        "{each} connections from one address are more than its {PORTS_PER_SOURCE} ports; give more --sources"
-    );
-    Ok(())
 }
 
 fn channel_name(load: &Load, group: &Group, channel: u32) -> String {

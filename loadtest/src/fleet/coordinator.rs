@@ -51,10 +51,7 @@ struct Talk {
 /// When a worker cannot be reached or cannot do its share.
 pub(crate) fn coordinate(arguments: CoordinateArguments) -> anyhow::Result<u8> {
     let options = arguments.run.resolve()?;
-    let scenario = Scenario::from_options(Options {
-        sources: None,
-        ..options.clone()
-    })?;
+    let scenario = Scenario::from_options(options.clone())?;
     let watch = ServerWatch::new(&scenario.watched, &scenario.targets)?;
     let mut looks = Looks::begin(&watch);
     let mut workers = connect(&arguments.workers, options.allow_remote)?;

@@ -83,7 +83,7 @@ fn idle_takes_its_number_from_connections() {
 
 #[test]
 fn what_cannot_run_is_refused() {
-    let refused: [fn(&mut Options); 9] = [
+    let refused: [fn(&mut Options); 8] = [
         |options| options.rate = Some(0.0),
         |options| options.payload_bytes = Some(10),
         |options| options.payload_bytes = Some(40_000),
@@ -92,11 +92,36 @@ fn what_cannot_run_is_refused() {
         |options| options.duration = Some("0s".parse().unwrap()),
         |options| options.connections = Some(5),
         |options| options.url = Some("ws://192.0.2.1/".into()),
-        |options| {
-            (options.shape, options.sources) = (Some("idle=30000".into()), Some("127.0.0.1".into()))
-        },
     ];
     for (index, change) in refused.into_iter().enumerate() {
         assert!(scenario(change).is_err(), "case {index} was accepted");
     }
+}
+
+#[test]
+fn what_is_too_much_for_one_machines_ports_is_not_too_much_for_several() {
+    let part = |share| {
+        let options = Options {
+            url: Some("ws://192.0.2.1/".into()),
+            allow_remote: true,
+            shape: Some("idle=60000".into()),
+            ..Options::default()
+        };
+        Scenario::part(options, share).unwrap()
+    };
+    assert!(part(Share::WHOLE).check_ports().is_err());
+    assert!(part(Share { first: 0, of: 2 }).check_ports().is_err());
+    assert!(part(Share { first: 2, of: 3 }).check_ports().is_ok());
+}
+
+#[test]
+fn every_source_address_has_its_ports() {
+    let check = |sources: &str| {
+        let scenario = scenario(|options| {
+            (options.shape, options.sources) = (Some("idle=50000".into()), Some(sources.into()));
+        });
+        scenario.unwrap().check_ports()
+    };
+    assert!(check("127.0.0.1").is_err());
+    assert!(check("127.0.0.1-127.0.0.2").is_ok());
 }

@@ -357,6 +357,16 @@ fn thresholds_and_the_json_result_are_obeyed() {
 }
 
 #[test]
+fn more_connections_than_there_are_ports_for_are_refused_before_one_is_opened() {
+    let url = format!("ws://{}/v1/socket", serve(Fault::None, Form::Json));
+    let load = ["run", "--url", &url, "--shape", "idle=30000"];
+    let output = tool(&[&load[..], &["--sources", "127.0.0.1"]].concat());
+    assert_eq!(output.status.code(), Some(1), "{}", said(&output));
+    let why = "30000 connections from one address are more than its 25000 ports";
+    assert!(said(&output).contains(why), "{}", said(&output));
+}
+
+#[test]
 fn no_server_is_an_error_and_not_a_result() {
     let unused = std::net::TcpListener::bind("127.0.0.1:0")
         .unwrap()
