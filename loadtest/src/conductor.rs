@@ -4,6 +4,9 @@
 use std::thread;
 use std::time::{Duration, Instant};
 
+use anyhow::Context as _;
+
+use crate::bounds::OwnBounds;
 use crate::clockwork::{Moment, walk};
 use crate::driver::{Drain, Run};
 use crate::progress::{View, say};
@@ -24,7 +27,7 @@ pub(crate) fn run(scenario: &Scenario) -> anyhow::Result<Report> {
         scenario.begins_with(),
         urls(&scenario.targets)
     ));
-    let mut run = Run::open(scenario.clone())?;
+    let mut run = Run::open(scenario.clone()).context(OwnBounds)?;
     let mut view = View::new(&scenario.timeline);
     while !run.is_settled() {
         thread::sleep(LOOK);

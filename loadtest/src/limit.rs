@@ -5,10 +5,11 @@
 
 use std::path::PathBuf;
 
-use anyhow::ensure;
+use anyhow::{Context as _, ensure};
 use clap::{Args, ValueEnum};
 use serde::{Deserialize, Serialize};
 
+use crate::bounds::OwnBounds;
 use crate::cli::{Arguments, Options, Thresholds};
 use crate::conductor;
 use crate::limit::level::Broken;
@@ -18,7 +19,7 @@ use crate::progress::say;
 use crate::report::{Report, write_file};
 use crate::scenario::Scenario;
 use crate::shape::Shape;
-use crate::verdict::Outcome;
+use crate::verdict::{Checked, Outcome};
 
 mod level;
 mod reason;
@@ -96,7 +97,7 @@ struct Found {
 /// the generator gave out before the server.
 ///
 /// # Errors
-/// When a run cannot be made.
+/// When no run can be made. One that cannot be made after others could is an answer.
 pub(crate) fn find(arguments: LimitArguments) -> anyhow::Result<(String, u8)> {
     let LimitArguments {
         raise,
@@ -124,10 +125,12 @@ pub(crate) fn find(arguments: LimitArguments) -> anyhow::Result<(String, u8)> {
         first > 0.0 && first <= most,
         "the search runs from {first} to {most}, which is nowhere"
     );
+    // What is wrong with the options shows here, and is no bound of this machine.
+    scenario(raise, &options, first)?;
     let (precision, tries) = (precision / 100.0, tries.clamp(1, 5));
     let search = Search::new(first, most, precision, tries, raise.parts());
     let found = close_in(search, raise.unit(), |value| {
-        conductor::run(&scenario(raise, &options, value)?)
+        conductor::run(&scenario(raise, &options, value).context(OwnBounds)?)
     })?;
     let limit = Limit::of(raise, found, html);
     limit.write(limit_json.as_ref())?;
@@ -142,7 +145,11 @@ fn close_in(
 ) -> anyhow::Result<Found> {
     let (mut knee, mut broken) = (None, None);
     while let Some(value) = search.next() {
-        let report = attempt(value)?;
+        let report = match attempt(value) {
+            Ok(report) => report,
+            Err(error) if search.highest_kept().is_some() => unmade(&error),
+            Err(error) => return Err(error),
+        };
         let step = Step::of(value, &report);
         say(&step.line(unit));
         let lowest_broken = search.lowest_broken();
@@ -159,6 +166,29 @@ fn close_in(
         knee,
         broken,
     })
+}
+
+/// The report of a run that could not be made: whose end that was, and why.
+fn unmade(error: &anyhow::Error) -> Report {
+    let why = format!("{error:#}");
+    say(&why);
+    let mut report = Report::default();
+    let verdict = &mut report.verdict;
+    if error.is::<OwnBounds>() {
+        verdict.outcome = Outcome::Invalid;
+        verdict.invalid.push(why);
+    } else {
+        verdict.outcome = Outcome::Broken;
+        // The connection without which there was no run.
+        verdict.thresholds.push(Checked {
+            name: "max-closed".to_owned(),
+            limit: 0.0,
+            value: Some(1.0),
+            kept: false,
+        });
+        report.troubles.insert(why, 1);
+    }
+    report
 }
 
 impl Limit {
@@ -263,9 +293,10 @@ const FACTOR_MAX: f64 = 1_048_576.0;
 
 #[cfg(test)]
 mod tests {
+    use anyhow::anyhow;
+
     use super::Outcome::{Broken, Invalid, Passed};
     use super::*;
-    use crate::verdict::Checked;
 
     fn report(outcome: Outcome) -> Report {
         let mut report = Report::default();
@@ -283,17 +314,35 @@ mod tests {
         report
     }
 
-    /// What a search from 200 on with two tries of each load comes to, when its loads are these and end so.
+    /// What a search from 200 on with two tries of each load comes to.
+    fn search(attempt: impl FnMut(f64) -> anyhow::Result<Report>) -> anyhow::Result<Limit> {
+        let search = Search::new(200.0, 1e6, 0.1, 2, 100.0);
+        let found = close_in(search, "publishes/s", attempt)?;
+        Ok(Limit::of(Raise::Rate, found, None))
+    }
+
+    /// The same when its loads are these and end so.
     fn limit(ends: &[(f64, Outcome)]) -> Limit {
         let mut ends = ends.iter();
-        let search = Search::new(200.0, 1e6, 0.1, 2, 100.0);
-        let found = close_in(search, "publishes/s", |load| {
+        let limit = search(|load| {
             let (expected, outcome) = ends.next().expect("the search was over");
             assert_eq!(load, *expected);
             Ok(report(*outcome))
         });
         assert_eq!(ends.next(), None);
-        Limit::of(Raise::Rate, found.expect("all loads can be made"), None)
+        limit.expect("all loads can be made")
+    }
+
+    /// Of loads up to 300, beyond which none can be made.
+    fn limit_of(error: impl Fn() -> anyhow::Error) -> Limit {
+        let attempt = |load: f64| {
+            if load > 300.0 {
+                Err(error())
+            } else {
+                Ok(report(Passed))
+            }
+        };
+        search(attempt).expect("the first load can be made")
     }
 
     fn check(limit: &Limit, exit_code: u8, says: &[&str]) {
@@ -337,5 +386,27 @@ mod tests {
         let late = "- invalid: the generator was at its end: it was late";
         check(&limit, 98, &[above, late]);
         assert!(limit.levels.is_empty(), "{:?}", limit.levels);
+    }
+
+    #[test]
+    fn a_load_that_this_machine_cannot_make_ends_the_search_with_what_was_kept() {
+        let limit = limit_of(|| anyhow!("there are 300 ports").context(OwnBounds));
+        let above = "## Invalid: the generator gave out before the server; the limit is above 283";
+        let ports = "this machine cannot make such a load: there are 300 ports";
+        check(&limit, 98, &[above, ports]);
+    }
+
+    #[test]
+    fn a_server_that_takes_no_publisher_has_broken() {
+        let limit = limit_of(|| anyhow!("unable to open a publisher"));
+        let knee = "## Knee: 283 publishes/s keep every service level, 308 break one";
+        let level = "- errors broke: max-closed is 1.0";
+        check(&limit, 0, &[knee, level, "- unable to open a publisher\n"]);
+    }
+
+    #[test]
+    fn where_not_even_the_first_load_can_be_made_there_is_no_answer() {
+        let failed = search(|_| Err(anyhow!("nobody is there")));
+        assert!(failed.is_err());
     }
 }

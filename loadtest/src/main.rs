@@ -11,6 +11,7 @@ use clap::Parser;
 use crate::cli::{Action, Cli};
 use crate::scenario::Scenario;
 
+mod bounds;
 mod checker;
 mod cli;
 mod clockwork;

@@ -207,7 +207,7 @@ impl AckReader {
         );
         let wire = open(scenario, target, number, &hello.channels)
             .await
-            .map_err(|error| anyhow::anyhow!("unable to open a publisher; {}", error.what))?;
+            .map_err(|error| error.fatal("a publisher"))?;
         let (mut wire, writing) = wire.split()?;
         let greeting = dialect.greeting(&hello);
         wire.send(&greeting).await.map_err(anyhow::Error::msg)?;

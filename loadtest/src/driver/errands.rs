@@ -122,7 +122,7 @@ impl Runner {
         let number = number * scenario.share.of + scenario.share.first;
         let mut wire = open(scenario, scenario.errand_target_of(number), number, &[])
             .await
-            .map_err(|error| anyhow::anyhow!("unable to open a connection; {}", error.what))?;
+            .map_err(|error| error.fatal("a connection"))?;
         let user = format!("load-errands-{number}");
         let hello = Hello {
             token: scenario.load.tokens.of(&user),

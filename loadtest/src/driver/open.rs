@@ -11,6 +11,7 @@ use tokio::net::TcpSocket;
 use tokio::time::timeout;
 use tokio_tungstenite::tungstenite::http::Uri;
 
+use crate::bounds::OwnBounds;
 use crate::driver::handshake::shake_hands;
 use crate::driver::stream::Stream;
 use crate::driver::wire::Wire;
@@ -89,6 +90,18 @@ fn foreign(what: String) -> OpenError {
     OpenError { what, own: false }
 }
 
+impl OpenError {
+    /// What to say where nothing goes on without this connection.
+    pub(crate) fn fatal(self, whose: &str) -> anyhow::Error {
+        let error = anyhow::anyhow!("unable to open {whose}; {}", self.what);
+        if self.own {
+            error.context(OwnBounds)
+        } else {
+            error
+        }
+    }
+}
+
 impl From<std::io::Error> for OpenError {
     fn from(error: std::io::Error) -> Self {
         let own = error.kind() == ErrorKind::AddrNotAvailable
@@ -106,3 +119,19 @@ const OPEN_TIMEOUT: Duration = Duration::from_secs(15);
 /// "Too many open files", in this process and in the system.
 const EMFILE: i32 = 24;
 const ENFILE: i32 = 23;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn who_runs_out_of_ports_says_whose_they_were() {
+        let check = |kind: ErrorKind, own: bool| {
+            let error = OpenError::from(std::io::Error::from(kind)).fatal("a publisher");
+            assert_eq!(error.is::<OwnBounds>(), own, "{error:#}");
+            assert!(format!("{error:#}").contains("unable to open a publisher; connect failed"));
+        };
+        check(ErrorKind::AddrNotAvailable, true);
+        check(ErrorKind::ConnectionRefused, false);
+    }
+}

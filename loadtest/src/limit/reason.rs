@@ -50,6 +50,11 @@ pub(super) fn of(report: &Report) -> Vec<Reason> {
         for sign in network(stage) {
             found(Scarce::Network, Some(sign));
         }
+    } else {
+        // A run that could not be made shows nothing, but it knows why.
+        for why in report.troubles.keys() {
+            found(Scarce::Unknown, Some(why.clone()));
+        }
     }
     if reasons.is_empty() {
         reasons.push(Reason {
