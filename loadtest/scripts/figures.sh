@@ -32,7 +32,7 @@ trap 'stop_server; rm -rf "$data"' EXIT
 
 # A fresh process and an empty data directory each time, so that memory is counted from nothing.
 start_server() { # shards
-    rm -rf "$data"/*
+    rm -rf "${data:?}"/*
     ulimit -n "$(ulimit -Hn)"
     PARLOR_SERVER_LISTEN=$address PARLOR_SERVER_SHARDS=$1 PARLOR_METRICS_LISTEN=$metrics \
         PARLOR_STORAGE_DATA_DIR=$data "$bin/parlor" dev >"$out/server.log" 2>&1 &
