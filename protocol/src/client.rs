@@ -2,7 +2,8 @@
 //! matching replies, telling gaps and duplicates. It knows no socket and no clock.
 //!
 //! A driver owns the socket. It reports what happens, with the time since any fixed start, and carries out
-//! every [`Effect`] that [`ClientSession::poll`] gives until there is none:
+//! every [`Effect`] that [`ClientSession::poll`] gives until there is none. That time must go on while the
+//! machine sleeps, which `std::time::Instant` does not do on Linux and macOS: see [`ClientSession`].
 //!
 //! ```
 //! use std::time::Duration;
@@ -56,6 +57,11 @@ pub use requests::{REQUESTS_MAX, TooManyRequests};
 use subscription::Subscription;
 
 /// One client's logical connection, over as many sockets as it takes.
+///
+/// Every `now` counts from one fixed start and never goes back. It must count the time that the machine sleeps
+/// (`CLOCK_BOOTTIME` on Linux): by it alone the session knows when the server has forgotten the id of a
+/// publish. By a clock that stands still meanwhile, a publish without an answer may be repeated after that, and
+/// then it is a second message.
 #[derive(Debug)]
 pub struct ClientSession {
     config: ClientConfig,

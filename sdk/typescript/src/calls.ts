@@ -1,9 +1,10 @@
 // Commands that wait for their replies, in the order in which they were called. Those marked `resend` survive a
-// reconnect and a "try again later"; the others end with the connection. Knows no socket: it is given a way to send.
+// reconnect and a "try again later", and keep their order in their lanes; the others go out at once and end with the
+// connection. Knows no socket: it is given a way to send.
 
-import { Backoff, RECONNECT_BACKOFF } from "./backoff.js";
 import type { Clock } from "./clock.js";
 import { ParlorError } from "./error.js";
+import { heldUp, Lanes, type Way } from "./lanes.js";
 import type { CommandName, Commands, Envelope } from "./protocol/command.js";
 import type { Refusal, Reply } from "./protocol/push.js";
 import type { Replies } from "./protocol/reply.js";
@@ -11,6 +12,8 @@ import type { Replies } from "./protocol/reply.js";
 export interface CallOptions {
   /** Whether the command may be sent again, on this or a later connection, until it is answered. */
   readonly resend: boolean;
+  /** How long after the call it may be sent again, in ms in which the machine may have slept. Default: while the caller waits. */
+  readonly resendMs?: number;
   /** How long the caller waits in all, in ms. After it the outcome is unknown. */
   readonly timeoutMs: number;
 }
@@ -22,18 +25,21 @@ interface PendingCall {
   readonly name: CommandName;
   readonly body: Commands[CommandName];
   readonly resend: boolean;
+  /** From then on it is not sent again, by the wall's time. */
+  readonly resendEnd: number;
   readonly settled: Settled<CommandName>;
-  readonly backoff: Backoff;
+  /** Empty where it is not sent again. */
+  readonly way: Way;
   /** Set while it is on its way. */
   id?: number | undefined;
-  stopTimeout: () => void;
-  stopRetry: () => void;
+  wasSent: boolean;
+  readonly stopTimeout: () => void;
 }
 
 export class Calls {
   readonly #clock: Clock;
-  readonly #random: () => number;
   readonly #pendingMax: number;
+  readonly #lanes: Lanes;
   readonly #pending = new Set<PendingCall>();
   readonly #byId = new Map<number, PendingCall>();
   #send: ((command: Envelope) => void) | undefined;
@@ -41,21 +47,27 @@ export class Calls {
 
   constructor(clock: Clock, random: () => number, pendingMax: number) {
     this.#clock = clock;
-    this.#random = random;
     this.#pendingMax = pendingMax;
+    this.#lanes = new Lanes(clock, random);
   }
 
-  /** {@link start} as a promise. */
+  /** What the application asks: refused where as much waits as may. */
   call<N extends CommandName>(name: N, body: Commands[N], options: CallOptions): Promise<Replies[N]> {
+    if (this.#pending.size >= this.#pendingMax) {
+      return Promise.reject(ParlorError.local("too_many_pending", `unable to ${name}; too many commands wait for an answer`));
+    }
+    return this.callAnyway(name, body, options);
+  }
+
+  /** What the client needs of itself, however much waits: {@link start} as a promise. */
+  callAnyway<N extends CommandName>(name: N, body: Commands[N], options: CallOptions): Promise<Replies[N]> {
     return new Promise((resolve, reject) => {
       this.start(name, body, options, (outcome) => (outcome instanceof ParlorError ? reject(outcome) : resolve(outcome)));
     });
   }
 
+  /** Not bound like {@link call}: of its own the client asks a few things for each channel, and gives them up with the connection. */
   start<N extends CommandName>(name: N, body: Commands[N], options: CallOptions, settled: Settled<N>): void {
-    if (this.#pending.size >= this.#pendingMax) {
-      return settled(ParlorError.local("too_many_pending", `unable to ${name}; too many commands wait for an answer`));
-    }
     if (this.#send === undefined && !options.resend) {
       return settled(ParlorError.local("connection_lost", `unable to ${name}; not connected`));
     }
@@ -63,28 +75,28 @@ export class Calls {
       name,
       body,
       resend: options.resend,
+      resendEnd: this.#clock.wallTime() + (options.resendMs ?? Infinity),
       settled: settled as Settled<CommandName>,
-      backoff: new Backoff(this.#random, RECONNECT_BACKOFF),
-      stopTimeout: this.#clock.after(options.timeoutMs, () => this.#finish(call, timedOut(name))),
-      stopRetry: () => {},
+      way: options.resend ? this.#lanes.enter(name, "channel" in body ? body.channel : "") : [],
+      wasSent: false,
+      stopTimeout: this.#clock.after(options.timeoutMs, () => this.#timedOut(call)),
     };
     this.#pending.add(call);
-    this.#dispatch(call);
+    this.#offer(call);
   }
 
-  /** The connection is up: everything that waits goes out, oldest first. */
+  /** The connection is up: what waits goes out, oldest first. */
   attach(send: (command: Envelope) => void): void {
     this.#send = send;
-    for (const call of [...this.#pending]) this.#dispatch(call);
+    this.#offerAll();
   }
 
   /** The connection is gone: what may not be sent again ends here. */
   detach(): void {
     this.#send = undefined;
-    this.#byId.clear();
+    this.#lanes.reopen();
     for (const call of [...this.#pending]) {
-      call.id = undefined;
-      call.stopRetry();
+      this.#takeBack(call);
       if (!call.resend) this.#finish(call, ParlorError.local("connection_lost", `the connection was lost during ${call.name}`));
     }
   }
@@ -97,16 +109,29 @@ export class Calls {
   receive(message: Reply | Refusal): void {
     const call = this.#byId.get(message.id);
     if (call === undefined) return;
-    if (message.type === "reply") return this.#finish(call, message.body);
-    const error = ParlorError.fromWire(message.error);
-    if (call.resend && error.isRetryable) this.#retryLater(call, error);
-    else this.#finish(call, error);
+    const outcome = message.type === "reply" ? message.body : ParlorError.fromWire(message.error);
+    if (call.resend && outcome instanceof ParlorError && outcome.isRetryable) this.#retryLater(call, outcome);
+    else this.#answered(call, outcome);
+    this.#offerAll();
+  }
+
+  /** Oldest first, so that one that waits keeps its place before those that were called after it. */
+  #offerAll(): void {
+    for (const call of this.#pending) this.#offer(call);
+  }
+
+  #offer(call: PendingCall): void {
+    if (call.id === undefined && call.way.every((lane) => lane.isFree)) this.#dispatch(call);
   }
 
   #dispatch(call: PendingCall): void {
-    if (this.#send === undefined || call.id !== undefined) return;
+    if (this.#send === undefined) return;
+    // The timeout's timer may have stood still while the machine slept.
+    if (call.wasSent && this.#clock.wallTime() >= call.resendEnd) return this.#finish(call, timedOut(call.name));
+    call.wasSent = true;
     call.id = this.#nextId++;
     this.#byId.set(call.id, call);
+    for (const lane of call.way) lane.sent();
     try {
       this.#send({ id: call.id, name: call.name, body: call.body });
     } catch (error) {
@@ -115,21 +140,35 @@ export class Calls {
   }
 
   #retryLater(call: PendingCall, error: ParlorError): void {
-    this.#forget(call);
-    call.stopRetry = this.#clock.after(error.retryAfterMs ?? call.backoff.next(), () => this.#dispatch(call));
+    this.#takeBack(call);
+    heldUp(call.way, error.code)?.refused(error.retryAfterMs, () => this.#offerAll());
+  }
+
+  #answered(call: PendingCall, outcome: Replies[CommandName] | ParlorError): void {
+    for (const lane of call.way) lane.answered();
+    this.#finish(call, outcome);
+  }
+
+  #timedOut(call: PendingCall): void {
+    this.#finish(call, timedOut(call.name));
+    // Those behind it wait for it no longer.
+    this.#offerAll();
   }
 
   #finish(call: PendingCall, outcome: Replies[CommandName] | ParlorError): void {
-    this.#forget(call);
-    this.#pending.delete(call);
+    if (!this.#pending.delete(call)) return;
+    this.#takeBack(call);
+    this.#lanes.leave(call.way);
     call.stopTimeout();
-    call.stopRetry();
     call.settled(outcome);
   }
 
-  #forget(call: PendingCall): void {
-    if (call.id !== undefined) this.#byId.delete(call.id);
+  /** It is under way no longer: what is still said to it is not heard. */
+  #takeBack(call: PendingCall): void {
+    if (call.id === undefined) return;
+    this.#byId.delete(call.id);
     call.id = undefined;
+    for (const lane of call.way) lane.returned();
   }
 }
 

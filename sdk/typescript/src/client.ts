@@ -8,7 +8,8 @@ import { Connection, type ConnectionHost, type ConnectionState, type Greeting } 
 import { Emitter } from "./emitter.js";
 import { ParlorError } from "./error.js";
 import { historyPages, type HistoryQuery } from "./history.js";
-import type { Verdict } from "./protocol/close-codes.js";
+import { copyOf } from "./payload.js";
+import { CLOSE_CODES, type Verdict } from "./protocol/close-codes.js";
 import type { CommandName, Commands, Connect, SessionKey } from "./protocol/command.js";
 import { DEDUP_WINDOW_MS } from "./protocol/limits.js";
 import type { Push, ServerMessage } from "./protocol/push.js";
@@ -34,7 +35,7 @@ export interface ClientOptions {
   readonly client?: { readonly name: string; readonly version: string };
   /** The wished interval of server pings, in ms. */
   readonly pingIntervalMs?: number;
-  /** How many commands may wait for an answer, sent or not. Default 1,000. */
+  /** How many commands may wait for an answer, sent or not, before the next that you ask for is refused. Default 1,000. */
   readonly pendingMax?: number;
   /** A WebSocket class where the platform has none (Node before 22). */
   readonly webSocket?: WebSocketClass;
@@ -112,13 +113,14 @@ export class Client extends Emitter<ClientEvents> {
     return this.#subscriptions.get(channel);
   }
 
-  /** Resolves when the server has kept the message; it is sent again across reconnects until then. */
-  publish(channel: string, data: unknown, options: PublishOptions = {}): Promise<Published> {
+  /** Resolves when the server has kept the message as it is now; it is sent again across reconnects until then. */
+  async publish(channel: string, data: unknown, options: PublishOptions = {}): Promise<Published> {
     const { id = randomId(), echo, tags } = options;
     // Counted from here and not from the first sending: never resent after the server forgot the id.
     const longest = this.#dedupWindowMs * DEDUP_WINDOW_SHARE;
     const timeoutMs = Math.min(options.timeoutMs ?? longest, longest);
-    return this.#calls.call("publish", { channel, id, echo, tags, data }, { resend: true, timeoutMs });
+    const body = { channel, id, echo, tags: tags && { ...tags }, data: copyOf(data) };
+    return this.#calls.call("publish", body, { resend: true, resendMs: longest, timeoutMs });
   }
 
   /** Fans out an event that is never logged. Rejects at once when not connected. */
@@ -137,7 +139,7 @@ export class Client extends Emitter<ClientEvents> {
   }
 
   #ask<N extends CommandName>(name: N, body: Commands[N]): Promise<Replies[N]> {
-    return this.#calls.call(name, body, { resend: true, timeoutMs: ASK_TIMEOUT_MS });
+    return this.#calls.call(name, body, ASK);
   }
 
   async #greeting(): Promise<Greeting> {
@@ -168,7 +170,7 @@ export class Client extends Emitter<ClientEvents> {
   #lost(verdict: Verdict, reason: ParlorError): void {
     this.#isConnected = false;
     if (verdict === "fresh") this.#session = undefined;
-    if (TOKEN_FAULTS.has(reason.name)) this.#tokens.refused();
+    if (reason.needsToken || TOKEN_CLOSES.has(reason.code)) this.#tokens.refused();
     // Subscriptions first: they ask again by themselves, so the end of their calls is no failure to them.
     this.#subscriptions.detach(verdict);
     this.#calls.detach();
@@ -206,7 +208,7 @@ export class Client extends Emitter<ClientEvents> {
     try {
       const token = await this.#tokens.fresh();
       if (token === undefined) return;
-      const reply = await this.#calls.call("refresh", { token }, { resend: false, timeoutMs: ASK_TIMEOUT_MS });
+      const reply = await this.#calls.callAnyway("refresh", { token }, { resend: false, timeoutMs: ASK_TIMEOUT_MS });
       this.#tokens.accepted(reply.expires_in_ms);
     } catch (error) {
       this.#tokens.refused();
@@ -217,6 +219,7 @@ export class Client extends Emitter<ClientEvents> {
   #connectionHost(): ConnectionHost {
     return {
       greeting: () => this.#greeting(),
+      hasAnotherToken: () => this.#tokens.hasAnother,
       received: (message) => this.#received(message),
       lost: (verdict, reason) => this.#lost(verdict, reason),
       changed: (state) => this.#changed(state),
@@ -231,17 +234,19 @@ export class Client extends Emitter<ClientEvents> {
       start: <N extends CommandName>(name: N, body: Commands[N], options: CallOptions, settled: Settled<N>) =>
         this.#calls.start(name, body, options, settled),
       ask: (name, body) => this.#ask(name, body),
+      members: (channel, cursor) => this.#calls.callAnyway("presence", { channel, cursor }, ASK),
       publish: (channel, data, options) => this.publish(channel, data, options),
       signal: (channel, data) => this.signal(channel, data),
     };
   }
 }
 
-/** Errors and closes after which the token at hand is worth nothing. */
-const TOKEN_FAULTS = new Set(["token_expired", "token_revoked", "revoked", "bad_token", "bad_key"]);
+/** Closes after which the token at hand is worth nothing. */
+const TOKEN_CLOSES: ReadonlySet<number> = new Set([CLOSE_CODES.token_expired, CLOSE_CODES.revoked, CLOSE_CODES.bad_token]);
 /** More than the brackets and names around a list add to what it holds. */
 const LIST_BYTES = 64;
 const PENDING_MAX = 1_000;
 const ASK_TIMEOUT_MS = 30_000;
+const ASK: CallOptions = { resend: true, timeoutMs: ASK_TIMEOUT_MS };
 /** Of the dedup window: the rest is for frames that are slow on their way. */
 const DEDUP_WINDOW_SHARE = 0.9;

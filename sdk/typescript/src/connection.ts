@@ -32,6 +32,8 @@ export interface Greeting {
 export interface ConnectionHost {
   /** A rejection with a {@link ParlorError} that `needsToken` closes; any other is tried again later. */
   greeting(): Promise<Greeting>;
+  /** Whether the next greeting has another token than the one that was just refused. */
+  hasAnotherToken(): boolean;
   received(message: Exclude<ServerMessage, { name: "ping" | "disconnect" }>): void;
   /** The link is gone. Follows {@link Greeting.greeted} or a failed attempt. */
   lost(verdict: Verdict, reason: ParlorError): void;
@@ -193,8 +195,9 @@ export class Connection {
   }
 
   #refused(error: ParlorError): void {
-    // A refused token is worth another try only when a fresh one can be had; the host decides that in `greeting`.
-    const comesBack = error.isRetryable || error.code === ERROR_CODES.token_expired;
+    // A token that has ended is worth another try when a fresh one can be had: the host decides that in `greeting`. One that
+    // was refused otherwise only if it is not fresh itself.
+    const comesBack = error.isRetryable || error.code === ERROR_CODES.token_expired || (error.needsToken && this.#host.hasAnotherToken());
     this.#lose(error, comesBack ? "resume" : "stay_away");
   }
 

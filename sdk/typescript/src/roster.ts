@@ -113,6 +113,8 @@ export class Roster {
 
   #giveUp(error: ParlorError): void {
     this.#held = undefined;
+    // What only this side ran into, a timeout for one, may pass as well.
+    if (error.isRetryable || error.code < 1000) this.#loadLater();
     this.#source.failed(error);
   }
 

@@ -12,7 +12,7 @@ import type { CommandName, Commands, Recover, Subscribe } from "./protocol/comma
 import { ERROR_CODES } from "./protocol/error-codes.js";
 import type { WireEvent } from "./protocol/event.js";
 import type { Advance, PresenceDiff, Unsubscribed } from "./protocol/push.js";
-import type { Durability, NotRecovered, Page, Published, Replies, Subscribed } from "./protocol/reply.js";
+import type { Durability, Members, NotRecovered, Page, Published, Replies, Subscribed } from "./protocol/reply.js";
 import type { PublishOptions } from "./publish.js";
 import { Roster } from "./roster.js";
 import type { TokenProvider } from "./token-source.js";
@@ -58,6 +58,8 @@ export interface SubscriptionHost {
   isConnected(): boolean;
   start<N extends CommandName>(name: N, body: Commands[N], options: CallOptions, settled: Settled<N>): void;
   ask<N extends CommandName>(name: N, body: Commands[N]): Promise<Replies[N]>;
+  /** A page for the roster: unlike what the application asks, it is never one too many. */
+  members(channel: string, cursor: string | undefined): Promise<Members>;
   publish(channel: string, data: unknown, options?: PublishOptions): Promise<Published>;
   signal(channel: string, data: unknown): Promise<void>;
   /** From now on pushes with this alias are this subscription's. */
@@ -308,7 +310,7 @@ export class Subscription extends Emitter<SubscriptionEvents> {
     const roster: Roster = new Roster({
       clock,
       random,
-      page: (cursor) => this.#host.ask("presence", { channel: this.channel, cursor }),
+      page: (cursor) => this.#host.members(this.channel, cursor),
       changed: () => this.emit("presence", roster),
       failed: (error) => this.emit("error", error),
     });

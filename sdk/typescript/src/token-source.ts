@@ -13,6 +13,8 @@ export class TokenSource {
   #token: string | undefined;
   #endsAt = Infinity;
   #stale = false;
+  /** Whether the token in use was fetched when it was last asked for. */
+  #isNew = false;
 
   constructor(source: string | TokenProvider | undefined, clock: Clock) {
     this.#source = source;
@@ -23,11 +25,16 @@ export class TokenSource {
     return typeof this.#source === "function";
   }
 
+  /** Whether there may be a better token than the one in use: not if that was fetched for this very attempt. */
+  get hasAnother(): boolean {
+    return this.canRefresh && !this.#isNew;
+  }
+
   /** The token to use now: undefined where none is configured. Rejects when the only one has ended. */
   async current(): Promise<string | undefined> {
     if (typeof this.#source === "function") {
-      if (this.#token === undefined || this.#stale || this.#clock.now() >= this.#endsAt) return this.fresh();
-      return this.#token;
+      this.#isNew = this.#token === undefined || this.#stale || this.#clock.now() >= this.#endsAt;
+      return this.#isNew ? this.fresh() : this.#token;
     }
     if (this.#stale) throw new ParlorError(ERROR_CODES.token_expired, "token_expired", "the token has ended, and there is no way to get another");
     return this.#source;

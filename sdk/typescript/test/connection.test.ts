@@ -233,6 +233,34 @@ test("a revoked token is not shown again", async () => {
   assert.equal((await scene.greet())["token"], "t2");
 });
 
+// The last one is of a later server: its range says enough.
+for (const code of [3000, 3002, 3003, 3999]) {
+  test(`a token of before that is refused with ${code} is replaced, a new one that is refused closes the client`, async () => {
+    let fetched = 0;
+    const scene = new Scene({ token: async () => `t${++fetched}` });
+    await scene.greet();
+    assert.equal((await scene.reconnect({ code }))["token"], "t1");
+    await scene.waitOut();
+    assert.equal((await scene.greet())["token"], "t2");
+    await scene.reconnect({ code });
+    await scene.waitOut();
+    assert.equal((await scene.greet({ code }))["token"], "t3");
+    assert.deepEqual(scene.states.slice(3), [
+      "connecting", "disconnected:test", "connecting", "connected", "disconnected:connection_lost",
+      "connecting", "disconnected:test", "connecting", "closed:test",
+    ]);
+    // Connected again by the application it does not show the refused one.
+    assert.equal((await scene.greet())["token"], "t4");
+  });
+}
+
+test("a close without a word that says the token was revoked brings a new one, too", async () => {
+  let fetched = 0;
+  const scene = new Scene({ token: async () => `t${++fetched}` });
+  await scene.greet();
+  assert.equal((await scene.reconnect({}, 4008))["token"], "t2");
+});
+
 test("says when the server becomes degraded and when it is well again", async () => {
   const scene = new Scene();
   const told: boolean[] = [];

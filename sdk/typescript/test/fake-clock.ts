@@ -9,16 +9,26 @@ interface Timer {
 
 export class FakeClock implements Clock {
   #now = 0;
+  #sleptMs = 0;
   #timers = new Set<Timer>();
 
   now(): number {
     return this.#now;
   }
 
+  wallTime(): number {
+    return this.#now + this.#sleptMs;
+  }
+
   after(ms: number, task: () => void): () => void {
     const timer = { at: this.#now + ms, task };
     this.#timers.add(timer);
     return () => this.#timers.delete(timer);
+  }
+
+  /** The machine sleeps: only the wall's time goes on. */
+  sleep(ms: number): void {
+    this.#sleptMs += ms;
   }
 
   /** Lets `ms` pass: runs what is due, in the order of its time, with promises settled in between. */

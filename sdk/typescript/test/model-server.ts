@@ -1,5 +1,5 @@
 // A server of one channel, in memory, over links that break at random moments: a publish may be lost before it is kept,
-// or kept and not answered; events may stop in the middle; now and then one is sent twice or is missing.
+// or kept and not answered, or be refused for now; events may stop in the middle; now and then one is sent twice or is missing.
 
 import type { Clock, LinkHandlers, Transport } from "../src/index.js";
 import { CONNECTED, type Json } from "./fake-server.js";
@@ -75,6 +75,7 @@ class ModelLink {
     const { id, ...named } = JSON.parse(frame) as Json;
     const [name, body] = Object.entries(named)[0] as [string, Json];
     if (this.#server.chance(0.03)) return this.break();
+    if (name === "publish" && this.#server.chance(0.1)) return this.#say({ id, error: REFUSALS[this.#server.log.length % 2] });
     const reply = this.#answer(name, body);
     if (this.#server.chance(0.03)) return this.break();
     if (id !== undefined) this.#say({ id, [name]: reply });
@@ -123,3 +124,6 @@ class ModelLink {
     this.#handlers.received(JSON.stringify(message));
   }
 }
+
+/** Of the channel's log, and of the connection's rate. */
+const REFUSALS = [{ code: 1002, name: "storage_unavailable", text: "", retry_after_ms: 300 }, { code: 1001, name: "rate_limited", text: "", retry_after_ms: 10 }];

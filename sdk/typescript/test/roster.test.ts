@@ -61,6 +61,22 @@ test("after a reconnect the snapshot is taken anew, and the old roster stands me
   assert.deepEqual(users(), ["bob", "cid"]);
 });
 
+test("a snapshot that is not answered is told, and asked for again", async () => {
+  const { scene, users } = await room();
+  const told: string[] = [];
+  scene.client.subscription("room:a")?.on("error", ({ name }) => told.push(name));
+  scene.link.expect("presence");
+  await scene.link.say({ ping: {} });
+  await scene.clock.pass(29_999);
+  await scene.link.say({ ping: {} });
+  await scene.clock.pass(1 + 2_000);
+  assert.deepEqual(scene.link.sent.map((command) => Object.keys(command).at(-1)), ["connect", "presence", "pong", "pong", "presence"]);
+  scene.link.expect("pong");
+  scene.link.expect("pong");
+  await scene.link.answer("presence", page(5, ["ann"]));
+  assert.deepEqual([told, users()], [["timeout"], ["ann"]]);
+});
+
 test("no snapshot is taken for a subscription that a listener ended at once", async () => {
   const scene = new Scene();
   const subscription = scene.client.subscribe("room:a", { presence: true });
@@ -75,6 +91,8 @@ test("a refused snapshot is told, and the subscription goes on", async () => {
   const told: string[] = [];
   scene.client.subscription("room:a")?.on("error", ({ name }) => told.push(name));
   await scene.link.answer("presence", { code: 2008, name: "not_permitted" });
+  await scene.clock.pass(30_000);
+  scene.link.expectNothing();
   assert.deepEqual([told, users()], [["not_permitted"], []]);
 });
 

@@ -1,27 +1,5 @@
 // Built from sdk/typescript by "npm run build" in sdk/demo. Do not edit.
 
-// typescript/src/backoff.ts
-var RECONNECT_BACKOFF = { baseMs: 500, capMs: 2e4 };
-var Backoff = class {
-	#attempt = 0;
-	#options;
-	#random;
-	/** `random` gives numbers in [0, 1). */
-	constructor(random, options = RECONNECT_BACKOFF) {
-		this.#random = random;
-		this.#options = options;
-	}
-	/** The next wait in ms; each call doubles the range of the following one. */
-	next() {
-		const range = Math.min(this.#options.capMs, this.#options.baseMs * 2 ** this.#attempt);
-		this.#attempt = Math.min(this.#attempt + 1, 32);
-		return this.#random() * range;
-	}
-	reset() {
-		this.#attempt = 0;
-	}
-};
-
 // typescript/src/protocol/error-codes.ts
 var ERROR_CODES = {
 	busy: 1e3,
@@ -96,30 +74,149 @@ var ParlorError = class _ParlorError extends Error {
 	}
 };
 
+// typescript/src/backoff.ts
+var RECONNECT_BACKOFF = { baseMs: 500, capMs: 2e4 };
+var Backoff = class {
+	#attempt = 0;
+	#options;
+	#random;
+	/** `random` gives numbers in [0, 1). */
+	constructor(random, options = RECONNECT_BACKOFF) {
+		this.#random = random;
+		this.#options = options;
+	}
+	/** The next wait in ms; each call doubles the range of the following one. */
+	next() {
+		const range = Math.min(this.#options.capMs, this.#options.baseMs * 2 ** this.#attempt);
+		this.#attempt = Math.min(this.#attempt + 1, 32);
+		return this.#random() * range;
+	}
+	reset() {
+		this.#attempt = 0;
+	}
+};
+
+// typescript/src/lane.ts
+var Lane = class {
+	key;
+	/** How many calls are in it, under way or not: {@link Lanes} counts, and gives up an empty one. */
+	calls = 0;
+	#clock;
+	#backoff;
+	#underWay = 0;
+	/** How large a group may be: one call after a refusal, and one more with each answer. A crowd would only be refused again. */
+	#groupMax = UNDER_WAY_MAX;
+	/** No more join the group that is under way. */
+	#isFull = false;
+	/** One of that group was refused: what becomes of the others says nothing about the next. */
+	#isSpoilt = false;
+	#stopWait;
+	constructor(key, clock, random) {
+		this.key = key;
+		this.#clock = clock;
+		this.#backoff = new Backoff(random);
+	}
+	/** Whether another may go out now. */
+	get isFree() {
+		return this.#stopWait === void 0 && !this.#isFull;
+	}
+	sent() {
+		this.#isFull = ++this.#underWay >= this.#groupMax;
+	}
+	/** What was sent is under way no longer, whatever became of it. */
+	returned() {
+		if (--this.#underWay === 0) this.#isFull = this.#isSpoilt = false;
+	}
+	answered() {
+		if (this.#isSpoilt) return;
+		this.#backoff.reset();
+		this.#groupMax = Math.min(this.#groupMax + 1, UNDER_WAY_MAX);
+	}
+	/** One that has returned is to try again later: nothing goes out for so long, then `over` is called. */
+	refused(retryAfterMs, over) {
+		this.#groupMax = 1;
+		this.#isFull = this.#isSpoilt = this.#underWay > 0;
+		this.#stopWait ??= this.#clock.after(retryAfterMs ?? this.#backoff.next(), () => {
+			this.#stopWait = void 0;
+			over();
+		});
+	}
+	/** Forgets what one connection said: there is another, or nobody waits any more. */
+	reopen() {
+		this.#stopWait?.();
+		this.#stopWait = void 0;
+		this.#groupMax = UNDER_WAY_MAX;
+	}
+};
+var UNDER_WAY_MAX = 128;
+
+// typescript/src/lanes.ts
+var Lanes = class {
+	#clock;
+	#random;
+	/** Only those that a call is in. */
+	#byKey = new Map();
+	constructor(clock, random) {
+		this.#clock = clock;
+		this.#random = random;
+	}
+	enter(name, channel) {
+		const way = [this.#lane(name), this.#lane(`${name} ${channel}`)];
+		for (const lane of way) lane.calls++;
+		return way;
+	}
+	leave(way) {
+		for (const lane of way) {
+			if (--lane.calls > 0) continue;
+			lane.reopen();
+			this.#byKey.delete(lane.key);
+		}
+	}
+	/** There is another connection: what the one before it said of the rate and of the log counts no more. */
+	reopen() {
+		for (const lane of this.#byKey.values()) lane.reopen();
+	}
+	#lane(key) {
+		const known = this.#byKey.get(key);
+		if (known !== void 0) return known;
+		const lane = new Lane(key, this.#clock, this.#random);
+		this.#byKey.set(key, lane);
+		return lane;
+	}
+};
+function heldUp([ofName, ofChannel], code) {
+	return code === ERROR_CODES.rate_limited ? ofName : ofChannel;
+}
+
 // typescript/src/calls.ts
 var Calls = class {
 	#clock;
-	#random;
 	#pendingMax;
+	#lanes;
 	#pending = new Set();
 	#byId = new Map();
 	#send;
 	#nextId = FIRST_CALL_ID;
 	constructor(clock, random, pendingMax) {
 		this.#clock = clock;
-		this.#random = random;
 		this.#pendingMax = pendingMax;
+		this.#lanes = new Lanes(clock, random);
 	}
-	/** {@link start} as a promise. */
+	/** What the application asks: refused where as much waits as may. */
 	call(name, body, options) {
+		if (this.#pending.size >= this.#pendingMax) {
+			return Promise.reject(ParlorError.local("too_many_pending", `unable to ${name}; too many commands wait for an answer`));
+		}
+		return this.callAnyway(name, body, options);
+	}
+	/** What the client needs of itself, however much waits: {@link start} as a promise. */
+	callAnyway(name, body, options) {
 		return new Promise((resolve, reject) => {
 			this.start(name, body, options, (outcome) => outcome instanceof ParlorError ? reject(outcome) : resolve(outcome));
 		});
 	}
+	/** Not bound like {@link call}: of its own the client asks a few things for each channel, and gives them up with the connection. */
 	start(name, body, options, settled) {
-		if (this.#pending.size >= this.#pendingMax) {
-			return settled(ParlorError.local("too_many_pending", `unable to ${name}; too many commands wait for an answer`));
-		}
 		if (this.#send === void 0 && !options.resend) {
 			return settled(ParlorError.local("connection_lost", `unable to ${name}; not connected`));
 		}
@@ -127,27 +224,26 @@ var Calls = class {
 			name,
 			body,
 			resend: options.resend,
+			resendEnd: this.#clock.wallTime() + (options.resendMs ?? Infinity),
 			settled,
-			backoff: new Backoff(this.#random, RECONNECT_BACKOFF),
-			stopTimeout: this.#clock.after(options.timeoutMs, () => this.#finish(call, timedOut(name))),
-			stopRetry: () => {
-			}
+			way: options.resend ? this.#lanes.enter(name, "channel" in body ? body.channel : "") : [],
+			wasSent: false,
+			stopTimeout: this.#clock.after(options.timeoutMs, () => this.#timedOut(call))
 		};
 		this.#pending.add(call);
-		this.#dispatch(call);
+		this.#offer(call);
 	}
-	/** The connection is up: everything that waits goes out, oldest first. */
+	/** The connection is up: what waits goes out, oldest first. */
 	attach(send) {
 		this.#send = send;
-		for (const call of [...this.#pending]) this.#dispatch(call);
+		this.#offerAll();
 	}
 	/** The connection is gone: what may not be sent again ends here. */
 	detach() {
 		this.#send = void 0;
-		this.#byId.clear();
+		this.#lanes.reopen();
 		for (const call of [...this.#pending]) {
-			call.id = void 0;
-			call.stopRetry();
+			this.#takeBack(call);
 			if (!call.resend) this.#finish(call, ParlorError.local("connection_lost", `the connection was lost during ${call.name}`));
 		}
 	}
@@ -158,15 +254,25 @@ var Calls = class {
 	receive(message) {
 		const call = this.#byId.get(message.id);
 		if (call === void 0) return;
-		if (message.type === "reply") return this.#finish(call, message.body);
-		const error = ParlorError.fromWire(message.error);
-		if (call.resend && error.isRetryable) this.#retryLater(call, error);
-		else this.#finish(call, error);
+		const outcome = message.type === "reply" ? message.body : ParlorError.fromWire(message.error);
+		if (call.resend && outcome instanceof ParlorError && outcome.isRetryable) this.#retryLater(call, outcome);
+		else this.#answered(call, outcome);
+		this.#offerAll();
+	}
+	/** Oldest first, so that one that waits keeps its place before those that were called after it. */
+	#offerAll() {
+		for (const call of this.#pending) this.#offer(call);
+	}
+	#offer(call) {
+		if (call.id === void 0 && call.way.every((lane) => lane.isFree)) this.#dispatch(call);
 	}
 	#dispatch(call) {
-		if (this.#send === void 0 || call.id !== void 0) return;
+		if (this.#send === void 0) return;
+		if (call.wasSent && this.#clock.wallTime() >= call.resendEnd) return this.#finish(call, timedOut(call.name));
+		call.wasSent = true;
 		call.id = this.#nextId++;
 		this.#byId.set(call.id, call);
+		for (const lane of call.way) lane.sent();
 		try {
 			this.#send({ id: call.id, name: call.name, body: call.body });
 		} catch (error) {
@@ -174,19 +280,30 @@ var Calls = class {
 		}
 	}
 	#retryLater(call, error) {
-		this.#forget(call);
-		call.stopRetry = this.#clock.after(error.retryAfterMs ?? call.backoff.next(), () => this.#dispatch(call));
+		this.#takeBack(call);
+		heldUp(call.way, error.code)?.refused(error.retryAfterMs, () => this.#offerAll());
+	}
+	#answered(call, outcome) {
+		for (const lane of call.way) lane.answered();
+		this.#finish(call, outcome);
+	}
+	#timedOut(call) {
+		this.#finish(call, timedOut(call.name));
+		this.#offerAll();
 	}
 	#finish(call, outcome) {
-		this.#forget(call);
-		this.#pending.delete(call);
+		if (!this.#pending.delete(call)) return;
+		this.#takeBack(call);
+		this.#lanes.leave(call.way);
 		call.stopTimeout();
-		call.stopRetry();
 		call.settled(outcome);
 	}
-	#forget(call) {
-		if (call.id !== void 0) this.#byId.delete(call.id);
+	/** It is under way no longer: what is still said to it is not heard. */
+	#takeBack(call) {
+		if (call.id === void 0) return;
+		this.#byId.delete(call.id);
 		call.id = void 0;
+		for (const lane of call.way) lane.returned();
 	}
 };
 var FIRST_CALL_ID = 2;
@@ -200,6 +317,7 @@ function asParlorError(error) {
 // typescript/src/clock.ts
 var systemClock = {
 	now: () => performance.now(),
+	wallTime: () => Date.now(),
 	after: (ms, task) => {
 		const timer = setTimeout(task, ms);
 		return () => clearTimeout(timer);
@@ -481,7 +599,7 @@ var Connection = class {
 		if (life === this.#life) this.#host.changed(this.#state);
 	}
 	#refused(error) {
-		const comesBack = error.isRetryable || error.code === ERROR_CODES.token_expired;
+		const comesBack = error.isRetryable || error.code === ERROR_CODES.token_expired || error.needsToken && this.#host.hasAnotherToken();
 		this.#lose(error, comesBack ? "resume" : "stay_away");
 	}
 	#dismissed({ code, name, text, retry_after_ms }) {
@@ -569,6 +687,24 @@ async function* historyPages(channel, query, ask) {
 }
 function lastOffset(events) {
 	return events.at(-1)?.offset;
+}
+
+// typescript/src/payload.ts
+function copyOf(data) {
+	if (data instanceof Uint8Array) return new Uint8Array(data);
+	const json = jsonOf(data);
+	if (json === void 0) throw badPayload("the payload is not a JSON value");
+	return JSON.parse(json);
+}
+function jsonOf(data) {
+	try {
+		return JSON.stringify(data);
+	} catch (error) {
+		throw badPayload(String(error));
+	}
+}
+function badPayload(why) {
+	return new ParlorError(ERROR_CODES.bad_payload, "bad_payload", why);
 }
 
 // typescript/src/random-id.ts
@@ -703,6 +839,7 @@ var Roster = class {
 	}
 	#giveUp(error) {
 		this.#held = void 0;
+		if (error.isRetryable || error.code < 1e3) this.#loadLater();
 		this.#source.failed(error);
 	}
 	#replace(pages) {
@@ -972,7 +1109,7 @@ var Subscription = class extends Emitter {
 		const roster = new Roster({
 			clock,
 			random,
-			page: (cursor) => this.#host.ask("presence", { channel: this.channel, cursor }),
+			page: (cursor) => this.#host.members(this.channel, cursor),
 			changed: () => this.emit("presence", roster),
 			failed: (error) => this.emit("error", error)
 		});
@@ -1085,6 +1222,8 @@ var TokenSource = class {
 	#token;
 	#endsAt = Infinity;
 	#stale = false;
+	/** Whether the token in use was fetched when it was last asked for. */
+	#isNew = false;
 	constructor(source, clock) {
 		this.#source = source;
 		this.#clock = clock;
@@ -1092,11 +1231,15 @@ var TokenSource = class {
 	get canRefresh() {
 		return typeof this.#source === "function";
 	}
+	/** Whether there may be a better token than the one in use: not if that was fetched for this very attempt. */
+	get hasAnother() {
+		return this.canRefresh && !this.#isNew;
+	}
 	/** The token to use now: undefined where none is configured. Rejects when the only one has ended. */
 	async current() {
 		if (typeof this.#source === "function") {
-			if (this.#token === void 0 || this.#stale || this.#clock.now() >= this.#endsAt) return this.fresh();
-			return this.#token;
+			this.#isNew = this.#token === void 0 || this.#stale || this.#clock.now() >= this.#endsAt;
+			return this.#isNew ? this.fresh() : this.#token;
 		}
 		if (this.#stale) throw new ParlorError(ERROR_CODES.token_expired, "token_expired", "the token has ended, and there is no way to get another");
 		return this.#source;
@@ -1214,12 +1357,13 @@ var Client = class extends Emitter {
 	subscription(channel) {
 		return this.#subscriptions.get(channel);
 	}
-	/** Resolves when the server has kept the message; it is sent again across reconnects until then. */
-	publish(channel, data, options = {}) {
+	/** Resolves when the server has kept the message as it is now; it is sent again across reconnects until then. */
+	async publish(channel, data, options = {}) {
 		const { id = randomId(), echo, tags } = options;
 		const longest = this.#dedupWindowMs * DEDUP_WINDOW_SHARE;
 		const timeoutMs = Math.min(options.timeoutMs ?? longest, longest);
-		return this.#calls.call("publish", { channel, id, echo, tags, data }, { resend: true, timeoutMs });
+		const body = { channel, id, echo, tags: tags && { ...tags }, data: copyOf(data) };
+		return this.#calls.call("publish", body, { resend: true, resendMs: longest, timeoutMs });
 	}
 	/** Fans out an event that is never logged. Rejects at once when not connected. */
 	async signal(channel, data) {
@@ -1234,7 +1378,7 @@ var Client = class extends Emitter {
 		return this.#ask("presence", { ...page, channel });
 	}
 	#ask(name, body) {
-		return this.#calls.call(name, body, { resend: true, timeoutMs: ASK_TIMEOUT_MS });
+		return this.#calls.call(name, body, ASK);
 	}
 	async #greeting() {
 		const token = await this.#tokens.current();
@@ -1262,7 +1406,7 @@ var Client = class extends Emitter {
 	#lost(verdict, reason) {
 		this.#isConnected = false;
 		if (verdict === "fresh") this.#session = void 0;
-		if (TOKEN_FAULTS.has(reason.name)) this.#tokens.refused();
+		if (reason.needsToken || TOKEN_CLOSES.has(reason.code)) this.#tokens.refused();
 		this.#subscriptions.detach(verdict);
 		this.#calls.detach();
 	}
@@ -1293,7 +1437,7 @@ var Client = class extends Emitter {
 		try {
 			const token = await this.#tokens.fresh();
 			if (token === void 0) return;
-			const reply = await this.#calls.call("refresh", { token }, { resend: false, timeoutMs: ASK_TIMEOUT_MS });
+			const reply = await this.#calls.callAnyway("refresh", { token }, { resend: false, timeoutMs: ASK_TIMEOUT_MS });
 			this.#tokens.accepted(reply.expires_in_ms);
 		} catch (error) {
 			this.#tokens.refused();
@@ -1303,6 +1447,7 @@ var Client = class extends Emitter {
 	#connectionHost() {
 		return {
 			greeting: () => this.#greeting(),
+			hasAnotherToken: () => this.#tokens.hasAnother,
 			received: (message) => this.#received(message),
 			lost: (verdict, reason) => this.#lost(verdict, reason),
 			changed: (state) => this.#changed(state)
@@ -1315,15 +1460,17 @@ var Client = class extends Emitter {
 			isConnected: () => this.#isConnected,
 			start: (name, body, options, settled) => this.#calls.start(name, body, options, settled),
 			ask: (name, body) => this.#ask(name, body),
+			members: (channel, cursor) => this.#calls.callAnyway("presence", { channel, cursor }, ASK),
 			publish: (channel, data, options) => this.publish(channel, data, options),
 			signal: (channel, data) => this.signal(channel, data)
 		};
 	}
 };
-var TOKEN_FAULTS = new Set(["token_expired", "token_revoked", "revoked", "bad_token", "bad_key"]);
+var TOKEN_CLOSES = new Set([CLOSE_CODES.token_expired, CLOSE_CODES.revoked, CLOSE_CODES.bad_token]);
 var LIST_BYTES = 64;
 var PENDING_MAX = 1e3;
 var ASK_TIMEOUT_MS = 3e4;
+var ASK = { resend: true, timeoutMs: ASK_TIMEOUT_MS };
 var DEDUP_WINDOW_SHARE = 0.9;
 
 // typescript/src/protocol/event.ts
