@@ -16,7 +16,7 @@ use bytes::Bytes;
 use futures_util::future::join_all;
 use hdrhistogram::Histogram;
 use parking_lot::Mutex;
-use parlor::broker::redis::RedisConfig;
+use parlor::broker::redis::{Authorities, RedisConfig};
 use parlor::broker::{Append, Broker as _, Dedup, Redis};
 use parlor::hub::{Channel, Hub, Letters, ShardId};
 use parlor::kind::{ChannelKind, Durability, SlowPolicy};
@@ -128,7 +128,7 @@ fn node(address: &str) -> anyhow::Result<Node> {
         url: format!("redis://{address}").parse()?,
         user: None,
         password: None,
-        tls_ca: None,
+        authorities: Authorities::default(),
         prefix: "bench".to_owned(),
         confirmations: 0,
         dedup_window: Duration::from_secs(300),

@@ -21,4 +21,5 @@ pub mod planted;
 pub mod presence;
 pub mod session;
 pub mod transport;
+pub mod trust;
 pub mod write_deadline;

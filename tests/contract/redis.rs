@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, LazyLock, Mutex, Weak};
 use std::time::Duration;
 
-use parlor::broker::redis::{RedisConfig, RedisStats};
+use parlor::broker::redis::{Authorities, RedisConfig, RedisStats};
 use parlor::broker::{Error, Redis};
 use parlor::hub::Hub;
 use parlor::kind::Durability;
@@ -122,7 +122,7 @@ pub(crate) fn config_of(url: &str, prefix: &str) -> RedisConfig {
         url: url.parse().unwrap(),
         user: None,
         password: None,
-        tls_ca: None,
+        authorities: Authorities::default(),
         prefix: prefix.to_owned(),
         confirmations: 0,
         dedup_window: Duration::from_secs(300),

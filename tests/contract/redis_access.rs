@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use parlor::broker::Redis as Broker;
-use parlor::broker::redis::{OpenError, RedisConfig};
+use parlor::broker::redis::{Authorities, OpenError, RedisConfig};
 use parlor::hub::Hub;
 use parlor_tests::{Authority, Redis, RedisCluster, RedisOptions, RedisSentinel, eventually};
 
@@ -149,7 +149,7 @@ fn a_replica_is_no_primary() {
 
 fn trusting(url: &str, authority: &Authority) -> RedisConfig {
     RedisConfig {
-        tls_ca: Some(std::fs::read(authority.certificate()).unwrap()),
+        authorities: Authorities::of_pem(std::fs::read(authority.certificate()).unwrap()),
         ..config_of(url, "parlor")
     }
 }

@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use parlor::app::{self, Addresses};
 use parlor::auth::{Algorithm, ApiKey, KeyMaterial, Secret, TokenKey, all_grants};
-use parlor::broker::redis::RedisConfig;
+use parlor::broker::redis::{Authorities, RedisConfig};
 use parlor::config::{CertificateFiles, Config, api_key_hash};
 use parlor::hub::Hub;
 use parlor_protocol::command::Connect;
@@ -96,7 +96,7 @@ impl Setup {
             url: url.parse().expect("a URL of Redis"),
             user: None,
             password: None,
-            tls_ca: None,
+            authorities: Authorities::default(),
             prefix: "test".to_owned(),
             confirmations: 0,
             dedup_window: Duration::from_millis(DEDUP_WINDOW_MS),

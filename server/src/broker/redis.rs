@@ -50,6 +50,7 @@ mod reload;
 mod resync;
 mod roster;
 mod scripts;
+mod secure;
 mod settle;
 mod share;
 mod startup;
@@ -60,6 +61,7 @@ mod watch;
 
 pub use config::{Address, BadUrl, Mode, RedisConfig, RedisUrl};
 pub use members::{MemberRow, MembersLink, MembersPage, MembersWatcher};
+pub use secure::Authorities;
 pub use startup::OpenError;
 pub use stats::{BATCH_SIZES, BatchSizes, LATENCY_SECONDS, Latency, RedisStats};
 

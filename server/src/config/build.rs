@@ -15,7 +15,7 @@ use super::{
 use crate::auth::{
     Algorithm, ApiKey, AuthConfig, Grant, KeyMaterial, Secret, TokenKey, all_grants,
 };
-use crate::broker::redis::{BadUrl, RedisConfig};
+use crate::broker::redis::{Authorities, BadUrl, RedisConfig};
 use crate::kind::{ChannelKind, ChannelKinds, Durability, SlowPolicy, Verb};
 use crate::pattern::Pattern;
 use crate::session::SessionConfig;
@@ -267,7 +267,9 @@ fn redis(raw: &Raw) -> Result<Option<RedisConfig>, Error> {
         url,
         user: some(&redis.user),
         password: some(&password),
-        tls_ca: text(&redis.tls_ca_file)?.map(String::into_bytes),
+        authorities: text(&redis.tls_ca_file)?
+            .map(|pem| Authorities::of_pem(pem.into_bytes()))
+            .unwrap_or_default(),
         prefix: redis.prefix.clone(),
         confirmations: redis.confirmations,
         dedup_window: std::time::Duration::from_millis(parlor_protocol::limits::DEDUP_WINDOW_MS),

@@ -30,6 +30,7 @@ const LEAVES: &[&str] = &[
     "planted",
     "accepting",
     "write_deadline",
+    "trust",
 ];
 
 /// Holds the list of modules, and imports nothing.

@@ -29,7 +29,10 @@ const EDGES: &[(&str, &[&str])] = &[
     ),
     ("rusqlite", &["broker/"]),
     ("httparse", &["transport/"]),
-    ("rustls", &["transport/", "transport.rs", "broker/redis"]),
+    (
+        "rustls",
+        &["transport/", "transport.rs", "broker/redis", "trust.rs"],
+    ),
 ];
 
 /// Modules that are plain state.

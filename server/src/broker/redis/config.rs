@@ -4,6 +4,8 @@ use std::fmt;
 use std::str::FromStr;
 use std::time::Duration;
 
+use super::secure::Authorities;
+
 /// A host and its port.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct Address {
@@ -57,8 +59,8 @@ pub struct RedisConfig {
     pub url: RedisUrl,
     pub user: Option<String>,
     pub password: Option<String>,
-    /// PEM of the authority that signed the servers' certificates; none: the system's.
-    pub tls_ca: Option<Vec<u8>>,
+    /// Who signed the servers' certificates.
+    pub authorities: Authorities,
     /// In front of every key, so that several Parlors can share one Redis. Without braces and spaces.
     pub prefix: String,
     /// Replicas that must confirm a `replicated` publish; 0: all that are attached.

@@ -8,19 +8,20 @@ use redis::aio::MultiplexedConnection;
 use redis::io::tcp::TcpSettings;
 use redis::{
     AsyncConnectionConfig, Client, Cmd, ConnectionAddr, IntoConnectionInfo as _, Pipeline,
-    RedisConnectionInfo, RedisError, TlsCertificates, Value,
+    RedisConnectionInfo, RedisError, Value,
 };
 
 use super::attached::Attached;
 use super::config::{Address, RedisConfig};
 use super::fault::Fault;
+use super::secure;
 
 /// How long a dial may take.
 const CONNECT_TIMEOUT: Duration = Duration::from_millis(700);
 
 /// Unacknowledged bytes older than this end the connection: a peer that vanished is noticed without a write timeout.
 #[cfg(target_os = "linux")]
-const USER_TIMEOUT: Duration = Duration::from_secs(2);
+pub(super) const USER_TIMEOUT: Duration = Duration::from_secs(2);
 
 /// A connection that many may use at once. Which process answers, and which history it continues, is fixed for its life.
 #[derive(Debug)]
@@ -158,39 +159,29 @@ pub(super) async fn dial(
         Fault::Odd(text) => Fault::Odd(format!("{address}: {text}")),
         other => other,
     };
-    let client = client(config, address, authenticate).map_err(unreachable)?;
     let settings = AsyncConnectionConfig::new()
         .set_connection_timeout(Some(CONNECT_TIMEOUT))
         .set_response_timeout(Some(timeout))
         .set_pipeline_buffer_size(4_096)
         .set_write_backpressure_boundary(256 * 1024);
+    let login = login(config, authenticate);
+    let connecting = async {
+        if config.url.tls {
+            return secure::connect(&config.authorities, address, &login, settings).await;
+        }
+        let client = plain(address, login)?;
+        client
+            .get_multiplexed_async_connection_with_config(&settings)
+            .await
+    };
     // The crate bounds its own dialling; this bounds name look-ups and handshakes too.
-    let dialled = tokio::time::timeout(
-        CONNECT_TIMEOUT * 2,
-        client.get_multiplexed_async_connection_with_config(&settings),
-    );
-    match dialled.await {
+    match tokio::time::timeout(CONNECT_TIMEOUT * 2, connecting).await {
         Ok(connected) => connected.map_err(unreachable),
         Err(_) => Err(Fault::Unreachable(format!("{address}: no answer"))),
     }
 }
 
-fn client(
-    config: &RedisConfig,
-    address: &Address,
-    authenticate: bool,
-) -> Result<Client, RedisError> {
-    let addr = if config.url.tls {
-        use_one_cryptography();
-        ConnectionAddr::TcpTls {
-            host: address.host.clone(),
-            port: address.port,
-            insecure: false,
-            tls_params: None,
-        }
-    } else {
-        ConnectionAddr::Tcp(address.host.clone(), address.port)
-    };
+fn login(config: &RedisConfig, authenticate: bool) -> RedisConnectionInfo {
     let mut redis = RedisConnectionInfo::default().set_skip_set_lib_name();
     if authenticate {
         redis = redis.set_db(config.url.db);
@@ -201,29 +192,18 @@ fn client(
             redis = redis.set_password(password);
         }
     }
+    redis
+}
+
+fn plain(address: &Address, login: RedisConnectionInfo) -> Result<Client, RedisError> {
     let tcp = TcpSettings::default().set_nodelay(true);
     #[cfg(target_os = "linux")]
     let tcp = tcp.set_user_timeout(USER_TIMEOUT);
-    let info = addr
+    let info = ConnectionAddr::Tcp(address.host.clone(), address.port)
         .into_connection_info()?
-        .set_redis_settings(redis)
+        .set_redis_settings(login)
         .set_tcp_settings(tcp);
-    match &config.tls_ca {
-        Some(authority) if config.url.tls => Client::build_with_tls(
-            info,
-            TlsCertificates {
-                client_tls: None,
-                root_cert: Some(authority.clone()),
-            },
-        ),
-        _ => Client::open(info),
-    }
-}
-
-/// rustls wants to be told once per process which cryptography it uses: the one that verifies tokens, too.
-fn use_one_cryptography() {
-    // An error means that somebody told it already.
-    let _told = rustls::crypto::aws_lc_rs::default_provider().install_default();
+    Client::open(info)
 }
 
 /// A field of what `INFO` or `CLUSTER INFO` say.

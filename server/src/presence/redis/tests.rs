@@ -10,7 +10,7 @@ use tempfile::TempDir;
 
 use super::codec;
 use crate::broker::Redis;
-use crate::broker::redis::{MembersLink, MembersWatcher, RedisConfig};
+use crate::broker::redis::{Authorities, MembersLink, MembersWatcher, RedisConfig};
 use crate::hub::Hub;
 use crate::presence::registry::{Applied, Change, Load, NodeId, Reaped, Row, Submission, Why};
 use crate::presence::tests::{Random, Registry, Told, channel, json};
@@ -49,7 +49,7 @@ impl Server {
                 .expect("a URL"),
             user: None,
             password: None,
-            tls_ca: None,
+            authorities: Authorities::default(),
             prefix: "test".to_owned(),
             confirmations: 0,
             dedup_window: Duration::from_secs(300),

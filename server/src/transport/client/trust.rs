@@ -3,11 +3,11 @@
 use std::path::Path;
 use std::sync::Arc;
 
-use rustls::crypto::aws_lc_rs;
 use rustls::pki_types::ServerName;
 use rustls::{ClientConfig, RootCertStore};
 
 use crate::transport::tls::{CertificateError, certificates};
+use crate::trust::{client_config, roots_of_the_system};
 
 /// Authorities, and the name that the server must have.
 #[derive(Clone, Debug)]
@@ -24,15 +24,9 @@ impl Trust {
     ) -> Result<Self, CertificateError> {
         let roots = match ca {
             Some(path) => in_file(path)?,
-            None => of_the_system(),
+            None => roots_of_the_system(),
         };
-        let provider = Arc::new(aws_lc_rs::default_provider());
-        let config = ClientConfig::builder_with_provider(provider)
-            .with_protocol_versions(rustls::ALL_VERSIONS)
-            .expect("the provider can do all versions")
-            .with_root_certificates(roots)
-            .with_no_client_auth();
-        let config = Arc::new(config);
+        let config = client_config(roots);
         Ok(Self { config, name })
     }
 }
@@ -48,11 +42,4 @@ fn in_file(path: &Path) -> Result<RootCertStore, CertificateError> {
             })?;
     }
     Ok(roots)
-}
-
-/// Those that cannot be read are left out: what they signed is of an unknown authority, and the others are as good without them.
-fn of_the_system() -> RootCertStore {
-    let mut roots = RootCertStore::empty();
-    roots.add_parsable_certificates(rustls_native_certs::load_native_certs().certs);
-    roots
 }
