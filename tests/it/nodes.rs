@@ -344,8 +344,12 @@ fn who_comes_from_a_faster_node_goes_on_where_it_was() {
             "ACL", "SETUSER", "late", "on", ">secret", "~*", "&*", "+@all",
         ]);
         let fast = at.setup().on_redis(&redis.url()).start().await;
-        let url = format!("redis://late:secret@{}", redis.address());
-        let slow = at.setup().on_redis(&url).start().await;
+        let slow = at.setup().on_redis(&redis.url()).with(|config| {
+            let redis = config.redis.as_mut().expect("it was just named");
+            redis.user = Some("late".to_owned());
+            redis.password = Some("secret".to_owned());
+        });
+        let slow = slow.start().await;
         let mut ann = fast.join("ann").await;
         let mut bob = slow.join("bob").await;
         let mut cat = slow.join("cat").await;

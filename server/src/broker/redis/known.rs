@@ -16,6 +16,13 @@ pub(super) struct Known {
     pub(super) generation: u64,
 }
 
+impl Known {
+    /// Entries that came in one batch have one place in the stream.
+    fn place(&self) -> (u64, u64) {
+        (self.pseq, self.position.offset)
+    }
+}
+
 /// See the file's head.
 #[derive(Debug, Default)]
 pub(super) struct KnownEntries {
@@ -29,7 +36,7 @@ impl KnownEntries {
     pub(super) fn note(&mut self, channel: &ChannelName, known: Known, channels_max: usize) {
         let has_room = self.newest.len() < channels_max;
         match self.newest.get_mut(channel) {
-            Some(held) if held.pseq < known.pseq => *held = known,
+            Some(held) if held.place() < known.place() => *held = known,
             Some(_) => {}
             None if has_room => {
                 self.newest.insert(channel.clone(), known);
@@ -98,6 +105,33 @@ mod tests {
         };
         let channel = ChannelName::parse(channel).unwrap();
         entries.note(&channel, known, CHANNELS_MAX);
+    }
+
+    #[test]
+    fn of_several_entries_in_one_batch_the_last_is_known() {
+        let mut entries = KnownEntries::default();
+        let channel = ChannelName::parse("a").unwrap();
+        let note = |entries: &mut KnownEntries, pseq, offset| {
+            let position = Position {
+                epoch: Epoch(1),
+                offset,
+                tag: Tag(offset),
+            };
+            let known = Known {
+                pseq,
+                position,
+                generation: 1,
+            };
+            entries.note(&channel, known, CHANNELS_MAX);
+        };
+        // Both the answer and the tail tell of each.
+        for offset in [4, 5, 6, 4] {
+            note(&mut entries, 9, offset);
+        }
+        assert_eq!(entries.all().0[0].1.position.offset, 6);
+        // A new life begins before the offset of the last.
+        note(&mut entries, 10, 2);
+        assert_eq!(entries.all().0[0].1.position.offset, 2);
     }
 
     fn overflowed() -> KnownEntries {
