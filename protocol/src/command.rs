@@ -200,6 +200,19 @@ pub struct History {
     pub limit: Option<u32>,
 }
 
+impl History {
+    /// From the end that the direction comes from, as many as a page holds.
+    pub fn new(channel: impl Into<String>, direction: Direction) -> Self {
+        Self {
+            channel: channel.into(),
+            direction,
+            offset: None,
+            time: None,
+            limit: None,
+        }
+    }
+}
+
 /// Events are returned in the order of the direction.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]

@@ -169,11 +169,8 @@ async fn a_frame_full_of_reads_is_answered_at_the_pace_of_its_reader() {
     }
     let read = || {
         Command::History(History {
-            channel: "room:large".to_owned(),
-            direction: Direction::Backward,
-            offset: None,
-            time: None,
             limit: Some(PAGE_LEN),
+            ..History::new("room:large", Direction::Backward)
         })
     };
     // What the first page needs stays with the allocator.

@@ -61,11 +61,8 @@ async fn look(client: &mut Client, channels: impl Iterator<Item = usize>, limit:
     for number in channels {
         let page = client
             .try_history(History {
-                channel: channel(number),
-                direction: Direction::Backward,
-                offset: None,
-                time: None,
                 limit: Some(limit),
+                ..History::new(channel(number), Direction::Backward)
             })
             .await
             .expect("a page");

@@ -16,13 +16,10 @@ fn nobody_reads_or_writes_the_servers_own_channels() {
             let refused = [
                 ann.try_subscribe(Subscribe::new(channel)).await.err(),
                 ann.try_publish(publish(channel, text("x"))).await.err(),
-                ann.try_history(History {
-                    channel: channel.to_owned(),
-                    direction: parlor_protocol::command::Direction::Forward,
-                    offset: None,
-                    time: None,
-                    limit: None,
-                })
+                ann.try_history(History::new(
+                    channel,
+                    parlor_protocol::command::Direction::Forward,
+                ))
                 .await
                 .err(),
             ];

@@ -16,13 +16,7 @@ async fn erase(backend: &Backend, channel: &str, offsets: &[u64]) -> Value {
 }
 
 async fn history(client: &mut Client, channel: &str) -> Vec<Event> {
-    let command = History {
-        channel: channel.to_owned(),
-        direction: Direction::Forward,
-        offset: None,
-        time: None,
-        limit: None,
-    };
+    let command = History::new(channel, Direction::Forward);
     client.try_history(command).await.expect("a page").events
 }
 

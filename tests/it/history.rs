@@ -7,16 +7,6 @@ use parlor_tests::{Client, Token, everywhere, in_both_forms, said};
 
 const KINDS: [&str; 2] = ["disk:a", "memory:a"];
 
-fn history(channel: &str, direction: Direction) -> History {
-    History {
-        channel: channel.to_owned(),
-        direction,
-        offset: None,
-        time: None,
-        limit: None,
-    }
-}
-
 fn offsets(page: &Page) -> Vec<u64> {
     page.events
         .iter()
@@ -38,7 +28,7 @@ fn pages_follow_each_other_in_both_directions_without_a_hole() {
             for direction in [Direction::Forward, Direction::Backward] {
                 let mut command = History {
                     limit: Some(10),
-                    ..history(channel, direction)
+                    ..History::new(channel, direction)
                 };
                 let mut found = Vec::new();
                 loop {
@@ -73,12 +63,12 @@ fn time_is_an_address_like_the_offset() {
             let at_third = Some(times[2]);
             let after = History {
                 time: at_third,
-                ..history(channel, Direction::Forward)
+                ..History::new(channel, Direction::Forward)
             };
             assert_eq!(offsets(&page(&mut ann, after).await), [4, 5], "exclusive");
             let before = History {
                 time: at_third,
-                ..history(channel, Direction::Backward)
+                ..History::new(channel, Direction::Backward)
             };
             assert_eq!(offsets(&page(&mut ann, before).await), [2, 1], "exclusive");
         }
@@ -92,14 +82,14 @@ fn without_a_start_it_begins_at_the_end_that_it_comes_from() {
         let mut ann = server.join("ann").await;
         for channel in KINDS {
             ann.publish_many(channel, 0..60).await;
-            let newest = page(&mut ann, history(channel, Direction::Backward)).await;
+            let newest = page(&mut ann, History::new(channel, Direction::Backward)).await;
             assert_eq!(
                 offsets(&newest),
                 (11..=60).rev().collect::<Vec<_>>(),
                 "fifty by default"
             );
             assert!(newest.more);
-            let oldest = page(&mut ann, history(channel, Direction::Forward)).await;
+            let oldest = page(&mut ann, History::new(channel, Direction::Forward)).await;
             assert_eq!(offsets(&oldest), (1..=50).collect::<Vec<_>>());
         }
     });
@@ -114,7 +104,7 @@ fn a_limit_of_none_tells_the_top_alone() {
             let published = ann.publish(channel, 1).await;
             let none = History {
                 limit: Some(0),
-                ..history(channel, Direction::Backward)
+                ..History::new(channel, Direction::Backward)
             };
             let page = page(&mut ann, none).await;
             assert!(page.events.is_empty());
@@ -129,7 +119,7 @@ fn a_channel_without_an_event_has_a_history_too() {
         let server = at.start().await;
         let mut ann = server.join("ann").await;
         for channel in KINDS {
-            let page = page(&mut ann, history(channel, Direction::Forward)).await;
+            let page = page(&mut ann, History::new(channel, Direction::Forward)).await;
             assert!(page.events.is_empty() && !page.more);
             assert_eq!(page.offset, 0);
         }
@@ -145,7 +135,7 @@ fn an_offset_and_a_time_at_once_are_refused() {
         let both = History {
             offset: Some(1),
             time,
-            ..history("disk:a", Direction::Forward)
+            ..History::new("disk:a", Direction::Forward)
         };
         let refused = ann.try_history(both).await.unwrap_err();
         assert_eq!(refused.kind(), Some(ErrorCode::BadRequest));
@@ -201,7 +191,7 @@ fn who_may_not_read_history_is_told() {
         let mut ann = server.join_by_token(&token).await;
         ann.publish("disk:a", 1).await;
         let refused = ann
-            .try_history(history("disk:a", Direction::Forward))
+            .try_history(History::new("disk:a", Direction::Forward))
             .await
             .unwrap_err();
         assert_eq!(refused.kind(), Some(ErrorCode::NotPermitted));

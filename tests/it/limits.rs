@@ -304,11 +304,8 @@ async fn history_page(ann: &mut Client) {
     ann.publish_many("memory:a", 0..limits::HISTORY_PAGE_MAX + 1)
         .await;
     let all = |limit: usize| History {
-        channel: "memory:a".to_owned(),
-        direction: Direction::Forward,
-        offset: None,
-        time: None,
         limit: u32::try_from(limit).ok(),
+        ..History::new("memory:a", Direction::Forward)
     };
     for limit in [
         limits::HISTORY_PAGE_MAX,

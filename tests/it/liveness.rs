@@ -86,13 +86,7 @@ fn who_answers_pings_stays_however_long_its_own_commands_take() {
         let server = at.setup().with(hasty).frail(&frailty).start().await;
         let mut ann = server.join("ann").await;
         frailty.hold_readings();
-        let history = History {
-            channel: "disk:a".to_owned(),
-            direction: Direction::Forward,
-            offset: None,
-            time: None,
-            limit: None,
-        };
+        let history = History::new("disk:a", Direction::Forward);
         let asked = ann.send(Command::History(history)).await;
         frailty.until_held().await;
         // Six pings take three times as long as the server would wait in vain; it reads no answer meanwhile.

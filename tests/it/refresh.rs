@@ -57,13 +57,7 @@ fn a_refresh_with_fewer_rights_takes_commands_away_and_no_subscriptions() {
         ann.subscribe("disk:a").await;
         let token = Token::of("ann").sign();
         ann.try_refresh(Refresh { token }).await.expect("refreshed");
-        let history = History {
-            channel: "disk:a".to_owned(),
-            direction: Direction::Forward,
-            offset: None,
-            time: None,
-            limit: None,
-        };
+        let history = History::new("disk:a", Direction::Forward);
         let refused = ann.try_history(history).await.unwrap_err();
         assert_eq!(refused.kind(), Some(ErrorCode::NotPermitted));
         let refused = ann

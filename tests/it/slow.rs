@@ -199,13 +199,7 @@ fn a_reader_hears_everything_while_its_own_command_takes_long() {
         let mut ann = sleeper(&server, "memory:a").await;
         let mut writer = server.join("writer").await;
         frailty.hold_readings();
-        let history = History {
-            channel: "disk:a".to_owned(),
-            direction: Direction::Forward,
-            offset: None,
-            time: None,
-            limit: None,
-        };
+        let history = History::new("disk:a", Direction::Forward);
         let asked = ann.send(Command::History(history)).await;
         frailty.until_held().await;
         flood(&mut writer, "memory:a", FLOOD).await;

@@ -11,13 +11,7 @@ use serde_json::json;
 /// The commands about a channel that are not refused for want of a right.
 async fn allowed(client: &mut Client, channel: &str) -> Vec<&'static str> {
     let name = || channel.to_owned();
-    let history = History {
-        channel: name(),
-        direction: Direction::Forward,
-        offset: None,
-        time: None,
-        limit: None,
-    };
+    let history = History::new(name(), Direction::Forward);
     let presence = Presence {
         channel: name(),
         limit: None,

@@ -196,13 +196,7 @@ async fn of_one_command(at: At, code: ErrorCode) -> WireError {
 
 fn history(channel: &str) -> History {
     let direction = parlor_protocol::command::Direction::Forward;
-    History {
-        channel: channel.to_owned(),
-        direction,
-        offset: None,
-        time: None,
-        limit: None,
-    }
+    History::new(channel, direction)
 }
 
 async fn connect(at: At, token: &str) -> WireError {

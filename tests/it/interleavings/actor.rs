@@ -190,11 +190,8 @@ impl<'a> Actor<'a> {
     async fn read_history(&mut self) {
         let channel = self.any_channel();
         let command = History {
-            channel: channel.clone(),
-            direction: Direction::Backward,
-            offset: None,
-            time: None,
             limit: Some(5),
+            ..History::new(channel.clone(), Direction::Backward)
         };
         self.ask(Command::History(command), Asked::History(channel))
             .await;
@@ -232,11 +229,8 @@ impl<'a> Actor<'a> {
         let client = self.client.as_mut().expect("it answered everything");
         let history = client.whole_history(channel).await;
         let nothing = History {
-            channel: channel.to_owned(),
-            direction: Direction::Backward,
-            offset: None,
-            time: None,
             limit: Some(0),
+            ..History::new(channel, Direction::Backward)
         };
         let top = client.try_history(nothing).await.expect("the top").offset;
         (history, top)
