@@ -150,7 +150,7 @@ fn a_replica_is_no_primary() {
 
 fn trusting(url: &str, authority: &Authority) -> RedisConfig {
     RedisConfig {
-        authorities: Authorities::of_pem(std::fs::read(authority.certificate()).unwrap()),
+        authorities: Authorities::of_pem(&std::fs::read(authority.certificate()).unwrap()).unwrap(),
         ..config_of(url, "parlor")
     }
 }

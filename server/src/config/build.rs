@@ -268,7 +268,9 @@ fn redis(raw: &Raw) -> Result<Option<RedisConfig>, Error> {
         user: some(&redis.user),
         password: some(&password),
         authorities: text(&redis.tls_ca_file)?
-            .map(|pem| Authorities::of_pem(pem.into_bytes()))
+            .map(|pem| Authorities::of_pem(pem.as_bytes()))
+            .transpose()
+            .map_err(|reason| wrong("redis.tls_ca_file", reason))?
             .unwrap_or_default(),
         prefix: redis.prefix.clone(),
         confirmations: redis.confirmations,

@@ -262,6 +262,24 @@ fn the_password_of_redis_comes_from_a_file_and_is_not_shown() {
 }
 
 #[test]
+fn a_file_that_names_no_authority_for_redis_is_told() {
+    let directory = tempfile::tempdir().expect("a directory");
+    let path = directory.path().join("ca.pem");
+    let broken = "-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n";
+    for (pem, reason) in [
+        ("nothing\n", "redis.tls_ca_file: holds no certificate"),
+        (broken, "redis.tls_ca_file: "),
+    ] {
+        std::fs::write(&path, pem).expect("written");
+        let path = path.display().to_string();
+        check_wrong(
+            &format!("[redis]\nurl = \"rediss://127.0.0.1:1\"\ntls_ca_file = {path:?}"),
+            reason,
+        );
+    }
+}
+
+#[test]
 fn unknown_variables_are_told_and_foreign_ones_are_not() {
     let mut layers = Layers::default();
     let set = [

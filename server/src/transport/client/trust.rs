@@ -7,7 +7,7 @@ use rustls::pki_types::ServerName;
 use rustls::{ClientConfig, RootCertStore};
 
 use crate::transport::tls::{CertificateError, certificates};
-use crate::trust::{client_config, roots_of_the_system};
+use crate::trust::{client_config, roots_of, roots_of_the_system};
 
 /// Authorities, and the name that the server must have.
 #[derive(Clone, Debug)]
@@ -32,14 +32,8 @@ impl Trust {
 }
 
 fn in_file(path: &Path) -> Result<RootCertStore, CertificateError> {
-    let mut roots = RootCertStore::empty();
-    for certificate in certificates(path)? {
-        roots
-            .add(certificate)
-            .map_err(|source| CertificateError::Unusable {
-                path: path.into(),
-                source,
-            })?;
-    }
-    Ok(roots)
+    roots_of(certificates(path)?).map_err(|source| CertificateError::Unusable {
+        path: path.into(),
+        source,
+    })
 }
