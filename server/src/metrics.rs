@@ -269,6 +269,12 @@ pub struct Histogram {
     pub sum: f64,
 }
 
+/// The first bucket with one of these upper bounds that holds the value: the one behind them where none does.
+pub fn bucket_of(bounds: &[f64], value: f64) -> usize {
+    let first = bounds.iter().position(|bound| value <= *bound);
+    first.unwrap_or(bounds.len())
+}
+
 /// Reads one figure from its owner, by the values of its label; without one there is a single figure.
 type Reader = Box<dyn Fn() -> Vec<(String, u64)> + Send + Sync>;
 

@@ -3,6 +3,8 @@
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
+use crate::metrics::bucket_of;
+
 /// Plain counters and gauges. Counters only grow.
 #[derive(Debug, Default)]
 pub struct Stats {
@@ -50,11 +52,7 @@ pub struct Commits {
 
 impl Commits {
     pub(super) fn observe(&self, took: Duration) {
-        let seconds = took.as_secs_f64();
-        let bucket = COMMIT_SECONDS
-            .iter()
-            .position(|bound| seconds <= *bound)
-            .unwrap_or(COMMIT_SECONDS.len());
+        let bucket = bucket_of(&COMMIT_SECONDS, took.as_secs_f64());
         add(&self.buckets[bucket], 1);
         add(
             &self.sum_ns,

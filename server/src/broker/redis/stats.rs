@@ -6,6 +6,7 @@ use std::time::Duration;
 use parking_lot::Mutex;
 
 use super::config::Address;
+use crate::metrics::bucket_of;
 
 /// Plain counters and gauges. Counters only grow.
 #[derive(Debug, Default)]
@@ -98,12 +99,6 @@ impl BatchSizes {
         add(&self.buckets[bucket], 1);
         add(&self.sum, publishes as u64);
     }
-}
-
-/// The first bucket that holds the value.
-fn bucket_of(bounds: &[f64], value: f64) -> usize {
-    let first = bounds.iter().position(|bound| value <= *bound);
-    first.unwrap_or(bounds.len())
 }
 
 pub(super) fn add(counter: &AtomicU64, amount: u64) {
