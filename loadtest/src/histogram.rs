@@ -22,6 +22,12 @@ pub(crate) struct Summary {
     pub(crate) max_ms: f64,
 }
 
+impl Default for Latencies {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
 impl Latencies {
     pub(crate) fn new() -> Self {
         Self(

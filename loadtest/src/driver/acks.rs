@@ -47,7 +47,7 @@ pub(crate) struct Acks {
 }
 
 /// One stage's answers to publishes.
-#[derive(Debug, Serialize, Deserialize)]
+#[derive(Debug, Default, Serialize, Deserialize)]
 pub(crate) struct Answered {
     pub(crate) acknowledged: u64,
     pub(crate) refused: u64,
@@ -139,12 +139,8 @@ pub(crate) fn read(
 impl AckReader {
     fn new(shared: Arc<Shared>) -> Self {
         let timeline = &shared.scenario.timeline;
-        let answered = || Answered {
-            acknowledged: 0,
-            refused: 0,
-            latency: Latencies::new(),
-        };
-        let stages = || timeline.stages().iter().map(|_| answered()).collect();
+        let empty = |_| Answered::default();
+        let stages = || timeline.stages().iter().map(empty).collect();
         let groups = shared.scenario.groups.iter().map(|_| stages()).collect();
         let schedules = (0..shared.scenario.groups.len())
             .map(|group| timeline.schedule(group))

@@ -55,7 +55,7 @@ pub(crate) struct Subscribers {
 }
 
 /// One stage's deliveries.
-#[derive(Debug, Serialize, Deserialize)]
+#[derive(Debug, Default, Serialize, Deserialize)]
 pub(crate) struct Received {
     /// Due in it, whenever they came.
     pub(crate) deliveries: u64,
@@ -111,18 +111,12 @@ enum State {
 
 impl Subscribers {
     pub(crate) fn new(shared: Arc<Shared>, group: usize) -> Self {
-        let stage = || Received {
-            deliveries: 0,
-            arrived: 0,
-            latency: Latencies::new(),
-            raw: Latencies::new(),
-        };
         let stages = shared
             .scenario
             .timeline
             .stages()
             .iter()
-            .map(|_| stage())
+            .map(|_| Received::default())
             .collect();
         let dialect = shared.scenario.load.dialect();
         Self {

@@ -12,20 +12,9 @@ use crate::histogram::Latencies;
 impl Outcome {
     /// Nothing, of one group and so many stages.
     pub(crate) fn nothing(stages: usize) -> Self {
-        let received = || Received {
-            deliveries: 0,
-            arrived: 0,
-            latency: Latencies::new(),
-            raw: Latencies::new(),
-        };
-        let answered = || Answered {
-            acknowledged: 0,
-            refused: 0,
-            latency: Latencies::new(),
-        };
         let reading = Reading {
             group: 0,
-            stages: (0..stages).map(|_| received()).collect(),
+            stages: (0..stages).map(|_| Received::default()).collect(),
             opening: Latencies::new(),
             returns: Returns::default(),
             faults: Faults::default(),
@@ -42,7 +31,7 @@ impl Outcome {
             readings: vec![reading],
             pacings: Vec::new(),
             acks: Acks {
-                groups: vec![(0..stages).map(|_| answered()).collect()],
+                groups: vec![(0..stages).map(|_| Answered::default()).collect()],
                 troubles: BTreeMap::new(),
             },
             errands: Vec::new(),

@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 use crate::histogram::Latencies;
 
 /// Cuts after which the subscriber comes back at once.
-#[derive(Clone, Debug, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
 pub(crate) struct Returns {
     pub(crate) cut: u64,
     /// From the cut until the subscription was there again and all that it promised had come.
@@ -33,15 +33,6 @@ impl Returns {
     pub(crate) fn add(&mut self, other: &Self) {
         self.cut += other.cut;
         self.latency.add(&other.latency);
-    }
-}
-
-impl Default for Returns {
-    fn default() -> Self {
-        Self {
-            cut: 0,
-            latency: Latencies::new(),
-        }
     }
 }
 
