@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use parlor::broker::{Append, Appended, Erase, Error, Range};
 use parlor::hub::LogEntry;
-use parlor_protocol::{Erasure, EventKind};
+use parlor_protocol::{Epoch, Erasure, EventKind};
 
 use crate::listener::Listener;
 use crate::subject::{Factory, Settings, Subject, dedup, name};
@@ -13,6 +13,16 @@ impl Subject {
     /// Erases in the log's present life.
     pub(crate) async fn erase(&self, channel: &str, offsets: &[u64]) -> Result<Appended, Error> {
         let epoch = self.read(channel, Range::AfterOffset(0), 0).await.top.epoch;
+        self.erase_in(epoch, channel, offsets).await
+    }
+
+    /// The same in a life that is known.
+    pub(crate) async fn erase_in(
+        &self,
+        epoch: Epoch,
+        channel: &str,
+        offsets: &[u64],
+    ) -> Result<Appended, Error> {
         let erase = Erase {
             channel: name(channel),
             kind: Arc::clone(&self.kind),
