@@ -1,6 +1,7 @@
-//! Logs that survive a crash and a power cut: one SQLite file, one writer thread, two reader threads.
+//! Logs that survive a crash and a power cut: one SQLite file, one writer thread, two reader threads, and one that moves the write-ahead log
+//! into the file.
 //!
-//! The walk of an append: `writer` (queue, batch, answer) → `log` (one transaction) → `event_row`, `dedup`,
+//! The walk of an append: `writer` (queue) → `worker` (batch, answer) → `log` (one transaction) → `event_row`, `dedup`,
 //! `channel_row` (what stands in the tables). Of a read: `desk` (queue) → `reader` (thread) → `page`.
 
 use std::fs::File;
@@ -19,6 +20,7 @@ use crate::hub::Hub;
 use crate::kind::ChannelKind;
 
 mod channel_row;
+mod checkpointer;
 mod dedup;
 mod desk;
 mod directory;
@@ -29,10 +31,13 @@ mod page;
 mod reader;
 mod schema;
 mod trim;
+mod worker;
 mod writer;
 
+use checkpointer::Checkpointer;
 use log::Log;
 use reader::Readers;
+use worker::Worker;
 use writer::Writer;
 
 /// The disk store, open and running.
@@ -41,6 +46,8 @@ pub(super) struct DiskLogs {
     writer: Writer,
     readers: Readers,
     health: Arc<Health>,
+    /// Held until all connections to it are closed, see [`Checkpointer::start`].
+    _database: Arc<File>,
     /// Held for its lock: a second process with its own offsets in the same file would break every promise.
     _lock: File,
 }
@@ -57,11 +64,23 @@ impl DiskLogs {
         let log = Log::open(&path, config)?;
         let health = Arc::new(Health::default());
         let readers = Readers::start(&path, log.store_epoch(), config, &health, &stats)?;
-        let writer = Writer::start(log, &path, config, hub, Arc::clone(&health), stats)?;
+        let database = open_file(&path)?;
+        let checkpointer = Checkpointer::start(&path, Arc::clone(&database), Arc::clone(&health))?;
+        let worker = Worker::new(
+            log,
+            checkpointer,
+            path,
+            config,
+            hub,
+            Arc::clone(&health),
+            Arc::clone(&stats),
+        );
+        let writer = Writer::start(worker, config, Arc::clone(&health), stats)?;
         Ok(Self {
             writer,
             readers,
             health,
+            _database: database,
             _lock: lock,
         })
     }
@@ -101,6 +120,14 @@ impl DiskLogs {
         self.writer.shut_down();
         self.readers.shut_down();
     }
+}
+
+fn open_file(path: &Path) -> Result<Arc<File>, OpenError> {
+    let opened = File::open(path).map(Arc::new);
+    opened.map_err(|source| OpenError::Database {
+        path: path.to_owned(),
+        source: Box::new(source),
+    })
 }
 
 #[cfg(test)]

@@ -2,6 +2,8 @@
 
 use rusqlite::{ErrorCode, ffi};
 
+use crate::broker::embedded::health::Health;
+
 /// The verdicts on an error of SQLite. Whatever is not known to be harmless ends the service.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Fault {
@@ -29,6 +31,14 @@ impl Fault {
             }
             _ => Self::Fatal,
         }
+    }
+}
+
+/// Work beside the appends failed: only what says that the disk cannot be believed matters.
+pub(super) fn note(error: &rusqlite::Error, health: &Health) {
+    match Fault::of(error) {
+        Fault::Fatal => health.fail(format!("unable to tend the log; {error}")),
+        Fault::Full | Fault::Passing => tracing::debug!(%error, "Tending the log has to wait."),
     }
 }
 

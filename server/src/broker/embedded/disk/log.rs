@@ -6,9 +6,11 @@
 use std::collections::HashMap;
 use std::path::Path;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use parlor_protocol::{ChannelName, Epoch, EventKind, Time};
+use rusqlite::hooks::Wal;
 use rusqlite::{Connection, TransactionBehavior};
 
 use super::channel_row::{ChannelRow, ticks};
@@ -31,17 +33,22 @@ pub(super) struct Log {
     /// In ticks of [`Time`].
     dedup_window: u64,
     dedup_len_max: usize,
+    /// Written by SQLite's hook in each commit.
+    pages_ahead: Arc<AtomicU64>,
 }
 
 impl Log {
     pub(super) fn open(path: &Path, config: &EmbeddedConfig) -> Result<Self, OpenError> {
-        let (connection, store_epoch) = schema::open_for_writing(path, config.disk_bytes_max)?;
+        let (mut connection, store_epoch) = schema::open_for_writing(path, config.disk_bytes_max)?;
+        let pages_ahead = count_pages_ahead(&mut connection)
+            .map_err(|source| schema::database_error(path, source))?;
         let log = Self {
             connection,
             store_epoch,
             rows: HashMap::new(),
             dedup_window: ticks(config.dedup_window),
             dedup_len_max: config.dedup_len_max,
+            pages_ahead,
         };
         // A process that ended right after an erasure may have left what was erased there. What is wrong with the file is
         // told by those who read it.
@@ -125,8 +132,13 @@ impl Log {
 
     /// Moves what the write-ahead log holds into the file, as far as no reader stands in the way.
     pub(super) fn checkpoint(&self) -> rusqlite::Result<()> {
-        self.connection
-            .query_row("PRAGMA wal_checkpoint(PASSIVE)", [], |_| Ok(()))
+        checkpoint(&self.connection)
+    }
+
+    /// Pages in the write-ahead log, moved or not, as of the last commit: from its beginning, which a checkpoint of all of it
+    /// brings back.
+    pub(super) fn pages_ahead(&self) -> u64 {
+        self.pages_ahead.load(Ordering::Relaxed)
     }
 
     /// Moves all of the write-ahead log into the file and empties it, so that no earlier copy of a row is left there. False
@@ -159,6 +171,22 @@ impl Log {
             .execute("DELETE FROM meta WHERE name = 'probe'", [])
             .map(|_| ())
     }
+}
+
+/// Moves what the write-ahead log holds into the file, as far as no reader stands in the way.
+pub(super) fn checkpoint(connection: &Connection) -> rusqlite::Result<()> {
+    connection.query_row("PRAGMA wal_checkpoint(PASSIVE)", [], |_| Ok(()))
+}
+
+fn count_pages_ahead(connection: &mut Connection) -> rusqlite::Result<Arc<AtomicU64>> {
+    let counted = Arc::new(AtomicU64::new(0));
+    let counter = Arc::clone(&counted);
+    let hook = move |_: &mut Wal, pages: i32| {
+        counter.store(u64::try_from(pages).unwrap_or(0), Ordering::Relaxed);
+        Ok(())
+    };
+    connection.wal_hook(Some(hook))?;
+    Ok(counted)
 }
 
 /// What one [`Log::trim`] did.

@@ -110,6 +110,14 @@ pub(super) fn open_for_reading(path: &Path) -> Result<Connection, OpenError> {
     open(path, OpenFlags::SQLITE_OPEN_READ_ONLY)
 }
 
+/// For the connection that moves the write-ahead log into the file: it writes no row.
+pub(super) fn open_for_checkpoints(path: &Path) -> Result<Connection, OpenError> {
+    let connection = open(path, OpenFlags::SQLITE_OPEN_READ_WRITE)?;
+    let set_up = flush(&connection);
+    set_up.map_err(|source| database_error(path, source))?;
+    Ok(connection)
+}
+
 fn open(path: &Path, access: OpenFlags) -> Result<Connection, OpenError> {
     // Each connection belongs to one thread: SQLite's own mutexes would be paid for nothing.
     let flags = access | OpenFlags::SQLITE_OPEN_NO_MUTEX;
@@ -124,13 +132,7 @@ fn open(path: &Path, access: OpenFlags) -> Result<Connection, OpenError> {
 
 fn set_up_writer(connection: &Connection, disk_bytes_max: Option<u64>) -> rusqlite::Result<()> {
     connection.pragma_update_and_check(None, "journal_mode", "WAL", |_| Ok(()))?;
-    // FULL: the log is on the disk when COMMIT returns. NORMAL would lose acknowledged events in a power cut.
-    let flush = if planted::has(Bug::SkipFlush) {
-        "OFF"
-    } else {
-        "FULL"
-    };
-    connection.pragma_update(None, "synchronous", flush)?;
+    flush(connection)?;
     // The writer makes checkpoints itself, after it answered: SQLite's own would lengthen a commit.
     connection.pragma_update_and_check(None, "wal_autocheckpoint", 0, |_| Ok(()))?;
     connection.pragma_update_and_check(None, "journal_size_limit", WAL_BYTES_KEPT, |_| Ok(()))?;
@@ -147,6 +149,15 @@ fn set_up_writer(connection: &Connection, disk_bytes_max: Option<u64>) -> rusqli
         )?;
     }
     Ok(())
+}
+
+/// FULL: the log is on the disk when COMMIT returns. NORMAL would lose acknowledged events in a power cut.
+fn flush(connection: &Connection) -> rusqlite::Result<()> {
+    let how = match planted::has(Bug::SkipFlush) {
+        true => "OFF",
+        false => "FULL",
+    };
+    connection.pragma_update(None, "synchronous", how)
 }
 
 /// How much of what is deleted is overwritten with zeros.
@@ -199,7 +210,7 @@ fn store_epoch(connection: &Connection) -> rusqlite::Result<Epoch> {
     Ok(epoch)
 }
 
-fn database_error(path: &Path, source: rusqlite::Error) -> OpenError {
+pub(super) fn database_error(path: &Path, source: rusqlite::Error) -> OpenError {
     OpenError::Database {
         path: path.to_owned(),
         source: Box::new(source),

@@ -75,7 +75,7 @@ impl Place {
         self.0.path().join("parlor.db")
     }
 
-    fn tool(&self) -> Connection {
+    pub(super) fn tool(&self) -> Connection {
         let connection = Connection::open(self.path()).unwrap();
         connection.busy_timeout(Duration::from_secs(10)).unwrap();
         connection
