@@ -26,6 +26,7 @@ mod desk;
 mod directory;
 mod event_row;
 mod fault;
+mod job;
 mod log;
 mod page;
 mod reader;
@@ -65,7 +66,8 @@ impl DiskLogs {
         let health = Arc::new(Health::default());
         let readers = Readers::start(&path, log.store_epoch(), config, &health, &stats)?;
         let database = open_file(&path)?;
-        let checkpointer = Checkpointer::start(&path, Arc::clone(&database), Arc::clone(&health))?;
+        let checkpointer =
+            Checkpointer::start(&path, Arc::clone(&database), &log, Arc::clone(&health))?;
         let worker = Worker::new(
             log,
             checkpointer,

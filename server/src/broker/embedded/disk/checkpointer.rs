@@ -9,14 +9,22 @@ use std::fs::File;
 use std::io;
 use std::path::Path;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use std::thread::{self, JoinHandle};
 
 use rusqlite::Connection;
 
-use super::{fault, log, schema};
+use super::log::{self, Log};
+use super::{fault, schema};
 use crate::broker::embedded::config::OpenError;
 use crate::broker::embedded::health::Health;
+use crate::planted::{self, Bug};
+
+/// Pages that are few: a ms or two of writing.
+const PAGES_LEFT: u64 = 512;
+/// So often a checkpoint is repeated: on a disk that does not keep up more are left, and publishes wait for it in the end.
+const PASSES_MAX: usize = 3;
 
 /// The thread as the writer sees it: it has one order at a time. Ends with its last order when it is dropped.
 #[derive(Debug)]
@@ -43,6 +51,7 @@ impl Checkpointer {
     pub(super) fn start(
         path: &Path,
         database: Arc<File>,
+        log: &Log,
         health: Arc<Health>,
     ) -> Result<Self, OpenError> {
         let connection = schema::open_for_checkpoints(path)?;
@@ -52,6 +61,7 @@ impl Checkpointer {
         let mover = Mover {
             connection,
             database,
+            pages_ahead: log.watch_pages_ahead(),
             health,
         };
         let thread = spawn(mover, ordered, answers).map_err(OpenError::Threads)?;
@@ -128,14 +138,33 @@ fn spawn(
 struct Mover {
     connection: Connection,
     database: Arc<File>,
+    /// What there is to move.
+    pages_ahead: Arc<AtomicU64>,
     health: Arc<Health>,
 }
 
 impl Mover {
+    /// Moves pages until few are left, which the writer moves.
     fn run(&self) {
-        if let Err(error) = log::checkpoint(&self.connection) {
-            fault::note(&error, &self.health);
-        } else if let Err(error) = self.database.sync_data() {
+        for _ in 0..PASSES_MAX {
+            match log::checkpoint(&self.connection) {
+                Ok(moved) => {
+                    self.sync();
+                    let ahead = self.pages_ahead.load(Ordering::Relaxed);
+                    if ahead.saturating_sub(moved) <= PAGES_LEFT {
+                        return;
+                    }
+                }
+                Err(error) => return fault::note(&error, &self.health),
+            }
+        }
+    }
+
+    fn sync(&self) {
+        if planted::has(Bug::SkipFlush) {
+            return;
+        }
+        if let Err(error) = self.database.sync_data() {
             let reason = format!("unable to sync the log's file; {error}");
             self.health.fail(reason);
         }

@@ -130,15 +130,19 @@ impl Log {
         })
     }
 
-    /// Moves what the write-ahead log holds into the file, as far as no reader stands in the way.
-    pub(super) fn checkpoint(&self) -> rusqlite::Result<()> {
-        checkpoint(&self.connection)
+    /// Moves what the write-ahead log holds into the file. False when a reader stands in the way of some of it.
+    pub(super) fn checkpoint(&self) -> rusqlite::Result<bool> {
+        checkpoint(&self.connection).map(|moved| moved >= self.pages_ahead())
     }
 
-    /// Pages in the write-ahead log, moved or not, as of the last commit: from its beginning, which a checkpoint of all of it
-    /// brings back.
+    /// Pages in the write-ahead log, moved or not. After all were moved it begins anew with the next commit, unless somebody still reads there.
     pub(super) fn pages_ahead(&self) -> u64 {
         self.pages_ahead.load(Ordering::Relaxed)
+    }
+
+    /// The same count for another thread.
+    pub(super) fn watch_pages_ahead(&self) -> Arc<AtomicU64> {
+        Arc::clone(&self.pages_ahead)
     }
 
     /// Moves all of the write-ahead log into the file and empties it, so that no earlier copy of a row is left there. False
@@ -151,11 +155,16 @@ impl Log {
                 row.get::<_, i64>(0)
             });
         self.connection.busy_timeout(schema::BUSY_TIMEOUT)?;
-        busy.map(|busy| busy == 0)
+        let is_empty = busy? == 0;
+        if is_empty {
+            self.pages_ahead.store(0, Ordering::Relaxed);
+        }
+        Ok(is_empty)
     }
 
     /// Leaves one file without a write-ahead log beside it, if no reader stands in the way.
     pub(super) fn close(self) -> rusqlite::Result<()> {
+        schema::checkpoint_on_close(&self.connection, true)?;
         self.connection
             .query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |_| Ok(()))?;
         self.connection.close().map_err(|(_, error)| error)
@@ -173,9 +182,12 @@ impl Log {
     }
 }
 
-/// Moves what the write-ahead log holds into the file, as far as no reader stands in the way.
-pub(super) fn checkpoint(connection: &Connection) -> rusqlite::Result<()> {
-    connection.query_row("PRAGMA wal_checkpoint(PASSIVE)", [], |_| Ok(()))
+/// Moves what the write-ahead log holds into the file, as far as no reader and no other checkpoint stands in the way. Returns how many of
+/// the log's pages are moved now.
+pub(super) fn checkpoint(connection: &Connection) -> rusqlite::Result<u64> {
+    let moved: i64 =
+        connection.query_row("PRAGMA wal_checkpoint(PASSIVE)", [], |row| row.get(2))?;
+    Ok(u64::try_from(moved).unwrap_or(0))
 }
 
 fn count_pages_ahead(connection: &mut Connection) -> rusqlite::Result<Arc<AtomicU64>> {

@@ -4,6 +4,7 @@ use std::path::Path;
 use std::time::Duration;
 
 use parlor_protocol::Epoch;
+use rusqlite::config::DbConfig;
 use rusqlite::{Connection, OpenFlags, OptionalExtension as _};
 
 use crate::broker::embedded::config::OpenError;
@@ -113,7 +114,7 @@ pub(super) fn open_for_reading(path: &Path) -> Result<Connection, OpenError> {
 /// For the connection that moves the write-ahead log into the file: it writes no row.
 pub(super) fn open_for_checkpoints(path: &Path) -> Result<Connection, OpenError> {
     let connection = open(path, OpenFlags::SQLITE_OPEN_READ_WRITE)?;
-    let set_up = flush(&connection);
+    let set_up = flush(&connection).and_then(|()| checkpoint_on_close(&connection, false));
     set_up.map_err(|source| database_error(path, source))?;
     Ok(connection)
 }
@@ -133,8 +134,9 @@ fn open(path: &Path, access: OpenFlags) -> Result<Connection, OpenError> {
 fn set_up_writer(connection: &Connection, disk_bytes_max: Option<u64>) -> rusqlite::Result<()> {
     connection.pragma_update_and_check(None, "journal_mode", "WAL", |_| Ok(()))?;
     flush(connection)?;
-    // The writer makes checkpoints itself, after it answered: SQLite's own would lengthen a commit.
+    // Checkpoints are made beside the commits: SQLite's own would lengthen one.
     connection.pragma_update_and_check(None, "wal_autocheckpoint", 0, |_| Ok(()))?;
+    checkpoint_on_close(connection, false)?;
     connection.pragma_update_and_check(None, "journal_size_limit", WAL_BYTES_KEPT, |_| Ok(()))?;
     // A row that moves to another page leaves no copy behind, where an erasure would not find it.
     overwrite(connection, Overwrite::InPages)?;
@@ -158,6 +160,13 @@ fn flush(connection: &Connection) -> rusqlite::Result<()> {
         false => "FULL",
     };
     connection.pragma_update(None, "synchronous", how)
+}
+
+/// Whether the process's last connection makes a checkpoint when it is closed.
+pub(super) fn checkpoint_on_close(connection: &Connection, makes: bool) -> rusqlite::Result<()> {
+    connection
+        .set_db_config(DbConfig::SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, !makes)
+        .map(|_| ())
 }
 
 /// How much of what is deleted is overwritten with zeros.

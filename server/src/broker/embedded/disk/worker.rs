@@ -12,8 +12,8 @@ use parlor_protocol::EventKind;
 
 use super::checkpointer::Checkpointer;
 use super::fault::{self, Fault};
+use super::job::Job;
 use super::log::Log;
-use super::writer::Job;
 use crate::broker::Error;
 use crate::broker::embedded::config::EmbeddedConfig;
 use crate::broker::embedded::health::{Health, RETRY_AFTER_FULL};
@@ -39,8 +39,8 @@ pub(super) struct Worker {
     stats: Arc<Stats>,
     batch_bytes_max: usize,
     appends_since_turn: u64,
-    /// As many of the write-ahead log's pages were there when the last checkpoint was begun, or ended if it was the writer's.
-    pages_moved: u64,
+    /// How many pages the write-ahead log had when the last checkpoint began.
+    pages_at_move: u64,
     /// The write-ahead log holds what no checkpoint has moved yet: events, or what deletions changed.
     has_written: bool,
     /// The write-ahead log may hold what was erased.
@@ -73,7 +73,7 @@ impl Worker {
             stats,
             batch_bytes_max: config.batch_bytes_max,
             appends_since_turn: 0,
-            pages_moved: 0,
+            pages_at_move: 0,
             has_written: false,
             has_erased: false,
         }
@@ -179,28 +179,32 @@ impl Worker {
             self.move_pages();
         }
         let ahead = self.log.pages_ahead();
-        if ahead < self.pages_moved {
-            // All was moved, so SQLite began its log anew.
-            self.pages_moved = 0;
+        if ahead < self.pages_at_move {
+            // All had been moved, so SQLite began its log anew.
+            self.pages_at_move = 0;
         }
-        if ahead - self.pages_moved >= PAGES_AHEAD {
+        if ahead - self.pages_at_move >= PAGES_AHEAD {
             self.begin_moving();
         }
     }
 
     fn begin_moving(&mut self) {
-        self.pages_moved = self.log.pages_ahead();
+        self.pages_at_move = self.log.pages_ahead();
         self.checkpointer.begin();
     }
 
+    /// Nothing is under way in the other thread.
     fn move_pages(&mut self) {
-        self.pages_moved = self.log.pages_ahead();
+        if self.health.check().is_err() {
+            return;
+        }
+        self.pages_at_move = self.log.pages_ahead();
         self.has_written = false;
-        if self.has_erased {
-            self.forget_erased();
-        } else {
-            let done = self.log.checkpoint();
-            self.note(done);
+        match self.log.checkpoint() {
+            Ok(true) if self.has_erased => self.forget_erased(),
+            // Or a reader stood in the way, and what was erased stays a little longer.
+            Ok(_) => self.has_written = self.has_erased,
+            Err(error) => fault::note(&error, &self.health),
         }
         self.measure();
     }
@@ -241,7 +245,7 @@ impl Worker {
                 }
             }
             Err(error) => {
-                self.note(Err(error));
+                fault::note(&error, &self.health);
                 IDLE
             }
         }
@@ -249,22 +253,19 @@ impl Worker {
 
     /// Empties the write-ahead log after an erasure: it may still hold what was erased.
     fn forget_erased(&mut self) {
+        self.has_erased = true;
+        // The next checkpoint tries again, and comes by itself.
+        self.has_written = true;
         self.checkpointer.wait();
-        let emptied = self.log.empty_write_ahead_log();
-        self.has_erased = !matches!(emptied, Ok(true));
-        if self.has_erased {
-            // The next checkpoint is one of these again, and comes by itself.
-            self.has_written = true;
-            tracing::warn!(
-                "What was erased is still in the write-ahead log: somebody reads the database. It is tried again."
-            );
+        if self.health.check().is_err() {
+            return;
         }
-        self.note(emptied.map(|_| ()));
-    }
-
-    fn note(&self, done: rusqlite::Result<()>) {
-        if let Err(error) = done {
-            fault::note(&error, &self.health);
+        match self.log.empty_write_ahead_log() {
+            Ok(true) => self.has_erased = false,
+            Ok(false) => tracing::warn!(
+                "What was erased is still in the write-ahead log: somebody reads the database. It is tried again."
+            ),
+            Err(error) => fault::note(&error, &self.health),
         }
     }
 
@@ -276,10 +277,12 @@ impl Worker {
             .store(len(&self.path) + len(&wal), Ordering::Relaxed);
     }
 
-    /// The orderly end: the queue is empty.
+    /// The orderly end: the queue is empty. What a disk that failed was given may be gone, so a log that holds it stays as it is.
     pub(super) fn close(self) {
         drop(self.checkpointer);
-        if let Err(error) = self.log.close() {
+        if self.health.check().is_ok()
+            && let Err(error) = self.log.close()
+        {
             tracing::warn!(%error, "The log was closed without its last checkpoint; it is complete all the same.");
         }
     }
@@ -302,9 +305,10 @@ mod tests {
         let log = Log::open(&path, config).unwrap();
         let health = Arc::new(Health::default());
         let database = Arc::new(File::open(&path).unwrap());
+        let checkpointer = Checkpointer::start(&path, database, &log, Arc::clone(&health)).unwrap();
         Worker::new(
             log,
-            Checkpointer::start(&path, database, Arc::clone(&health)).unwrap(),
+            checkpointer,
             path,
             config,
             Arc::new(Hub::new(1)),
@@ -391,6 +395,22 @@ mod tests {
         worker.begin_moving();
         worker.forget_erased();
         assert!(!worker.has_erased, "a copy may be left in the log");
+    }
+
+    #[test]
+    fn a_log_that_a_failed_disk_may_not_have_taken_over_is_kept() {
+        let directory = Directory::new();
+        let mut worker = worker(&directory, &EmbeddedConfig::default());
+        write(&mut worker, message("room", &kind(10, HOUR)));
+        let file = || fs::read(directory.path()).unwrap();
+        let ahead = || fs::read(directory.path().with_extension("db-wal")).unwrap();
+        let (in_file, in_log) = (file(), ahead());
+        worker.health.fail("a sync failed".to_owned());
+        worker.move_pages();
+        worker.forget_erased();
+        worker.close();
+        assert!(in_file == file(), "pages were moved");
+        assert!(in_log == ahead(), "the only good copy is gone");
     }
 
     /// Some fifteen pages.

@@ -12,6 +12,7 @@ use futures_util::future::{BoxFuture, ready};
 use parking_lot::{Mutex, RwLock};
 use tokio::sync::oneshot;
 
+use super::job::Job;
 use super::worker::Worker;
 use crate::broker::embedded::config::{EmbeddedConfig, OpenError};
 use crate::broker::embedded::health::Health;
@@ -100,18 +101,6 @@ impl Drop for Writer {
     }
 }
 
-/// What an append costs while it waits.
-fn cost(append: &Append) -> usize {
-    const OVERHEAD: usize = 256;
-    append.payload.bytes.len()
-        + append
-            .tags
-            .iter()
-            .map(|(name, value)| name.len() + value.len())
-            .sum::<usize>()
-        + OVERHEAD
-}
-
 fn spawn(
     mut worker: Worker,
     jobs: Receiver<Job>,
@@ -124,54 +113,4 @@ fn spawn(
                 worker.close();
             }
         })
-}
-
-/// One append on its way to the log.
-pub(super) struct Job {
-    pub(super) append: Append,
-    pub(super) answer: oneshot::Sender<Result<Appended, Error>>,
-    pub(super) place: Place,
-}
-
-impl Job {
-    /// Takes its place in the queue; the other half waits for the answer.
-    pub(super) fn new(
-        append: Append,
-        stats: &Arc<Stats>,
-    ) -> (Self, oneshot::Receiver<Result<Appended, Error>>) {
-        let place = Place::take(stats, cost(&append));
-        let (answer, waiting) = oneshot::channel();
-        let job = Self {
-            append,
-            answer,
-            place,
-        };
-        (job, waiting)
-    }
-}
-
-/// A place in the queue, counted from before the send until the job is taken or dropped.
-pub(super) struct Place {
-    stats: Arc<Stats>,
-    pub(super) bytes: usize,
-}
-
-impl Place {
-    fn take(stats: &Arc<Stats>, bytes: usize) -> Self {
-        stats.queue_len.fetch_add(1, Ordering::Relaxed);
-        stats.queue_bytes.fetch_add(bytes as u64, Ordering::Relaxed);
-        Self {
-            stats: Arc::clone(stats),
-            bytes,
-        }
-    }
-}
-
-impl Drop for Place {
-    fn drop(&mut self) {
-        self.stats.queue_len.fetch_sub(1, Ordering::Relaxed);
-        self.stats
-            .queue_bytes
-            .fetch_sub(self.bytes as u64, Ordering::Relaxed);
-    }
 }
