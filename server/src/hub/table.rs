@@ -72,8 +72,8 @@ pub struct Tally {
 pub struct Table {
     shard: ShardId,
     channels: HashMap<Alias, Local>,
-    /// Subscribers with the policy "skip to latest" that are being passed over.
-    skipping: Vec<(Alias, SubscriberKey)>,
+    /// Subscribers who had no room for something, and are owed that they are told.
+    passed_over: Vec<(Alias, SubscriberKey)>,
     pub tally: Tally,
 }
 
@@ -94,8 +94,11 @@ struct Local {
 #[derive(Debug)]
 struct Slot {
     subscriber: Subscriber,
-    /// Where passing over ended up so far.
+    /// Where passing over ended up so far, by the policy "skip to latest".
     skipped_to: Option<Position>,
+    /// The newest presence diff, if there was no room for it: its version tells that others are missing, and in a quiet channel no
+    /// later one would.
+    withheld: Option<Arc<Ephemeral>>,
 }
 
 impl Table {
@@ -103,7 +106,7 @@ impl Table {
         Self {
             shard,
             channels: HashMap::new(),
-            skipping: Vec::new(),
+            passed_over: Vec::new(),
             tally: Tally::default(),
         }
     }
@@ -155,14 +158,21 @@ impl Table {
         let local = self.channels.get_mut(&alias)?;
         local.joining -= 1;
         let missed = subscriber.ephemerals_since..local.ephemeral_from;
-        for ephemeral in local.channel.ephemerals(missed) {
-            subscriber.push_ephemeral(&ephemeral, alias, Lane::Near, &mut self.tally);
-        }
-        local.channel.end_joining();
-        Some(SubscriberKey(local.subscribers.insert(Slot {
+        let mut slot = Slot {
             subscriber,
             skipped_to: None,
-        })))
+            withheld: None,
+        };
+        for ephemeral in local.channel.ephemerals(missed) {
+            slot.push_ephemeral(&ephemeral, alias, Lane::Near, &mut self.tally);
+        }
+        local.channel.end_joining();
+        let is_passed_over = slot.is_passed_over();
+        let key = SubscriberKey(local.subscribers.insert(slot));
+        if is_passed_over {
+            self.passed_over.push((alias, key));
+        }
+        Some(key)
     }
 
     /// Gives up a join. Returns the channel when nobody on this shard is left.
@@ -177,7 +187,7 @@ impl Table {
     pub fn leave(&mut self, alias: Alias, key: SubscriberKey) -> Option<Arc<Channel>> {
         let local = self.channels.get_mut(&alias)?;
         local.subscribers.try_remove(key.0)?;
-        self.skipping.retain(|other| *other != (alias, key));
+        self.passed_over.retain(|other| *other != (alias, key));
         self.drop_if_empty(alias)
     }
 
@@ -203,7 +213,7 @@ impl Table {
             .pull(self.shard, delivered, local.ephemeral_from);
         local.ephemeral_from = pull.ephemeral_next;
         for ephemeral in &pull.ephemerals {
-            local.fan_out_ephemeral(ephemeral, &mut self.tally);
+            local.fan_out_ephemeral(ephemeral, &mut self.tally, &mut self.passed_over);
         }
         if pull.epoch_changed {
             return Advanced::EpochChanged;
@@ -212,7 +222,7 @@ impl Table {
             local.reading = true;
             return Advanced::ReadLog { after: delivered };
         }
-        local.fan_out(&pull.entries, &mut self.tally, &mut self.skipping);
+        local.fan_out(&pull.entries, &mut self.tally, &mut self.passed_over);
         if pull.more {
             Advanced::More
         } else {
@@ -251,7 +261,7 @@ impl Table {
         if !is_next {
             return false;
         }
-        local.fan_out(entries, &mut self.tally, &mut self.skipping);
+        local.fan_out(entries, &mut self.tally, &mut self.passed_over);
         true
     }
 
@@ -281,17 +291,17 @@ impl Table {
         }
     }
 
-    /// Tells subscribers who were passed over where they are, once they have room again.
-    pub fn end_skips(&mut self) {
-        let channels = &mut self.channels;
-        self.skipping.retain(|(alias, key)| {
+    /// Tells subscribers who were passed over what they missed, once they have room again.
+    pub fn tell_passed_over(&mut self) {
+        let (channels, tally) = (&mut self.channels, &mut self.tally);
+        self.passed_over.retain(|(alias, key)| {
             let Some(slot) = channels
                 .get_mut(alias)
                 .and_then(|local| local.subscribers.get_mut(key.0))
             else {
                 return false;
             };
-            !slot.end_skip(*alias)
+            !slot.tell(*alias, tally)
         });
     }
 }
@@ -302,16 +312,16 @@ impl Local {
         &mut self,
         entries: &[Arc<LogEntry>],
         tally: &mut Tally,
-        skipping: &mut Vec<(Alias, SubscriberKey)>,
+        passed_over: &mut Vec<(Alias, SubscriberKey)>,
     ) {
         let alias = self.channel.alias();
         let lane = lane_for(self.subscribers.len());
         for joined in Joined::blocks_of(entries, alias) {
             for (key, slot) in &mut self.subscribers {
-                let was_skipping = slot.skipped_to.is_some();
+                let was_passed_over = slot.is_passed_over();
                 slot.push_joined(&joined, alias, lane, tally);
-                if slot.skipped_to.is_some() && !was_skipping {
-                    skipping.push((alias, SubscriberKey(key)));
+                if slot.is_passed_over() && !was_passed_over {
+                    passed_over.push((alias, SubscriberKey(key)));
                 }
             }
         }
@@ -320,37 +330,80 @@ impl Local {
         }
     }
 
-    fn fan_out_ephemeral(&self, ephemeral: &Ephemeral, tally: &mut Tally) {
+    fn fan_out_ephemeral(
+        &mut self,
+        ephemeral: &Arc<Ephemeral>,
+        tally: &mut Tally,
+        passed_over: &mut Vec<(Alias, SubscriberKey)>,
+    ) {
+        let alias = self.channel.alias();
         let lane = lane_for(self.subscribers.len());
-        for (_, slot) in &self.subscribers {
-            slot.subscriber
-                .push_ephemeral(ephemeral, self.channel.alias(), lane, tally);
+        for (key, slot) in &mut self.subscribers {
+            let was_passed_over = slot.is_passed_over();
+            slot.push_ephemeral(ephemeral, alias, lane, tally);
+            if slot.is_passed_over() && !was_passed_over {
+                passed_over.push((alias, SubscriberKey(key)));
+            }
         }
     }
 }
 
 impl Subscriber {
-    fn push_ephemeral(&self, ephemeral: &Ephemeral, alias: Alias, lane: Lane, tally: &mut Tally) {
-        let is_wanted = match &ephemeral.body {
+    fn wants(&self, ephemeral: &Ephemeral) -> bool {
+        match &ephemeral.body {
             EphemeralBody::Signal { from, .. } => *from != Some(self.connection),
             EphemeralBody::Presence(_) => self.presence,
-        };
-        if !is_wanted {
-            return;
-        }
-        // What can be lost without harm is dropped first.
-        if self.outbox.is_under_pressure() {
-            tally.ephemerals_dropped += 1;
-            return;
-        }
-        let frame = ephemeral.frame(alias, self.outbox.form());
-        if self.outbox.push(&frame, alias, lane) == Pushed::Queued {
-            tally.count(&frame, 1);
         }
     }
 }
 
 impl Slot {
+    fn is_passed_over(&self) -> bool {
+        self.skipped_to.is_some() || self.withheld.is_some()
+    }
+
+    /// Pushes what was withheld and is owed, as far as there is room. True when nothing is owed any more.
+    fn tell(&mut self, alias: Alias, tally: &mut Tally) -> bool {
+        if !self.end_skip(alias) {
+            return false;
+        }
+        if let Some(diff) = self.withheld.take() {
+            self.push_ephemeral(&diff, alias, Lane::Near, tally);
+        }
+        self.withheld.is_none()
+    }
+
+    fn push_ephemeral(
+        &mut self,
+        ephemeral: &Arc<Ephemeral>,
+        alias: Alias,
+        lane: Lane,
+        tally: &mut Tally,
+    ) {
+        if !self.subscriber.wants(ephemeral) {
+            return;
+        }
+        let is_diff = matches!(ephemeral.body, EphemeralBody::Presence(_));
+        if is_diff && self.withheld.take().is_some() {
+            tally.ephemerals_dropped += 1;
+        }
+        let outbox = &self.subscriber.outbox;
+        // What can be lost without harm is dropped first.
+        if !outbox.is_under_pressure() {
+            let frame = ephemeral.frame(alias, outbox.form());
+            match outbox.push(&frame, alias, lane) {
+                Pushed::Queued => return tally.count(&frame, 1),
+                Pushed::Closed => return,
+                Pushed::Overflow => {}
+            }
+        }
+        if is_diff {
+            self.withheld = Some(Arc::clone(ephemeral));
+        } else {
+            tally.ephemerals_dropped += 1;
+        }
+    }
+
     /// Pushes all of a block at once if this subscriber may have it so; else one entry after the other.
     fn push_joined(&mut self, joined: &Joined<'_>, alias: Alias, lane: Lane, tally: &mut Tally) {
         let Subscriber {

@@ -62,6 +62,22 @@ impl Rig {
         bytes_max: usize,
         slow: SlowPolicy,
     ) -> (SubscriberKey, Rc<Outbox>) {
+        self.enter(connection, bytes_max, slow, false)
+    }
+
+    /// A subscriber with presence.
+    fn watch(&mut self, connection: u64, bytes_max: usize) -> Rc<Outbox> {
+        let (_, outbox) = self.enter(connection, bytes_max, SlowPolicy::Close, true);
+        outbox
+    }
+
+    fn enter(
+        &mut self,
+        connection: u64,
+        bytes_max: usize,
+        slow: SlowPolicy,
+        presence: bool,
+    ) -> (SubscriberKey, Rc<Outbox>) {
         let outbox = Outbox::new(0, Form::Json, bytes_max, Rc::clone(&self.dirty));
         let ephemerals_since = self.table.begin_joining(&self.channel);
         let cursor = self.table.delivered(self.channel.alias()).unwrap().offset;
@@ -70,7 +86,7 @@ impl Rig {
             outbox: Rc::clone(&outbox),
             cursor,
             ephemerals_since,
-            presence: false,
+            presence,
             slow,
         };
         (
@@ -121,26 +137,6 @@ fn payload() -> Payload {
     Payload {
         format: Format::Json,
         bytes: vec![b'1'; 200].into(),
-    }
-}
-
-fn signal(from: u64) -> EphemeralBody {
-    let event = Event {
-        kind: EventKind::Signal,
-        offset: None,
-        seq: None,
-        position: None,
-        time: Time(1),
-        id: None,
-        user: None,
-        tags: Tags::new(),
-        payload: Some(payload()),
-        own: false,
-        erased: false,
-    };
-    EphemeralBody::Signal {
-        event,
-        from: Some(ConnectionId(from)),
     }
 }
 
@@ -364,7 +360,7 @@ fn a_slow_reader_may_skip_to_the_latest_and_is_told() {
     rig.publish(1..=20);
     rig.advance_fully();
     assert_eq!(outbox.closing(), None);
-    rig.table.end_skips();
+    rig.table.tell_passed_over();
     let (mut position, mut advances) = (0, 0);
     for push in read(&outbox) {
         match push {

@@ -388,7 +388,7 @@ async fn turn_wheel(shard: Rc<Shard>) {
     loop {
         ticks.tick().await;
         let now = Instant::now();
-        shard.state.table.borrow_mut().end_skips();
+        shard.state.table.borrow_mut().tell_passed_over();
         let due = shard.wheel.borrow_mut().take_due(now);
         for connection in due {
             let Some(peer) = shard.peer(connection) else {

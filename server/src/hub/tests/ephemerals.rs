@@ -1,6 +1,41 @@
 //! Signals and presence diffs: fanned out, never logged, kept only as long as somebody may still want them.
 
+use parlor_protocol::Alias;
+use parlor_protocol::push::PresenceDiff;
+
 use super::*;
+
+fn signal(from: u64) -> EphemeralBody {
+    let event = Event {
+        kind: EventKind::Signal,
+        offset: None,
+        seq: None,
+        position: None,
+        time: Time(1),
+        id: None,
+        user: None,
+        tags: Tags::new(),
+        payload: Some(payload()),
+        own: false,
+        erased: false,
+    };
+    EphemeralBody::Signal {
+        event,
+        from: Some(ConnectionId(from)),
+    }
+}
+
+fn diff(version: u64) -> EphemeralBody {
+    EphemeralBody::Presence(PresenceDiff {
+        alias: Alias(0),
+        version,
+        joined: Vec::new(),
+        updated: Vec::new(),
+        left: Vec::new(),
+        users: 1,
+        connections: 1,
+    })
+}
 
 #[test]
 fn signals_reach_everybody_but_their_sender_and_are_dropped_first() {
@@ -21,6 +56,33 @@ fn signals_reach_everybody_but_their_sender_and_are_dropped_first() {
         (0, 1, 0)
     );
     assert_eq!(slow.closing(), None);
+}
+
+#[test]
+fn a_slow_reader_is_told_the_newest_presence_diff_once_there_is_room() {
+    let mut rig = Rig::new();
+    let slow = rig.watch(1, 1_000);
+    let versions = |outbox: &Outbox| -> Vec<_> {
+        let pushes = read(outbox).into_iter();
+        pushes
+            .filter_map(|push| match push {
+                Push::Presence(diff) => Some(diff.version),
+                _ => None,
+            })
+            .collect()
+    };
+    rig.hub.deliver_ephemeral(&name(), diff(1));
+    rig.publish([1, 2]);
+    rig.advance_fully();
+    (2..=3).for_each(|version| rig.hub.deliver_ephemeral(&name(), diff(version)));
+    rig.advance_fully();
+    rig.table.tell_passed_over();
+    assert_eq!(versions(&slow), [1], "the others wait for room");
+    rig.table.tell_passed_over();
+    assert_eq!(versions(&slow), [3], "which tells that one is missing");
+    rig.table.tell_passed_over();
+    assert!(versions(&slow).is_empty());
+    assert_eq!(rig.table.tally.ephemerals_dropped, 1);
 }
 
 #[test]
