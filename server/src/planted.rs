@@ -20,6 +20,8 @@ pub enum Bug {
     SkipFlush,
     /// Who ends without a goodbye stays in the rosters.
     ForgetLeave,
+    /// One presence diff in four is never told, and the next one takes its version.
+    LosePresenceDiff,
     /// An unsubscribed channel goes on being delivered.
     LeakSubscription,
     /// All Parlors on one Redis use the same keys.
@@ -40,7 +42,7 @@ pub enum Bug {
 
 impl Bug {
     /// All of them, with the names that the variable takes.
-    pub const ALL: [(Self, &'static str); 15] = [
+    pub const ALL: [(Self, &'static str); 16] = [
         (Self::DropOneInMany, "drop-one-in-many"),
         (Self::DeliverTwiceOnResume, "deliver-twice-on-resume"),
         (Self::SwapNeighbours, "swap-neighbours"),
@@ -48,6 +50,7 @@ impl Bug {
         (Self::KeepCursorAcrossEpochs, "keep-cursor-across-epochs"),
         (Self::SkipFlush, "skip-flush"),
         (Self::ForgetLeave, "forget-leave"),
+        (Self::LosePresenceDiff, "lose-presence-diff"),
         (Self::LeakSubscription, "leak-subscription"),
         (Self::IgnorePrefix, "ignore-prefix"),
         (Self::UnboundedTail, "unbounded-tail"),

@@ -8,7 +8,7 @@
 //! | I4 one order, I5 real-time order | reorder, offset-reuse, stale-epoch |
 //! | I6 no phantoms | phantom, leak-to-wrong-subscriber |
 //! | I7 history is what was delivered | lost, offset-reuse |
-//! | I8 presence converges | ghost-presence, missing-presence |
+//! | I8 presence converges | ghost-presence, missing-presence, stale-roster |
 //! | I9 bounded | unbounded |
 //! | I10 liveness | stuck |
 //! | in time | late-notice, late-red, late-green, early-green, late-back |
@@ -65,6 +65,8 @@ pub(crate) enum Bug {
     GhostPresence,
     /// Somebody is there who is not listed.
     MissingPresence,
+    /// Somebody keeps a roster that is not what nodes list.
+    StaleRoster,
     /// Something grew over its bound.
     Unbounded,
     /// Something that had to happen did not.
@@ -100,6 +102,7 @@ impl fmt::Display for Bug {
             Self::Leak => "leak-to-wrong-subscriber",
             Self::GhostPresence => "ghost-presence",
             Self::MissingPresence => "missing-presence",
+            Self::StaleRoster => "stale-roster",
             Self::Unbounded => "unbounded",
             Self::Stuck => "stuck",
             Self::NeedlessBreak => "needless-break",

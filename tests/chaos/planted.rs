@@ -68,6 +68,11 @@ fn a_forgotten_leave_is_a_ghost() {
 }
 
 #[test]
+fn a_lost_presence_diff_is_a_stale_roster() {
+    is_caught(single::calm(), "lose-presence-diff", &[Bug::StaleRoster]);
+}
+
+#[test]
 fn a_leaked_subscription_is_a_leak() {
     is_caught(single::calm(), "leak-subscription", &[Bug::Leak]);
 }

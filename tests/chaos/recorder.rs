@@ -12,7 +12,7 @@ use std::time::{Duration, Instant};
 
 mod fact;
 
-pub(crate) use fact::{Fact, Name, Outcome, Place, Start};
+pub(crate) use fact::{Fact, Known, Name, Outcome, Place, Start};
 
 /// One noted fact.
 #[derive(Clone, Debug)]

@@ -20,18 +20,25 @@ use tokio::task::JoinHandle;
 use crate::recorder::{Name, Recorder};
 
 mod follower;
+mod holder;
 mod leaver;
 mod message;
 mod poster;
+mod roster;
 mod sleeper;
 mod writer;
 
 use follower::{Follower, Parting};
+use holder::Holder;
 pub(crate) use poster::Post;
 pub(crate) use sleeper::{Sleep, Sleeper};
 
 /// How long a publish is repeated, like in the SDK: its id is known for five minutes, and a little goes by on the way.
 const REPEATED_FOR_MAX: Duration = Duration::from_millis(limits::DEDUP_WINDOW_MS / 10 * 9);
+
+/// So many of those who stay keep rosters of the channels that they follow: more than there are nodes, and too few to weigh
+/// beside a storm of thousands.
+const HOLDERS: usize = 4;
 
 /// How much of everything.
 #[derive(Clone, Debug)]
@@ -211,7 +218,12 @@ impl Workload {
             1 => Parting::Abruptly,
             _ => Parting::Stays,
         };
-        let follower = Follower::new(part.clone(), followed.clone(), parting, rng);
+        let holder = if parting == Parting::Stays && self.stayers().count() < HOLDERS {
+            Holder::of(&followed)
+        } else {
+            Holder::default()
+        };
+        let follower = Follower::new(part.clone(), followed.clone(), parting, holder, rng);
         self.runtime.spawn(follower.live());
         self.follows.push((part.name.clone(), followed, parting));
     }
@@ -253,10 +265,21 @@ impl Workload {
 
     /// Who is in a channel once everybody who parts has parted.
     pub(crate) fn stay_in(&self, channel: &Name) -> BTreeSet<Name> {
-        let staying = self.follows.iter().filter(|(_, channels, parting)| {
-            *parting == Parting::Stays && channels.contains(channel)
-        });
+        let staying = self
+            .stayers()
+            .filter(|(_, channels, _)| channels.contains(channel));
         staying.map(|(name, ..)| name.clone()).collect()
+    }
+
+    /// Who keeps a roster of which channel.
+    pub(crate) fn holders(&self) -> impl Iterator<Item = (&Name, &Name)> {
+        let holders = self.stayers().take(HOLDERS);
+        holders.flat_map(|(name, channels, _)| channels.iter().map(move |channel| (name, channel)))
+    }
+
+    fn stayers(&self) -> impl Iterator<Item = &(Name, Vec<Name>, Parting)> {
+        let follows = self.follows.iter();
+        follows.filter(|(_, _, parting)| *parting == Parting::Stays)
     }
 
     /// Lets something live beside everybody else.

@@ -13,6 +13,7 @@ use parlor_protocol::{ErrorCode, Payload, WireError};
 use super::changes::Changes;
 use super::mirror::Edit;
 use super::{Entry, PresenceConfig, page};
+use crate::planted::{self, Bug};
 
 /// A user in a channel.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -183,6 +184,9 @@ impl Roster {
             self.changes.blur();
         }
         let named = self.changes.take(&self.users)?;
+        if planted::strikes(Bug::LosePresenceDiff, 4) {
+            return None;
+        }
         self.version += 1;
         let (users, connections) = self.counts();
         Some(named.into_diff(self.version, users, connections))

@@ -1,11 +1,16 @@
-//! I8: after its time every node lists those who are there, and nobody else.
+//! I8: after its time every node lists those who are there, and nobody else; and whoever keeps a roster knows the same.
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use super::{Bug, Findings, facts};
-use crate::recorder::{Fact, Name, Record};
+use crate::recorder::{Fact, Known, Name, Record};
 
 pub(super) fn check(recording: &[Record], findings: &mut Findings) {
+    check_nodes(recording, findings);
+    check_holders(recording, findings);
+}
+
+fn check_nodes(recording: &[Record], findings: &mut Findings) {
     let mut truth: HashMap<&Name, &BTreeSet<Name>> = HashMap::new();
     for (at, fact) in facts(recording) {
         match fact {
@@ -32,4 +37,38 @@ pub(super) fn check(recording: &[Record], findings: &mut Findings) {
             _ => {}
         }
     }
+}
+
+/// Only what somebody knows last counts: on the way there it may be behind.
+fn check_holders(recording: &[Record], findings: &mut Findings) {
+    // Of the node that was asked last: where nodes differ, one of them was found above.
+    let mut lists: HashMap<&Name, &BTreeSet<Name>> = HashMap::new();
+    let mut held: BTreeMap<(&Name, &Name), (usize, &Known)> = BTreeMap::new();
+    for (at, fact) in facts(recording) {
+        match fact {
+            Fact::Roster { channel, users, .. } => {
+                lists.insert(channel, users);
+            }
+            Fact::Holds { by, channel, known } => {
+                held.insert((by, channel), (at, known));
+            }
+            _ => {}
+        }
+    }
+    for ((by, channel), (at, known)) in held {
+        if let Some(listed) = lists.get(channel)
+            && !known.is_of(listed)
+        {
+            let text = format!("{by} {}", difference(known, listed));
+            findings.add(Bug::StaleRoster, at, Some(channel), text);
+        }
+    }
+}
+
+fn difference(known: &Known, listed: &BTreeSet<Name>) -> String {
+    let names = known.names.as_ref().unwrap_or(listed);
+    let gone: Vec<_> = names.difference(listed).collect();
+    let missed: Vec<_> = listed.difference(names).collect();
+    let (count, users) = (known.count, listed.len());
+    format!("counts {count} of {users}, still knows {gone:?}, does not know {missed:?}")
 }

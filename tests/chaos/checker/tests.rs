@@ -303,6 +303,53 @@ fn rosters_are_held_against_the_truth() {
         .is(Bug::MissingPresence);
 }
 
+/// Two are there, as a node says.
+fn listed() -> Story {
+    let both = ["ann", "bob"];
+    two().present(&both).roster(&both)
+}
+
+#[test]
+fn a_roster_that_becomes_what_nodes_list_is_clean() {
+    let behind = || two().holds("ann", &["ann", "bob", "cid"]);
+    let both = ["ann", "bob"];
+    behind()
+        .present(&both)
+        .roster(&both)
+        .holds("ann", &both)
+        .is_clean();
+    behind().present(&both).roster(&both).is(Bug::StaleRoster);
+    behind().is_clean();
+}
+
+#[test]
+fn a_roster_that_misses_a_leave_is_stale() {
+    let story = listed()
+        .holds("ann", &["ann", "bob", "cid"])
+        .holds("bob", &["ann", "bob"]);
+    let findings = check(&story.0, &Promises::strict());
+    let found: Vec<_> = findings
+        .iter()
+        .map(|found| (found.bug, found.text.as_str()))
+        .collect();
+    let text = r#"ann counts 3 of 2, still knows ["cid"], does not know []"#;
+    assert_eq!(found, [(Bug::StaleRoster, text)]);
+}
+
+#[test]
+fn a_roster_that_misses_a_join_is_stale() {
+    listed().holds("ann", &["ann"]).is(Bug::StaleRoster);
+    listed().holds("ann", &[]).is(Bug::StaleRoster);
+}
+
+#[test]
+fn who_was_told_counts_only_is_held_against_the_count() {
+    listed().knows("ann", None, 2).is_clean();
+    listed().knows("ann", None, 3).is(Bug::StaleRoster);
+    let names = Some(users(&["ann", "bob"]));
+    listed().knows("ann", names, 3).is(Bug::StaleRoster);
+}
+
 #[test]
 fn what_outgrows_its_bound_is_unbounded() {
     let measured = |value| Fact::Measured {

@@ -56,6 +56,22 @@ pub(crate) enum Start {
     Broken(String),
 }
 
+/// What somebody knows of who is in a channel, by a snapshot and the diffs that came after it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Known {
+    /// None where they are out of date, since the server told counts only.
+    pub(crate) names: Option<BTreeSet<Name>>,
+    pub(crate) count: u64,
+}
+
+impl Known {
+    /// Whether it is of these, as far as it goes.
+    pub(crate) fn is_of(&self, users: &BTreeSet<Name>) -> bool {
+        let names_are = self.names.as_ref().is_none_or(|names| names == users);
+        names_are && self.count == users.len() as u64
+    }
+}
+
 /// What somebody did, saw or was told.
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) enum Fact {
@@ -156,6 +172,12 @@ pub(crate) enum Fact {
         channel: Name,
         users: BTreeSet<Name>,
     },
+    /// Who is there in the eyes of somebody who keeps a roster, from now on.
+    Holds {
+        by: Name,
+        channel: Name,
+        known: Known,
+    },
 
     // Nodes, as they answer and log.
     /// What `/readyz` says from now on.
@@ -233,7 +255,8 @@ impl Fact {
             | Self::Sentinel { channel, .. }
             | Self::History { channel, .. }
             | Self::Present { channel, .. }
-            | Self::Roster { channel, .. } => Some(channel),
+            | Self::Roster { channel, .. }
+            | Self::Holds { channel, .. } => Some(channel),
             _ => None,
         }
     }
@@ -254,12 +277,13 @@ impl Fact {
             | Self::Sentinel { channel, .. }
             | Self::History { channel, .. }
             | Self::Present { channel, .. }
-            | Self::Roster { channel, .. } => Some(channel),
+            | Self::Roster { channel, .. }
+            | Self::Holds { channel, .. } => Some(channel),
             _ => None,
         }
     }
 
-    /// Who noted it, if it was a client.
+    /// Who noted it, if it was a client: of what it asked, and of what came.
     pub(crate) fn by(&self) -> Option<&Name> {
         match self {
             Self::Asked { by, .. }
@@ -368,6 +392,9 @@ impl fmt::Display for Fact {
                 channel,
                 users,
             } => write!(f, "in {channel} at {node} are {users:?}"),
+            Self::Holds { by, channel, known } => {
+                write!(f, "{by} knows of {channel}: {known:?}")
+            }
             Self::Ready { node, is_ready } => write!(f, "{node} is ready: {is_ready}"),
             Self::LossSeen {
                 node,

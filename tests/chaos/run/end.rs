@@ -20,6 +20,8 @@ const ANSWERED_WITHIN: Duration = Duration::from_secs(30);
 const SEEN_WITHIN: Duration = Duration::from_secs(30);
 /// Rosters are true within this time: a node's lease, and a session's grace.
 const ROSTERS_WITHIN: Duration = Duration::from_secs(8);
+/// Who keeps a roster has the same within this time: a diff waits for its tick, and a snapshot is asked for again after 0.5 s.
+const HELD_WITHIN: Duration = Duration::from_secs(4);
 const PAGE: usize = 1_000;
 const PAUSE: Duration = Duration::from_millis(20);
 
@@ -143,6 +145,7 @@ pub(super) fn compare(scene: &Scene, rosters: bool) {
         rosters_become(scene, ROSTERS_WITHIN, |channel| {
             scene.workload.stay_in(channel)
         });
+        wait_until_held(scene);
     }
     for channel in &scene.workload.channels {
         for node in &scene.stage.nodes {
@@ -178,6 +181,36 @@ pub(crate) fn rosters_become(
                 users,
             });
         }
+    }
+}
+
+/// Waits until everybody who keeps a roster has the true one, or the time is over; the checker compares what was noted by then.
+fn wait_until_held(scene: &Scene) {
+    let channels = scene.workload.channels.iter();
+    let truth: HashMap<&Name, BTreeSet<Name>> = channels
+        .map(|channel| (channel, scene.workload.stay_in(channel)))
+        .collect();
+    let holders = scene.workload.holders();
+    let mut wanted: HashSet<(Name, Name)> = holders
+        .map(|(by, channel)| (by.clone(), channel.clone()))
+        .collect();
+    let (end, mut read) = (Instant::now() + HELD_WITHIN, 0);
+    while !wanted.is_empty() && Instant::now() < end {
+        scene.recorder.look(|records| {
+            for record in &records[read..] {
+                let Fact::Holds { by, channel, known } = &record.fact else {
+                    continue;
+                };
+                let whose = (by.clone(), channel.clone());
+                if truth.get(channel).is_some_and(|users| known.is_of(users)) {
+                    wanted.remove(&whose);
+                } else {
+                    wanted.insert(whose);
+                }
+            }
+            read = records.len();
+        });
+        std::thread::sleep(PAUSE);
     }
 }
 

@@ -12,6 +12,7 @@ use std::collections::HashMap;
 use std::time::Duration;
 use tokio::time::Instant;
 
+use super::holder::Holder;
 use super::{Part, Phase, message};
 use crate::recorder::{Fact, Name};
 
@@ -39,6 +40,7 @@ pub(super) struct Follower {
     channels: Vec<Name>,
     parting: Parting,
     roamer: Roamer,
+    holder: Holder,
     rng: StdRng,
     aliases: HashMap<Name, Alias>,
     holes: Vec<Hole>,
@@ -48,11 +50,17 @@ pub(super) struct Follower {
 }
 
 impl Follower {
-    pub(super) fn new(part: Part, channels: Vec<Name>, parting: Parting, mut rng: StdRng) -> Self {
+    pub(super) fn new(
+        part: Part,
+        channels: Vec<Name>,
+        parting: Parting,
+        holder: Holder,
+        mut rng: StdRng,
+    ) -> Self {
         let config = part.config(&mut rng);
         let mut roamer = Roamer::new(part.nodes.clone(), config, message::rng(&mut rng));
         for channel in &channels {
-            let wants_presence = rng.random_bool(0.3);
+            let wants_presence = rng.random_bool(0.3) || holder.holds(channel);
             roamer
                 .session
                 .subscribe(Subscribe::new(&**channel).with_presence(wants_presence));
@@ -63,6 +71,7 @@ impl Follower {
             channels,
             parting,
             roamer,
+            holder,
             restless: restless.then(|| next_unrest(&mut rng)),
             rng,
             aliases: HashMap::new(),
@@ -74,6 +83,7 @@ impl Follower {
     pub(super) async fn live(mut self) {
         loop {
             let unrest = self.restless;
+            let due = self.holder.due();
             tokio::select! {
                 heard = self.roamer.next() => self.hear(heard),
                 changed = self.part.orders.changed() => {
@@ -85,6 +95,7 @@ impl Follower {
                     self.roamer.lose_socket();
                     self.restless = Some(next_unrest(&mut self.rng));
                 }
+                () = until(due) => self.holder.ask_due(&mut self.roamer.session),
             }
         }
     }
@@ -110,6 +121,7 @@ impl Follower {
             // Who parts politely lives on, in no channel.
             return self.parting == Parting::Abruptly;
         }
+        self.note_rosters();
         orders.phase == Phase::Over
     }
 
@@ -140,6 +152,15 @@ impl Follower {
     fn take(&mut self, event: ClientEvent) {
         let by = self.part.name.clone();
         let fact = match event {
+            ClientEvent::Presence { channel, diff } => {
+                self.holder.told(&channel, diff);
+                return self.note_rosters();
+            }
+            ClientEvent::Reply { request, result } => {
+                let session = &mut self.roamer.session;
+                self.holder.answered(request, result, session);
+                return self.note_rosters();
+            }
             ClientEvent::Subscribed {
                 subscribed,
                 continuity,
@@ -218,8 +239,6 @@ impl Follower {
             ClientEvent::Connected(_)
             | ClientEvent::ConnectRefused(_)
             | ClientEvent::Farewell(_)
-            | ClientEvent::Presence { .. }
-            | ClientEvent::Reply { .. }
             | ClientEvent::Status(_)
             | ClientEvent::TokenExpiring { .. } => return,
         };
@@ -230,9 +249,23 @@ impl Follower {
         let channel: Name = subscribed.channel.as_str().into();
         self.holes.retain(|hole| hole.channel != channel);
         self.roamer.watched = !self.holes.is_empty();
+        let session = &mut self.roamer.session;
+        self.holder.subscribed(&channel, session);
         self.aliases.insert(channel, subscribed.alias);
         let fact = message::subscribed(&self.part.name, subscribed, continuity);
         self.part.recorder.note(fact);
+    }
+
+    /// What becomes of its rosters while others part. Before that they change with everybody who comes and goes.
+    fn note_rosters(&self) {
+        if self.part.orders.borrow().phase != Phase::Parting {
+            return;
+        }
+        for (channel, known) in self.holder.known() {
+            let (by, channel) = (self.part.name.clone(), channel.clone());
+            let fact = Fact::Holds { by, channel, known };
+            self.part.recorder.note(fact);
+        }
     }
 }
 

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::time::Duration;
 
 use super::super::{Bug, Promises, check};
-use crate::recorder::{Fact, Name, Outcome, Place, Record, Recording, Start};
+use crate::recorder::{Fact, Known, Name, Outcome, Place, Record, Recording, Start};
 
 pub(super) const CHANNEL: &str = "disk:1";
 
@@ -123,6 +123,17 @@ impl Story {
             channel,
             users,
         })
+    }
+
+    /// Somebody keeps a roster of these.
+    pub(super) fn holds(self, by: &str, names: &[&str]) -> Self {
+        self.knows(by, Some(users(names)), names.len() as u64)
+    }
+
+    pub(super) fn knows(self, by: &str, names: Option<BTreeSet<Name>>, count: u64) -> Self {
+        let (by, channel) = (by.into(), CHANNEL.into());
+        let known = Known { names, count };
+        self.fact(Fact::Holds { by, channel, known })
     }
 
     pub(super) fn bugs(&self, promises: &Promises) -> Vec<Bug> {
