@@ -18,6 +18,7 @@ redis=127.0.0.1:18190
 data=$(mktemp -d)
 servers=()
 started=()
+redis_server=
 
 stop_servers() {
     for pid in "${servers[@]}"; do kill -KILL "$pid" 2>/dev/null || true; done
@@ -25,8 +26,17 @@ stop_servers() {
     servers=()
 }
 
+stop_redis() {
+    if [ -n "$redis_server" ]; then
+        kill -KILL "$redis_server" 2>/dev/null || true
+        wait "$redis_server" 2>/dev/null || true
+        redis_server=
+    fi
+}
+
 stop() {
     stop_servers
+    stop_redis
     for pid in "${started[@]}"; do kill -KILL "$pid" 2>/dev/null || true; done
     wait 2>/dev/null || true
     rm -rf "$data"
@@ -59,9 +69,11 @@ start_servers() { # how many; with a Redis where a second argument names it
     done
 }
 
+# A fresh one for each run: what an earlier one has left there, and is forgotten meanwhile, would count as less growth.
 start_redis() {
+    stop_redis
     redis-server --port "${redis#*:}" --bind "${redis%:*}" --save '' --appendonly no >"$out/redis.log" 2>&1 &
-    started+=($!)
+    redis_server=$!
     wait_for "$redis"
 }
 
@@ -98,6 +110,8 @@ measure() { # name, options
 measure_several() { # nodes, name, options
     local nodes=$1
     shift
+    stop_servers
+    start_redis
     start_servers "$nodes" "redis://$redis"
     run "$@" --redis "$redis" --duration "$seconds" --warmup "$warmup"
 }
@@ -127,7 +141,6 @@ limit() {
 }
 
 several() {
-    start_redis
     measure_several 2 several-idle --shape "idle=$idle"
     measure_several 1 several-one --shape "rooms=$rooms" --rate "${rates[1]}"
     measure_several 2 several-two --shape "rooms=$rooms" --rate "${rates[0]}"
