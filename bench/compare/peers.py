@@ -153,6 +153,8 @@ def sockudo_command(port, directory):
         "SOCKUDO_DEFAULT_APP_ID": "bench", "SOCKUDO_DEFAULT_APP_KEY": "bench-key", "SOCKUDO_DEFAULT_APP_SECRET": "bench-secret",
         "SOCKUDO_ENABLE_CLIENT_MESSAGES": "true", "SOCKUDO_DEFAULT_APP_MAX_CONNECTIONS": "100000",
         "SOCKUDO_DEFAULT_APP_MAX_CLIENT_EVENTS_PER_SECOND": "1000000", "RATE_LIMITER_ENABLED": "false",
+        # By default it logs a line for each connection.
+        "RUST_LOG": "warn",
     }
 
 
