@@ -17,14 +17,18 @@ mod entry;
 mod ids;
 mod inbox;
 mod joined;
+mod subscriber;
 mod table;
+mod tally;
 mod turns;
 
 pub use channel::{Beginning, Channel, Pull, TAIL_LEN_MAX, Tap};
 pub use entry::{Ephemeral, EphemeralBody, Frames, LogEntry};
 pub use ids::{ConnectionId, ShardId};
 pub use inbox::{Control, Inbox, InboxFull, Letters};
-pub use table::{Advanced, Subscriber, SubscriberKey, Table, Tally};
+pub use subscriber::Subscriber;
+pub use table::{Advanced, SubscriberKey, Table};
+pub use tally::Tally;
 use turns::Turns;
 
 /// Stands where an alias is not known yet.

@@ -116,10 +116,15 @@ impl Outbox {
     /// Takes a reply or a notice. Never refused: replies are bounded by the commands that a client may have
     /// under way. The reader begins no command while the outbox is over its bound.
     pub fn push_reply(self: &Rc<Self>, frame: Frame) {
+        self.push_lasting(frame, Lane::Near);
+    }
+
+    /// Takes what is never refused and never taken back: the caller bounds how much that is.
+    pub fn push_lasting(self: &Rc<Self>, frame: Frame, lane: Lane) {
         let mut queue = self.queue.borrow_mut();
         if queue.closing.is_none() {
             queue.add(frame, None);
-            self.list(&mut queue, Lane::Near);
+            self.list(&mut queue, lane);
         }
     }
 

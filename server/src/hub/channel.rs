@@ -260,7 +260,7 @@ impl Channel {
         state.ephemerals.push_back(Arc::new(Ephemeral::new(body)));
         state.ephemeral_next += 1;
         if state.ephemerals.len() > EPHEMERALS_MAX {
-            state.ephemerals.pop_front();
+            state.forget_oldest_ephemeral();
         }
         state.tell()
     }
@@ -376,6 +376,19 @@ impl State {
     fn forget_ephemerals(&mut self) {
         if self.told | self.owed == 0 && self.joining == 0 && !self.ephemerals.is_empty() {
             self.ephemerals = VecDeque::new();
+        }
+    }
+
+    /// The newest presence diff stays, in the place of the signal behind it: nothing that came later tells what it did.
+    fn forget_oldest_ephemeral(&mut self) {
+        let Some(oldest) = self.ephemerals.pop_front() else {
+            return;
+        };
+        if oldest.is_diff()
+            && !self.ephemerals.iter().any(|other| other.is_diff())
+            && let Some(next) = self.ephemerals.front_mut()
+        {
+            *next = oldest;
         }
     }
 

@@ -189,6 +189,10 @@ impl Ephemeral {
         }
     }
 
+    pub(super) fn is_diff(&self) -> bool {
+        matches!(self.body, EphemeralBody::Presence(_))
+    }
+
     pub fn frame(&self, alias: Alias, form: Form) -> Frame {
         self.frames.of(alias, form, || match &self.body {
             EphemeralBody::Signal { event, .. } => Push::Event {

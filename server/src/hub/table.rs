@@ -6,37 +6,21 @@
 use std::collections::HashMap;
 use std::iter;
 use std::ops::RangeInclusive;
-use std::rc::Rc;
 use std::sync::Arc;
 
-use parlor_protocol::push::{Advance, Push};
-use parlor_protocol::{Alias, CloseCode, Position};
+use parlor_protocol::{Alias, Position};
 use slab::Slab;
 
 use super::channel::Channel;
-use super::entry::{Ephemeral, EphemeralBody, LogEntry};
+use super::entry::{Ephemeral, LogEntry};
 use super::ids::{ConnectionId, ShardId};
 use super::joined::Joined;
-use crate::kind::SlowPolicy;
-use crate::outbox::{Frame, Lane, Outbox, Pushed};
-use crate::planted::{self, Bug};
+use super::subscriber::{Slot, Subscriber};
+use super::tally::Tally;
+use crate::outbox::Lane;
 
 /// Fan-outs up to this size go to the near lane.
 const NEAR_MAX: usize = 64;
-
-/// A live subscription on this shard.
-#[derive(Debug)]
-pub struct Subscriber {
-    pub connection: ConnectionId,
-    pub outbox: Rc<Outbox>,
-    /// The last offset that it has: nothing at or below is sent again.
-    pub cursor: u64,
-    /// From [`Table::begin_joining`]: the first ephemeral that it is to have.
-    pub ephemerals_since: u64,
-    /// Whether presence diffs are wanted.
-    pub presence: bool,
-    pub slow: SlowPolicy,
-}
 
 /// Finds a subscriber in its channel's slab.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -54,18 +38,6 @@ pub enum Advanced {
     },
     /// The log began a new life: all subscriptions of the channel must start anew.
     EpochChanged,
-}
-
-/// What the deliveries of one advance cost.
-#[derive(Clone, Copy, Debug, Default)]
-pub struct Tally {
-    pub deliveries: u64,
-    pub bytes: u64,
-    pub overflows: u64,
-    /// Logged events that a subscriber did not get, by the policy "skip to latest".
-    pub skipped: u64,
-    /// Signals and presence diffs dropped under pressure.
-    pub ephemerals_dropped: u64,
 }
 
 #[derive(Debug)]
@@ -89,16 +61,6 @@ struct Local {
     joining: usize,
     /// A log read is under way: it delivers, not the tail.
     reading: bool,
-}
-
-#[derive(Debug)]
-struct Slot {
-    subscriber: Subscriber,
-    /// Where passing over ended up so far, by the policy "skip to latest".
-    skipped_to: Option<Position>,
-    /// The newest presence diff, if there was no room for it: its version tells that others are missing, and in a quiet channel no
-    /// later one would.
-    withheld: Option<Arc<Ephemeral>>,
 }
 
 impl Table {
@@ -158,18 +120,14 @@ impl Table {
         let local = self.channels.get_mut(&alias)?;
         local.joining -= 1;
         let missed = subscriber.ephemerals_since..local.ephemeral_from;
-        let mut slot = Slot {
-            subscriber,
-            skipped_to: None,
-            withheld: None,
-        };
+        let mut slot = Slot::new(subscriber);
         for ephemeral in local.channel.ephemerals(missed) {
             slot.push_ephemeral(&ephemeral, alias, Lane::Near, &mut self.tally);
         }
         local.channel.end_joining();
-        let is_passed_over = slot.is_passed_over();
+        let is_to_be_listed = slot.is_to_be_listed();
         let key = SubscriberKey(local.subscribers.insert(slot));
-        if is_passed_over {
+        if is_to_be_listed {
             self.passed_over.push((alias, key));
         }
         Some(key)
@@ -186,8 +144,10 @@ impl Table {
     /// Ends a live subscription. Returns the channel when nobody on this shard is left.
     pub fn leave(&mut self, alias: Alias, key: SubscriberKey) -> Option<Arc<Channel>> {
         let local = self.channels.get_mut(&alias)?;
-        local.subscribers.try_remove(key.0)?;
-        self.passed_over.retain(|other| *other != (alias, key));
+        let slot = local.subscribers.try_remove(key.0)?;
+        if slot.is_listed {
+            self.passed_over.retain(|other| *other != (alias, key));
+        }
         self.drop_if_empty(alias)
     }
 
@@ -318,9 +278,8 @@ impl Local {
         let lane = lane_for(self.subscribers.len());
         for joined in Joined::blocks_of(entries, alias) {
             for (key, slot) in &mut self.subscribers {
-                let was_passed_over = slot.is_passed_over();
                 slot.push_joined(&joined, alias, lane, tally);
-                if slot.is_passed_over() && !was_passed_over {
+                if slot.is_to_be_listed() {
                     passed_over.push((alias, SubscriberKey(key)));
                 }
             }
@@ -339,148 +298,11 @@ impl Local {
         let alias = self.channel.alias();
         let lane = lane_for(self.subscribers.len());
         for (key, slot) in &mut self.subscribers {
-            let was_passed_over = slot.is_passed_over();
             slot.push_ephemeral(ephemeral, alias, lane, tally);
-            if slot.is_passed_over() && !was_passed_over {
+            if slot.is_to_be_listed() {
                 passed_over.push((alias, SubscriberKey(key)));
             }
         }
-    }
-}
-
-impl Subscriber {
-    fn wants(&self, ephemeral: &Ephemeral) -> bool {
-        match &ephemeral.body {
-            EphemeralBody::Signal { from, .. } => *from != Some(self.connection),
-            EphemeralBody::Presence(_) => self.presence,
-        }
-    }
-}
-
-impl Slot {
-    fn is_passed_over(&self) -> bool {
-        self.skipped_to.is_some() || self.withheld.is_some()
-    }
-
-    /// Pushes what was withheld and is owed, as far as there is room. True when nothing is owed any more.
-    fn tell(&mut self, alias: Alias, tally: &mut Tally) -> bool {
-        if !self.end_skip(alias) {
-            return false;
-        }
-        if let Some(diff) = self.withheld.take() {
-            self.push_ephemeral(&diff, alias, Lane::Near, tally);
-        }
-        self.withheld.is_none()
-    }
-
-    fn push_ephemeral(
-        &mut self,
-        ephemeral: &Arc<Ephemeral>,
-        alias: Alias,
-        lane: Lane,
-        tally: &mut Tally,
-    ) {
-        if !self.subscriber.wants(ephemeral) {
-            return;
-        }
-        let is_diff = matches!(ephemeral.body, EphemeralBody::Presence(_));
-        if is_diff && self.withheld.take().is_some() {
-            tally.ephemerals_dropped += 1;
-        }
-        let outbox = &self.subscriber.outbox;
-        // What can be lost without harm is dropped first.
-        if !outbox.is_under_pressure() {
-            let frame = ephemeral.frame(alias, outbox.form());
-            match outbox.push(&frame, alias, lane) {
-                Pushed::Queued => return tally.count(&frame, 1),
-                Pushed::Closed => return,
-                Pushed::Overflow => {}
-            }
-        }
-        if is_diff {
-            self.withheld = Some(Arc::clone(ephemeral));
-        } else {
-            tally.ephemerals_dropped += 1;
-        }
-    }
-
-    /// Pushes all of a block at once if this subscriber may have it so; else one entry after the other.
-    fn push_joined(&mut self, joined: &Joined<'_>, alias: Alias, lane: Lane, tally: &mut Tally) {
-        let Subscriber {
-            connection,
-            outbox,
-            cursor,
-            ..
-        } = &mut self.subscriber;
-        if self.skipped_to.is_none()
-            && let Some(block) = joined.block_for(*cursor, *connection, outbox.form())
-            && outbox.push(&block, alias, lane) == Pushed::Queued
-        {
-            *cursor = joined.last_offset();
-            tally.count(&block, joined.entries().len());
-            return;
-        }
-        for entry in joined.entries() {
-            if entry.offset <= self.subscriber.cursor {
-                continue;
-            }
-            self.subscriber.cursor = entry.offset;
-            if !planted::strikes(Bug::DropOneInMany, 500) {
-                self.push_entry(entry, alias, lane, tally);
-            }
-        }
-    }
-
-    fn push_entry(&mut self, entry: &LogEntry, alias: Alias, lane: Lane, tally: &mut Tally) {
-        if self.skipped_to.is_some() && !self.end_skip(alias) {
-            self.skipped_to = Some(entry.position());
-            tally.skipped += 1;
-            return;
-        }
-        let outbox = &self.subscriber.outbox;
-        let frame = entry.frame_for(self.subscriber.connection, alias, outbox.form());
-        match outbox.push(&frame, alias, lane) {
-            Pushed::Queued => tally.count(&frame, 1),
-            Pushed::Closed => {}
-            Pushed::Overflow => {
-                tally.overflows += 1;
-                match self.subscriber.slow {
-                    SlowPolicy::Close => outbox.close(CloseCode::Slow, None),
-                    SlowPolicy::SkipToLatest => {
-                        outbox.take_back(alias);
-                        self.skipped_to = Some(entry.position());
-                        tally.skipped += 1;
-                    }
-                }
-            }
-        }
-    }
-
-    /// Sends `advance` for what was passed over, if there is room. True when nothing is being passed over any more.
-    fn end_skip(&mut self, alias: Alias) -> bool {
-        let Some(position) = self.skipped_to else {
-            return true;
-        };
-        let outbox = &self.subscriber.outbox;
-        if outbox.is_under_pressure() {
-            return false;
-        }
-        let advance = Advance {
-            alias,
-            offset: position.offset,
-            position: position.to_string(),
-            reason: "skipped".to_owned(),
-        };
-        outbox.push_reply(Frame::of_push(outbox.form(), &Push::Advance(advance)));
-        self.skipped_to = None;
-        true
-    }
-}
-
-impl Tally {
-    fn count(&mut self, frame: &Frame, deliveries: usize) {
-        self.deliveries += deliveries as u64;
-        self.bytes += frame.len() as u64;
     }
 }
 

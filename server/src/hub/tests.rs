@@ -66,9 +66,8 @@ impl Rig {
     }
 
     /// A subscriber with presence.
-    fn watch(&mut self, connection: u64, bytes_max: usize) -> Rc<Outbox> {
-        let (_, outbox) = self.enter(connection, bytes_max, SlowPolicy::Close, true);
-        outbox
+    fn watch(&mut self, connection: u64, bytes_max: usize, slow: SlowPolicy) -> Rc<Outbox> {
+        self.enter(connection, bytes_max, slow, true).1
     }
 
     fn enter(

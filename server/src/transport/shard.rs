@@ -254,6 +254,14 @@ impl Shard {
         }
     }
 
+    fn tell_passed_over(&self) {
+        let mut table = self.state.table.borrow_mut();
+        table.tell_passed_over();
+        let tally = std::mem::take(&mut table.tally);
+        drop(table);
+        self.count(&tally);
+    }
+
     pub(super) fn count(&self, tally: &crate::hub::Tally) {
         let counters = self.state.counters();
         metrics::add(&counters.deliveries, tally.deliveries);
@@ -388,7 +396,7 @@ async fn turn_wheel(shard: Rc<Shard>) {
     loop {
         ticks.tick().await;
         let now = Instant::now();
-        shard.state.table.borrow_mut().tell_passed_over();
+        shard.tell_passed_over();
         let due = shard.wheel.borrow_mut().take_due(now);
         for connection in due {
             let Some(peer) = shard.peer(connection) else {

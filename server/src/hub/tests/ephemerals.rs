@@ -58,19 +58,20 @@ fn signals_reach_everybody_but_their_sender_and_are_dropped_first() {
     assert_eq!(slow.closing(), None);
 }
 
+fn versions(outbox: &Outbox) -> Vec<u64> {
+    let pushes = read(outbox).into_iter();
+    pushes
+        .filter_map(|push| match push {
+            Push::Presence(diff) => Some(diff.version),
+            _ => None,
+        })
+        .collect()
+}
+
 #[test]
 fn a_slow_reader_is_told_the_newest_presence_diff_once_there_is_room() {
     let mut rig = Rig::new();
-    let slow = rig.watch(1, 1_000);
-    let versions = |outbox: &Outbox| -> Vec<_> {
-        let pushes = read(outbox).into_iter();
-        pushes
-            .filter_map(|push| match push {
-                Push::Presence(diff) => Some(diff.version),
-                _ => None,
-            })
-            .collect()
-    };
+    let slow = rig.watch(1, 1_000, SlowPolicy::Close);
     rig.hub.deliver_ephemeral(&name(), diff(1));
     rig.publish([1, 2]);
     rig.advance_fully();
@@ -83,6 +84,26 @@ fn a_slow_reader_is_told_the_newest_presence_diff_once_there_is_room() {
     rig.table.tell_passed_over();
     assert!(versions(&slow).is_empty());
     assert_eq!(rig.table.tally.ephemerals_dropped, 1);
+}
+
+#[test]
+fn a_presence_diff_is_not_taken_back_with_the_events_that_are_skipped() {
+    let mut rig = Rig::new();
+    let slow = rig.watch(1, 2_000, SlowPolicy::SkipToLatest);
+    rig.hub.deliver_ephemeral(&name(), diff(1));
+    rig.publish(1..=20);
+    rig.advance_fully();
+    assert_eq!(versions(&slow), [1]);
+}
+
+#[test]
+fn a_presence_diff_outlives_the_signals_that_came_after_it() {
+    let mut rig = Rig::new();
+    let outbox = rig.watch(1, 1 << 20, SlowPolicy::Close);
+    (1..=2).for_each(|version| rig.hub.deliver_ephemeral(&name(), diff(version)));
+    (0..500).for_each(|_| rig.hub.deliver_ephemeral(&name(), signal(9)));
+    rig.advance_fully();
+    assert_eq!(versions(&outbox), [2]);
 }
 
 #[test]
