@@ -144,9 +144,12 @@ struct Mover {
 }
 
 impl Mover {
-    /// Moves pages until few are left, which the writer moves.
+    /// Moves pages until few are left, which the writer moves; none once the disk failed.
     fn run(&self) {
         for _ in 0..PASSES_MAX {
+            if self.health.check().is_err() {
+                return;
+            }
             match log::checkpoint(&self.connection) {
                 Ok(moved) => {
                     self.sync();

@@ -164,9 +164,10 @@ impl Log {
 
     /// Leaves one file without a write-ahead log beside it, if no reader stands in the way.
     pub(super) fn close(self) -> rusqlite::Result<()> {
-        schema::checkpoint_on_close(&self.connection, true)?;
         self.connection
             .query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |_| Ok(()))?;
+        // Only now, for the empty log's file: after a checkpoint that failed another one could seem to succeed.
+        schema::checkpoint_on_close(&self.connection, true)?;
         self.connection.close().map_err(|(_, error)| error)
     }
 

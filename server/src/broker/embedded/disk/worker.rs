@@ -29,6 +29,7 @@ const APPENDS_PER_TURN: u64 = 1_000;
 /// Pages of 4 KiB in the write-ahead log after which they are moved under load: seldom enough that the syncs do not count, often
 /// enough that a start after a crash, which reads them all, is not held up.
 const PAGES_AHEAD: u64 = 4_096;
+
 /// The writing thread's own things.
 pub(super) struct Worker {
     log: Log,
@@ -406,6 +407,8 @@ mod tests {
         let ahead = || fs::read(directory.path().with_extension("db-wal")).unwrap();
         let (in_file, in_log) = (file(), ahead());
         worker.health.fail("a sync failed".to_owned());
+        worker.begin_moving();
+        worker.checkpointer.wait();
         worker.move_pages();
         worker.forget_erased();
         worker.close();
