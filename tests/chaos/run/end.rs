@@ -141,12 +141,6 @@ fn wait_until_seen(scene: &Scene, sentinels: &[(Name, Name)]) {
 /// Asks every node for its histories and rosters.
 pub(super) fn compare(scene: &Scene, rosters: bool) {
     scene.workload.order(Phase::Parting);
-    if rosters {
-        rosters_become(scene, ROSTERS_WITHIN, |channel| {
-            scene.workload.stay_in(channel)
-        });
-        wait_until_held(scene);
-    }
     for channel in &scene.workload.channels {
         for node in &scene.stage.nodes {
             let history = scene.workload.block_on(history(node, channel));
@@ -154,6 +148,13 @@ pub(super) fn compare(scene: &Scene, rosters: bool) {
                 what: format!("{} does not give the history of {channel}", node.name),
             }));
         }
+    }
+    if rosters {
+        rosters_become(scene, ROSTERS_WITHIN, |channel| {
+            scene.workload.stay_in(channel)
+        });
+        // The last of all: whoever subscribes anew has no roster until its snapshot has come.
+        wait_until_held(scene);
     }
     scene.workload.order(Phase::Over);
 }
