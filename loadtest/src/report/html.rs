@@ -79,14 +79,18 @@ fn write_stages(out: &mut String, report: &Report) -> std::fmt::Result {
     out.push_str(&table(&head, &rows));
     let server = &report.server;
     let mib = |bytes: Option<u64>| maybe(bytes, |bytes| format!("{:.1} MiB", bytes as f64 / MIB));
+    // Unknown where all of them came in stages, beside other work.
+    let per_new_connection = server
+        .cpu_us_per_new_connection
+        .map(|cpu| format!(", {cpu:.0} µs of CPU per new connection"));
     writeln!(
         out,
-        "<p>Server memory: {} before, {} connected, {} at the end; {} bytes per connection, {} µs of CPU per new connection.</p>",
+        "<p>Server memory: {} before, {} connected, {} at the end; {} bytes per connection{}.</p>",
         mib(server.resident_bytes_before),
         mib(server.resident_bytes_connected),
         mib(server.resident_bytes_end),
         maybe(server.bytes_per_connection, |bytes| bytes.to_string()),
-        maybe(server.cpu_us_per_new_connection, |cpu| format!("{cpu:.0}")),
+        per_new_connection.unwrap_or_default(),
     )
 }
 
