@@ -127,6 +127,7 @@ impl Slot {
     }
 
     /// Pushes all of a block at once if this subscriber may have it so; else one entry after the other.
+    #[inline]
     pub(super) fn push_joined(
         &mut self,
         joined: &Joined<'_>,
