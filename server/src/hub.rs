@@ -23,7 +23,7 @@ mod tally;
 mod turns;
 
 pub use channel::{Beginning, Channel, Pull, TAIL_LEN_MAX, Tap};
-pub use entry::{Ephemeral, EphemeralBody, Frames, LogEntry};
+pub use entry::{Ephemeral, EphemeralBody, Frames, LogEntry, bytes_of};
 pub use ids::{ConnectionId, ShardId};
 pub use inbox::{Control, Inbox, InboxFull, Letters};
 pub use subscriber::Subscriber;

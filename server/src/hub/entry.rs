@@ -58,14 +58,7 @@ impl LogEntry {
 
     /// What it costs to hold, in bytes, without its frames.
     pub fn bytes(&self) -> usize {
-        const OVERHEAD: usize = 256;
-        self.payload.bytes.len()
-            + self
-                .tags
-                .iter()
-                .map(|(name, value)| name.len() + value.len())
-                .sum::<usize>()
-            + OVERHEAD
+        bytes_of(&self.payload, &self.tags)
     }
 
     /// The earlier events that this one ends, if it is an erasure.
@@ -162,6 +155,17 @@ impl LogEntry {
         };
         Frame::of_push(form, &Push::Event { alias, event })
     }
+}
+
+/// What an event costs to hold, or an append that waits to become one, in bytes.
+pub fn bytes_of(payload: &Payload, tags: &Tags) -> usize {
+    const OVERHEAD: usize = 256;
+    payload.bytes.len()
+        + tags
+            .iter()
+            .map(|(name, value)| name.len() + value.len())
+            .sum::<usize>()
+        + OVERHEAD
 }
 
 /// An event that is never logged.

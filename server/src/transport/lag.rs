@@ -1,6 +1,5 @@
 //! A shard that lags behind a channel: what the tail no longer holds is read from the log.
 
-use std::mem;
 use std::rc::Rc;
 use std::time::Duration;
 
@@ -52,11 +51,9 @@ pub(super) async fn catch_up(shard: Rc<Shard>, alias: Alias, after: Position) {
 
 fn deliver(shard: &Shard, channel: &Channel, page: &LogPage) {
     let (state, alias) = (shard.state(), channel.alias());
-    let mut table = state.table.borrow_mut();
-    let is_next = !page.entries.is_empty() && table.deliver(alias, &page.entries);
-    let tally = mem::take(&mut table.tally);
-    drop(table);
-    shard.count(&tally);
+    let is_next =
+        !page.entries.is_empty() && state.table.borrow_mut().deliver(alias, &page.entries);
+    shard.count();
     if is_next {
         state.node.hub.nudge(channel, state.id);
     } else {

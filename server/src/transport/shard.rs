@@ -235,11 +235,8 @@ impl Shard {
 
     /// Delivers a channel's news to this shard's subscribers. True when there is more.
     fn advance(self: &Rc<Self>, alias: Alias) -> bool {
-        let mut table = self.state.table.borrow_mut();
-        let advanced = table.advance(alias);
-        let tally = std::mem::take(&mut table.tally);
-        drop(table);
-        self.count(&tally);
+        let advanced = self.state.table.borrow_mut().advance(alias);
+        self.count();
         match advanced {
             Advanced::Done => false,
             Advanced::More => true,
@@ -254,15 +251,9 @@ impl Shard {
         }
     }
 
-    fn tell_passed_over(&self) {
-        let mut table = self.state.table.borrow_mut();
-        table.tell_passed_over();
-        let tally = std::mem::take(&mut table.tally);
-        drop(table);
-        self.count(&tally);
-    }
-
-    pub(super) fn count(&self, tally: &crate::hub::Tally) {
+    /// Counts what the table's deliveries have cost since the last call.
+    pub(super) fn count(&self) {
+        let tally = std::mem::take(&mut self.state.table.borrow_mut().tally);
         let counters = self.state.counters();
         metrics::add(&counters.deliveries, tally.deliveries);
         metrics::add(&counters.delivery_bytes, tally.bytes);
@@ -396,7 +387,8 @@ async fn turn_wheel(shard: Rc<Shard>) {
     loop {
         ticks.tick().await;
         let now = Instant::now();
-        shard.tell_passed_over();
+        shard.state.table.borrow_mut().tell_passed_over();
+        shard.count();
         let due = shard.wheel.borrow_mut().take_due(now);
         for connection in due {
             let Some(peer) = shard.peer(connection) else {

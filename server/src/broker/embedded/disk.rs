@@ -65,7 +65,8 @@ impl DiskLogs {
         let log = Log::open(&path, config)?;
         let health = Arc::new(Health::default());
         let readers = Readers::start(&path, log.store_epoch(), config, &health, &stats)?;
-        let database = open_file(&path)?;
+        let opened = File::open(&path).map(Arc::new);
+        let database = opened.map_err(|source| schema::database_error(&path, source))?;
         let checkpointer =
             Checkpointer::start(&path, Arc::clone(&database), &log, Arc::clone(&health))?;
         let worker = Worker::new(
@@ -122,14 +123,6 @@ impl DiskLogs {
         self.writer.shut_down();
         self.readers.shut_down();
     }
-}
-
-fn open_file(path: &Path) -> Result<Arc<File>, OpenError> {
-    let opened = File::open(path).map(Arc::new);
-    opened.map_err(|source| OpenError::Database {
-        path: path.to_owned(),
-        source: Box::new(source),
-    })
 }
 
 #[cfg(test)]

@@ -7,6 +7,7 @@ use tokio::sync::oneshot;
 
 use crate::broker::embedded::stats::Stats;
 use crate::broker::{Append, Appended, Error};
+use crate::hub::bytes_of;
 
 /// One append on its way to the log.
 pub(super) struct Job {
@@ -21,7 +22,8 @@ impl Job {
         append: Append,
         stats: &Arc<Stats>,
     ) -> (Self, oneshot::Receiver<Result<Appended, Error>>) {
-        let place = Place::take(stats, cost(&append));
+        let bytes = bytes_of(&append.payload, &append.tags);
+        let place = Place::take(stats, bytes);
         let (answer, waiting) = oneshot::channel();
         let job = Self {
             append,
@@ -56,16 +58,4 @@ impl Drop for Place {
             .queue_bytes
             .fetch_sub(self.bytes as u64, Ordering::Relaxed);
     }
-}
-
-/// What an append costs while it waits.
-fn cost(append: &Append) -> usize {
-    const OVERHEAD: usize = 256;
-    append.payload.bytes.len()
-        + append
-            .tags
-            .iter()
-            .map(|(name, value)| name.len() + value.len())
-            .sum::<usize>()
-        + OVERHEAD
 }

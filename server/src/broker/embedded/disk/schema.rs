@@ -219,10 +219,13 @@ fn store_epoch(connection: &Connection) -> rusqlite::Result<Epoch> {
     Ok(epoch)
 }
 
-pub(super) fn database_error(path: &Path, source: rusqlite::Error) -> OpenError {
+pub(super) fn database_error(
+    path: &Path,
+    source: impl Into<Box<dyn std::error::Error + Send + Sync>>,
+) -> OpenError {
     OpenError::Database {
         path: path.to_owned(),
-        source: Box::new(source),
+        source: source.into(),
     }
 }
 
