@@ -104,33 +104,43 @@ fn wait_until_seen(scene: &Scene, sentinels: &[(Name, Name)]) {
     let mut wanted: HashSet<(Name, Name)> = followed
         .map(|(by, channel)| (by.clone(), channel.clone()))
         .collect();
-    let (end, mut read) = (Instant::now() + SEEN_WITHIN, 0);
     let mut places = HashMap::new();
+    wait_until_none(scene, SEEN_WITHIN, &mut wanted, |fact, wanted| match fact {
+        Fact::Received {
+            by, channel, id, ..
+        } if ids.contains(id) => {
+            wanted.remove(&(by.clone(), channel.clone()));
+        }
+        Fact::Answered {
+            channel,
+            id,
+            outcome: Outcome::Acked(place),
+            ..
+        } if ids.contains(id) => {
+            places.insert(channel.clone(), *place);
+        }
+        // After a break one may begin behind it.
+        Fact::Subscribed {
+            by, channel, top, ..
+        } if places.get(channel) == Some(top) => {
+            wanted.remove(&(by.clone(), channel.clone()));
+        }
+        _ => {}
+    });
+}
+
+/// Hands every record to `settle`, the newest as they come, until nobody is waited for any more or the time is over.
+fn wait_until_none(
+    scene: &Scene,
+    within: Duration,
+    wanted: &mut HashSet<(Name, Name)>,
+    mut settle: impl FnMut(&Fact, &mut HashSet<(Name, Name)>),
+) {
+    let (end, mut read) = (Instant::now() + within, 0);
     while !wanted.is_empty() && Instant::now() < end {
         scene.recorder.look(|records| {
             for record in &records[read..] {
-                match &record.fact {
-                    Fact::Received {
-                        by, channel, id, ..
-                    } if ids.contains(id) => {
-                        wanted.remove(&(by.clone(), channel.clone()));
-                    }
-                    Fact::Answered {
-                        channel,
-                        id,
-                        outcome: Outcome::Acked(place),
-                        ..
-                    } if ids.contains(id) => {
-                        places.insert(channel.clone(), *place);
-                    }
-                    // After a break one may begin behind it.
-                    Fact::Subscribed {
-                        by, channel, top, ..
-                    } if places.get(channel) == Some(top) => {
-                        wanted.remove(&(by.clone(), channel.clone()));
-                    }
-                    _ => {}
-                }
+                settle(&record.fact, wanted);
             }
             read = records.len();
         });
@@ -195,24 +205,17 @@ fn wait_until_held(scene: &Scene) {
     let mut wanted: HashSet<(Name, Name)> = holders
         .map(|(by, channel)| (by.clone(), channel.clone()))
         .collect();
-    let (end, mut read) = (Instant::now() + HELD_WITHIN, 0);
-    while !wanted.is_empty() && Instant::now() < end {
-        scene.recorder.look(|records| {
-            for record in &records[read..] {
-                let Fact::Holds { by, channel, known } = &record.fact else {
-                    continue;
-                };
-                let whose = (by.clone(), channel.clone());
-                if truth.get(channel).is_some_and(|users| known.is_of(users)) {
-                    wanted.remove(&whose);
-                } else {
-                    wanted.insert(whose);
-                }
-            }
-            read = records.len();
-        });
-        std::thread::sleep(PAUSE);
-    }
+    wait_until_none(scene, HELD_WITHIN, &mut wanted, |fact, wanted| {
+        let Fact::Holds { by, channel, known } = fact else {
+            return;
+        };
+        let whose = (by.clone(), channel.clone());
+        if truth.get(channel).is_some_and(|users| known.is_of(users)) {
+            wanted.remove(&whose);
+        } else {
+            wanted.insert(whose);
+        }
+    });
 }
 
 /// Asks until it is true or its time is over.
