@@ -72,5 +72,7 @@ pub enum ServerMessage {
 }
 
 pub use commands::decode_commands;
-pub use encode::{encode_command, encode_commands, encode_push, encode_reply};
+pub use encode::{
+    append_push, append_reply, encode_command, encode_commands, encode_push, encode_reply,
+};
 pub use server::decode_server;

@@ -4,6 +4,7 @@
 //! and the tag of the entry at that offset, so that a rolled-back or restored log is recognised.
 
 use std::fmt;
+use std::io::Write as _;
 use std::str::FromStr;
 
 use base64::Engine as _;
@@ -27,7 +28,9 @@ pub struct Position {
 
 impl fmt::Display for Epoch {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&encode64(self.0))
+        let mut text = Text::default();
+        text.put64(self.0);
+        f.write_str(text.as_str())
     }
 }
 
@@ -40,7 +43,11 @@ impl FromStr for Epoch {
 
 impl fmt::Display for Position {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}.{}.{}", self.epoch, self.offset, encode64(self.tag.0))
+        let mut text = Text::default();
+        text.put64(self.epoch.0);
+        text.put_offset(self.offset);
+        text.put64(self.tag.0);
+        f.write_str(text.as_str())
     }
 }
 
@@ -66,8 +73,45 @@ impl FromStr for Position {
 #[error("not a position")]
 pub struct NotAPosition;
 
-fn encode64(value: u64) -> String {
-    URL_SAFE_NO_PAD.encode(value.to_be_bytes())
+/// A position as text before it is given away in one piece: each event has one, and a `String` that grows bit by bit costs more
+/// than the rest of it.
+struct Text {
+    bytes: [u8; TEXT_LEN_MAX],
+    len: usize,
+}
+
+/// Eight bytes in base64, without padding.
+const TEXT64_LEN: usize = 11;
+/// Two of these, two dots, and the digits of the largest offset.
+const TEXT_LEN_MAX: usize = 2 * TEXT64_LEN + 2 + 20;
+
+impl Default for Text {
+    fn default() -> Self {
+        Self {
+            bytes: [0; TEXT_LEN_MAX],
+            len: 0,
+        }
+    }
+}
+
+impl Text {
+    fn put64(&mut self, value: u64) {
+        let room = &mut self.bytes[self.len..self.len + TEXT64_LEN];
+        self.len += URL_SAFE_NO_PAD
+            .encode_slice(value.to_be_bytes(), room)
+            .expect("eight bytes are eleven characters");
+    }
+
+    fn put_offset(&mut self, offset: u64) {
+        let mut room = &mut self.bytes[self.len..];
+        let before = room.len();
+        write!(room, ".{offset}.").expect("there is room for the largest");
+        self.len += before - room.len();
+    }
+
+    fn as_str(&self) -> &str {
+        std::str::from_utf8(&self.bytes[..self.len]).expect("nothing but ascii was put")
+    }
 }
 
 fn decode64(raw: &str) -> Result<u64, NotAPosition> {
@@ -75,5 +119,30 @@ fn decode64(raw: &str) -> Result<u64, NotAPosition> {
     match URL_SAFE_NO_PAD.decode_slice(raw, &mut bytes) {
         Ok(8) => Ok(u64::from_be_bytes(bytes)),
         _ => Err(NotAPosition),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_position_is_read_as_it_was_written() {
+        for (epoch, offset, tag, text) in [
+            (0, 0, 0, "AAAAAAAAAAA.0.AAAAAAAAAAA"),
+            (1, 10, 2, "AAAAAAAAAAE.10.AAAAAAAAAAI"),
+            (
+                u64::MAX,
+                u64::MAX,
+                u64::MAX,
+                "__________8.18446744073709551615.__________8",
+            ),
+        ] {
+            let (epoch, tag) = (Epoch(epoch), Tag(tag));
+            let position = Position { epoch, offset, tag };
+            assert_eq!(position.to_string(), text);
+            assert_eq!(text.parse(), Ok(position));
+            assert_eq!(epoch.to_string(), text[..TEXT64_LEN]);
+        }
     }
 }

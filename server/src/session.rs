@@ -15,7 +15,7 @@ use parlor_protocol::codec::CommandError;
 use parlor_protocol::command::{Command, Envelope, Publish};
 use parlor_protocol::push::{Push, Status};
 use parlor_protocol::reply::{Pinged, Reply};
-use parlor_protocol::{ChannelName, CloseCode, ErrorCode, WireError, codec};
+use parlor_protocol::{ChannelName, CloseCode, ErrorCode, WireError};
 
 use crate::auth::Identity;
 use crate::clock;
@@ -249,10 +249,7 @@ impl Session {
         }
         if let Some(id) = id {
             let form = self.outbox.form();
-            self.outbox.push_reply(Frame::of_payload(
-                form,
-                &codec::encode_reply(form, id, result),
-            ));
+            self.outbox.push_reply(Frame::of_reply(form, id, result));
         }
     }
 

@@ -14,9 +14,19 @@ pub fn encode_reply(form: Form, id: u32, result: &Result<Reply, WireError>) -> V
     encode(form, &Answer { id, result })
 }
 
+/// The same behind what `out` holds already.
+pub fn append_reply(out: &mut Vec<u8>, form: Form, id: u32, result: &Result<Reply, WireError>) {
+    append(out, form, &Answer { id, result });
+}
+
 /// One push, as one frame's payload.
 pub fn encode_push(form: Form, push: &Push) -> Vec<u8> {
     encode(form, push)
+}
+
+/// The same behind what `out` holds already.
+pub fn append_push(out: &mut Vec<u8>, form: Form, push: &Push) {
+    append(out, form, push);
 }
 
 /// One command, as one frame's payload.
@@ -30,10 +40,16 @@ pub fn encode_commands(form: Form, envelopes: &[Envelope]) -> Vec<u8> {
 }
 
 fn encode<T: Serialize + ?Sized>(form: Form, value: &T) -> Vec<u8> {
+    let mut out = Vec::with_capacity(128);
+    append(&mut out, form, value);
+    out
+}
+
+fn append<T: Serialize + ?Sized>(out: &mut Vec<u8>, form: Form, value: &T) {
     match form {
-        Form::Json => serde_json::to_vec(value)
+        Form::Json => serde_json::to_writer(out, value)
             .expect("keys are strings, and payloads were checked to be json"),
-        Form::MsgPack => rmp_serde::to_vec_named(value)
+        Form::MsgPack => rmp_serde::encode::write_named(out, value)
             .expect("a vec takes all bytes, and every length is known"),
     }
 }

@@ -4,36 +4,45 @@
 
 use std::sync::Arc;
 
-use parlor_protocol::{Form, Push, codec};
+use parlor_protocol::{Form, Push, Reply, WireError, codec};
 
 const FIN_TEXT: u8 = 0x81;
 const FIN_BINARY: u8 = 0x82;
 const FIN_CLOSE: u8 = 0x88;
 const FIN_PONG: u8 = 0x8A;
 
+/// Of a header without a mask.
+const HEADER_MAX: usize = 10;
+/// Bytes for which a frame's room is taken at once: enough for a push with a short text.
+const CAPACITY: usize = 256;
+
 /// Whole frames only; cloning shares the bytes.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Frame(Arc<[u8]>);
 
 impl Frame {
-    /// A data frame of the form's type around an encoded payload.
-    pub fn of_payload(form: Form, payload: &[u8]) -> Self {
-        let opcode = match form {
-            Form::Json => FIN_TEXT,
-            Form::MsgPack => FIN_BINARY,
-        };
-        Self::with_header(opcode, payload)
+    pub fn of_push(form: Form, push: &Push) -> Self {
+        Self::build(data(form), |out| codec::append_push(out, form, push))
     }
 
-    pub fn of_push(form: Form, push: &Push) -> Self {
-        Self::of_payload(form, &codec::encode_push(form, push))
+    /// The answer to the command with this id.
+    pub fn of_reply(form: Form, id: u32, result: &Result<Reply, WireError>) -> Self {
+        Self::build(data(form), |out| {
+            codec::append_reply(out, form, id, result);
+        })
     }
 
     /// A close frame. `reason` is cut to what a control frame can hold.
     pub fn close(code: u16, reason: &str) -> Self {
-        let mut payload = code.to_be_bytes().to_vec();
-        payload.extend(reason.bytes().take(123));
-        Self::with_header(FIN_CLOSE, &payload)
+        Self::build(FIN_CLOSE, |out| {
+            out.extend(code.to_be_bytes());
+            out.extend(reason.bytes().take(123));
+        })
+    }
+
+    #[cfg(test)]
+    pub(super) fn of_payload(form: Form, payload: &[u8]) -> Self {
+        Self::build(data(form), |out| out.extend(payload))
     }
 
     /// Frames back to back.
@@ -45,7 +54,7 @@ impl Frame {
 
     /// Answers a ping: `payload` is the ping's, at most 125 bytes.
     pub fn pong(payload: &[u8]) -> Self {
-        Self::with_header(FIN_PONG, payload)
+        Self::build(FIN_PONG, |out| out.extend(payload))
     }
 
     pub fn as_bytes(&self) -> &[u8] {
@@ -60,22 +69,60 @@ impl Frame {
         self.0.len()
     }
 
-    /// RFC 6455 §5.2: 7-bit, 16-bit or 64-bit length.
-    fn with_header(opcode: u8, payload: &[u8]) -> Self {
-        let mut frame = Vec::with_capacity(payload.len() + 10);
-        frame.push(opcode);
-        match payload.len() {
-            len @ 0..=125 => frame.push(len as u8),
+    /// A header around what `put` appends: RFC 6455 §5.2, with a length of 7, 16 or 64 bits. The header's room is in front from
+    /// the beginning, so that a payload is copied only once.
+    fn build(opcode: u8, put: impl FnOnce(&mut Vec<u8>)) -> Self {
+        let mut frame = Vec::with_capacity(CAPACITY);
+        frame.resize(HEADER_MAX, 0);
+        put(&mut frame);
+        let start = match frame.len() - HEADER_MAX {
+            len @ 0..=125 => {
+                frame[HEADER_MAX - 1] = len as u8;
+                HEADER_MAX - 2
+            }
             len @ 126..=0xFFFF => {
-                frame.push(126);
-                frame.extend((len as u16).to_be_bytes());
+                frame[HEADER_MAX - 2..HEADER_MAX].copy_from_slice(&(len as u16).to_be_bytes());
+                frame[HEADER_MAX - 3] = 126;
+                HEADER_MAX - 4
             }
             len => {
-                frame.push(127);
-                frame.extend((len as u64).to_be_bytes());
+                frame[HEADER_MAX - 8..HEADER_MAX].copy_from_slice(&(len as u64).to_be_bytes());
+                frame[HEADER_MAX - 9] = 127;
+                0
             }
+        };
+        frame[start] = opcode;
+        Self(frame[start..].into())
+    }
+}
+
+/// The opcode of what a form's frames carry.
+fn data(form: Form) -> u8 {
+    match form {
+        Form::Json => FIN_TEXT,
+        Form::MsgPack => FIN_BINARY,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Around every bound between two forms of a length.
+    #[test]
+    fn headers_are_those_of_rfc_6455() {
+        let headers: [(usize, &[u8]); 6] = [
+            (0, &[0x81, 0]),
+            (125, &[0x81, 125]),
+            (126, &[0x81, 126, 0, 126]),
+            (65_535, &[0x81, 126, 0xFF, 0xFF]),
+            (65_536, &[0x81, 127, 0, 0, 0, 0, 0, 1, 0, 0]),
+            (1 << 20, &[0x81, 127, 0, 0, 0, 0, 0, 0x10, 0, 0]),
+        ];
+        for (len, header) in headers {
+            let payload = vec![b'x'; len];
+            let frame = Frame::of_payload(Form::Json, &payload);
+            assert!(frame.as_bytes() == [header, &payload].concat(), "{len}");
         }
-        frame.extend_from_slice(payload);
-        Self(frame.into())
     }
 }
