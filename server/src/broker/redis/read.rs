@@ -208,7 +208,7 @@ fn entry_of(epoch: Epoch, row: &[Value]) -> Option<LogEntry> {
     let content = entry::decode(&Bytes::copy_from_slice(body))?;
     Some(LogEntry {
         epoch,
-        offset: text(&row[0])?.parse().ok()?,
+        offset: text(&row[0])?.strip_suffix("-0")?.parse().ok()?,
         seq,
         tag,
         prev,

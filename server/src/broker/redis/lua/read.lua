@@ -3,7 +3,7 @@
 -- KEYS: meta of the partition, meta of the channel, log.
 -- ARGV: lineage, gen, seed, channel, range, from, limit, len max, age (ms).
 -- Answers: LINEAGE gen, or a list: epoch, top offset, top tag, oldest retained offset, more (0 or 1), gen, then
--- offset, head and body of each entry in a list; then pseq and tag of the stream's end; then the epoch under which the place
+-- id ("offset-0"), head and body of each entry in a list; then pseq and tag of the stream's end; then the epoch under which the place
 -- before the first event was known, too ("": of none that can be told).
 
 local part = load_part(KEYS[1])
@@ -23,8 +23,8 @@ if channel.changed then
 end
 local top = channel.offset
 
-local function number_of(entry)
-  return tonumber(string.match(entry[1], '^%d+'))
+local function number_of(id)
+  return tonumber(match(id, '^%d+'))
 end
 
 local function time_at(offset)
@@ -52,7 +52,7 @@ local function oldest_retained()
   if not first then
     return top + 1
   end
-  local low = math.max(number_of(first), top - len_max + 1)
+  local low = math.max(number_of(first[1]), top - len_max + 1)
   local cutoff = ago(age)
   local time = low <= top and time_at(low)
   if time and time <= cutoff then
@@ -62,7 +62,7 @@ local function oldest_retained()
 end
 
 local out = {}
-local total = 0
+local taken, total = 0, 0
 
 -- At least one entry, so that who reads on gets further.
 local function take(entries)
@@ -70,22 +70,21 @@ local function take(entries)
     if total >= BYTES_MAX then
       return
     end
-    out[#out + 1] = string.match(entry[1], '^%d+')
-    out[#out + 1] = entry[2][1]
-    out[#out + 1] = entry[2][2]
-    total = total + #entry[2][2] + 128
+    local said = entry[2]
+    out[3 * taken + 1], out[3 * taken + 2], out[3 * taken + 3] = entry[1], said[1], said[2]
+    taken, total = taken + 1, total + #said[2] + 128
   end
 end
 
 local function forward(first)
-  while #out / 3 < limit and first <= top do
-    local chunk = math.min(CHUNK, limit - #out / 3)
+  while taken < limit and first <= top do
+    local chunk = math.min(CHUNK, limit - taken)
     local entries = redis.call('XRANGE', LOG, first .. '-0', top .. '-0', 'COUNT', chunk)
     if #entries == 0 then
       return false
     end
     take(entries)
-    first = tonumber(out[#out - 2]) + 1
+    first = number_of(out[#out - 2]) + 1
     if total >= BYTES_MAX then
       break
     end
@@ -94,14 +93,14 @@ local function forward(first)
 end
 
 local function backward(last, oldest)
-  while #out / 3 < limit and last >= oldest do
-    local chunk = math.min(CHUNK, limit - #out / 3)
+  while taken < limit and last >= oldest do
+    local chunk = math.min(CHUNK, limit - taken)
     local entries = redis.call('XREVRANGE', LOG, last .. '-0', oldest .. '-0', 'COUNT', chunk)
     if #entries == 0 then
       return false
     end
     take(entries)
-    last = tonumber(out[#out - 2]) - 1
+    last = number_of(out[#out - 2]) - 1
     if total >= BYTES_MAX then
       break
     end
