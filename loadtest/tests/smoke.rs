@@ -1,6 +1,6 @@
 //! A small load on the real server, in both wire forms: nothing lost, nothing twice, nothing out of order.
 
-use std::process::Command;
+use std::process::{Command, Stdio};
 use std::thread;
 
 use parlor::app::{self, Addresses};
@@ -249,6 +249,37 @@ fn report(arguments: &[&str]) -> Value {
     assert!(matches!(code, Some(0 | 98)), "{said}");
     let text = std::fs::read(&path).expect("a report was written");
     serde_json::from_slice(&text).expect("JSON")
+}
+
+/// A person at a terminal sees a bar that moves, and the last second's figures under it.
+#[test]
+fn a_terminal_shows_how_far_the_run_is_and_its_last_second() {
+    let server = Server::start(1);
+    let tool = env!("CARGO_BIN_EXE_parlor-loadtest");
+    let load = "--shape channel=1x20 --rate 40 --duration 4s --warmup 0s";
+    let url = format!("ws://{}/v1/socket", server.addresses.http);
+    // `script`, of Debian's bsdutils, gives what it runs a terminal.
+    let output = Command::new("script")
+        .args(["--quiet", "--return", "--command"])
+        .arg(format!("stty cols 120; '{tool}' run {load} --url {url}"))
+        .arg("/dev/null")
+        .env("TERM", "xterm")
+        .stdin(Stdio::null())
+        .output()
+        .expect("`script` runs");
+    let said = String::from_utf8_lossy(&output.stdout);
+    assert!(matches!(output.status.code(), Some(0 | 98)), "{said}");
+    for seen in [
+        "load (2 of 2) [█",
+        "4/4 s",
+        "20 online, ",
+        " deliveries/s, 0 faults, 0 refused",
+        " ms, p99 ",
+    ] {
+        assert!(said.contains(seen), "{seen}: {said}");
+    }
+    // The bar is drawn over itself.
+    assert!(said.contains("\u{1b}["), "{said}");
 }
 
 /// A small load over TLS, by clients that make whole handshakes or take up sessions; returns how many were taken up.
