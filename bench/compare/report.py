@@ -91,12 +91,13 @@ def svg(work, figures):
         return '<svg xmlns="http://www.w3.org/2000/svg"/>\n'
     low = min(value for _, value in shown) / 2
     span = math.log(max(value for _, value in shown) / low) or 1
-    rows, height = [], 24 * len(shown) + 50
+    rows, height = [], 24 * len(shown) + 68
     for index, (name, value) in enumerate(shown):
-        y, width = 40 + 24 * index, 420 * math.log(value / low) / span
+        y, width = 58 + 24 * index, 420 * math.log(value / low) / span
         colour = "#9aa0a6" if name in LIMITS else "#1a73e8" if name.startswith("parlor") else "#e0a030"
         rows.append(f'<text x="130" y="{y + 13}" text-anchor="end">{name}</text><rect x="138" y="{y}" width="{width:.0f}" height="17" fill="{colour}"/>')
         rows.append(f'<text x="{144 + width:.0f}" y="{y + 13}">{number(value)}</text>')
     better = "less is better" if work.best == "low" else "more is better"
-    head = f'<text x="10" y="20" font-weight="bold">{work.title.replace("<", "&lt;")}: {work.unit} ({better}, logarithmic)</text>'
+    title = work.title.replace("<", "&lt;")
+    head = f'<text x="10" y="20" font-weight="bold">{title}</text><text x="10" y="40">{work.unit} ({better}, logarithmic)</text>'
     return f'<svg xmlns="http://www.w3.org/2000/svg" width="680" height="{height}" font-family="sans-serif" font-size="12"><rect width="100%" height="100%" fill="white"/>{head}{"".join(rows)}</svg>\n'
