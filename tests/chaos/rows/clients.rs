@@ -109,9 +109,9 @@ fn wait_until_left(scene: &Scene, node: usize) {
 }
 
 /// Bytes of payloads published while the sleepers sleep: many times what kernel buffers hold.
-const SLEPT_THROUGH: usize = 24 << 20;
+const SLEPT_THROUGH: usize = 48 << 20;
 const EVENT_BYTES: usize = 30 << 10;
-/// Through the smallest receive buffers the kernel lets some 350 KB/s pass, of 24 MiB for each.
+/// Through the smallest receive buffers the kernel lets some 350 KB/s pass, of 48 MiB for each.
 const CAUGHT_UP_WITHIN: Duration = Duration::from_secs(240);
 /// The outbox (256 KiB), and what the kernel holds between two sockets of one machine.
 const WAITING_MAX: u64 = 7 << 20;
