@@ -1,7 +1,7 @@
 //! Bytes to values and back, for both wire forms. The form is fixed by the WebSocket subprotocol.
 //!
-//! Server side: [`decode_commands`], [`encode_reply`], [`encode_push`]. Client side: [`encode_command`],
-//! [`decode_server`]. A frame is one object or an array of objects.
+//! Server side: [`decode_commands`], [`append_reply`], [`append_push`], and [`encode_reply`], [`encode_push`] where a payload is wanted
+//! for itself. Client side: [`encode_command`], [`decode_server`]. A frame is one object or an array of objects.
 
 mod body;
 mod check;

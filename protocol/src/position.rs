@@ -4,7 +4,7 @@
 //! and the tag of the entry at that offset, so that a rolled-back or restored log is recognised.
 
 use std::fmt;
-use std::io::Write as _;
+use std::io::{Cursor, Write as _};
 use std::str::FromStr;
 
 use base64::Engine as _;
@@ -28,9 +28,7 @@ pub struct Position {
 
 impl fmt::Display for Epoch {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let mut text = Text::default();
-        text.put64(self.0);
-        f.write_str(text.as_str())
+        f.write_str(ascii(&encode64(self.0)))
     }
 }
 
@@ -43,11 +41,13 @@ impl FromStr for Epoch {
 
 impl fmt::Display for Position {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let mut text = Text::default();
-        text.put64(self.epoch.0);
-        text.put_offset(self.offset);
-        text.put64(self.tag.0);
-        f.write_str(text.as_str())
+        // Each event has one, and a `String` that grows bit by bit costs more than the rest of it: so it is given away in one piece.
+        let (epoch, tag) = (encode64(self.epoch.0), encode64(self.tag.0));
+        let mut text = Cursor::new([0; TEXT_LEN_MAX]);
+        write!(text, "{}.{}.{}", ascii(&epoch), self.offset, ascii(&tag))
+            .expect("there is room for the longest");
+        let len = text.position() as usize;
+        f.write_str(ascii(&text.get_ref()[..len]))
     }
 }
 
@@ -73,45 +73,21 @@ impl FromStr for Position {
 #[error("not a position")]
 pub struct NotAPosition;
 
-/// A position as text before it is given away in one piece: each event has one, and a `String` that grows bit by bit costs more
-/// than the rest of it.
-struct Text {
-    bytes: [u8; TEXT_LEN_MAX],
-    len: usize,
-}
-
 /// Eight bytes in base64, without padding.
 const TEXT64_LEN: usize = 11;
 /// Two of these, two dots, and the digits of the largest offset.
 const TEXT_LEN_MAX: usize = 2 * TEXT64_LEN + 2 + 20;
 
-impl Default for Text {
-    fn default() -> Self {
-        Self {
-            bytes: [0; TEXT_LEN_MAX],
-            len: 0,
-        }
-    }
+fn encode64(value: u64) -> [u8; TEXT64_LEN] {
+    let mut text = [0; TEXT64_LEN];
+    URL_SAFE_NO_PAD
+        .encode_slice(value.to_be_bytes(), &mut text)
+        .expect("eight bytes are eleven characters");
+    text
 }
 
-impl Text {
-    fn put64(&mut self, value: u64) {
-        let room = &mut self.bytes[self.len..self.len + TEXT64_LEN];
-        self.len += URL_SAFE_NO_PAD
-            .encode_slice(value.to_be_bytes(), room)
-            .expect("eight bytes are eleven characters");
-    }
-
-    fn put_offset(&mut self, offset: u64) {
-        let mut room = &mut self.bytes[self.len..];
-        let before = room.len();
-        write!(room, ".{offset}.").expect("there is room for the largest");
-        self.len += before - room.len();
-    }
-
-    fn as_str(&self) -> &str {
-        std::str::from_utf8(&self.bytes[..self.len]).expect("nothing but ascii was put")
-    }
+fn ascii(text: &[u8]) -> &str {
+    std::str::from_utf8(text).expect("base64, digits and dots are ascii")
 }
 
 fn decode64(raw: &str) -> Result<u64, NotAPosition> {

@@ -75,23 +75,16 @@ impl Frame {
         let mut frame = Vec::with_capacity(CAPACITY);
         frame.resize(HEADER_MAX, 0);
         put(&mut frame);
-        let start = match frame.len() - HEADER_MAX {
-            len @ 0..=125 => {
-                frame[HEADER_MAX - 1] = len as u8;
-                HEADER_MAX - 2
-            }
-            len @ 126..=0xFFFF => {
-                frame[HEADER_MAX - 2..HEADER_MAX].copy_from_slice(&(len as u16).to_be_bytes());
-                frame[HEADER_MAX - 3] = 126;
-                HEADER_MAX - 4
-            }
-            len => {
-                frame[HEADER_MAX - 8..HEADER_MAX].copy_from_slice(&(len as u64).to_be_bytes());
-                frame[HEADER_MAX - 9] = 127;
-                0
-            }
+        let len = frame.len() - HEADER_MAX;
+        let length = (len as u64).to_be_bytes();
+        let (short, extended) = match len {
+            0..=125 => (len as u8, &length[8..]),
+            126..=0xFFFF => (126, &length[6..]),
+            _ => (127, &length[..]),
         };
-        frame[start] = opcode;
+        let start = HEADER_MAX - 2 - extended.len();
+        frame[start..start + 2].copy_from_slice(&[opcode, short]);
+        frame[start + 2..HEADER_MAX].copy_from_slice(extended);
         Self(frame[start..].into())
     }
 }

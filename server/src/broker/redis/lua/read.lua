@@ -3,8 +3,8 @@
 -- KEYS: meta of the partition, meta of the channel, log.
 -- ARGV: lineage, gen, seed, channel, range, from, limit, len max, age (ms).
 -- Answers: LINEAGE gen, or a list: epoch, top offset, top tag, oldest retained offset, more (0 or 1), gen, then
--- id ("offset-0"), head and body of each entry in a list; then pseq and tag of the stream's end; then the epoch under which the place
--- before the first event was known, too ("": of none that can be told).
+-- id ("offset-0"), head and body of each entry in a list; then pseq and tag of the stream's end; then the epoch under which the
+-- place before the first event was known, too ("": of none that can be told).
 
 local part = load_part(KEYS[1])
 if not is_settled(part, ARGV[1], ARGV[2]) then
