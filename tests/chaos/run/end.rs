@@ -101,11 +101,11 @@ fn wait_until_seen(scene: &Scene, sentinels: &[(Name, Name)]) {
         .workload
         .follows()
         .filter(|(_, channel)| channels.contains(channel));
-    let mut wanted: HashSet<(Name, Name)> = followed
+    let wanted = followed
         .map(|(by, channel)| (by.clone(), channel.clone()))
         .collect();
     let mut places = HashMap::new();
-    wait_until_none(scene, SEEN_WITHIN, &mut wanted, |fact, wanted| match fact {
+    wait_until_none(scene, SEEN_WITHIN, wanted, |fact, wanted| match fact {
         Fact::Received {
             by, channel, id, ..
         } if ids.contains(id) => {
@@ -133,14 +133,14 @@ fn wait_until_seen(scene: &Scene, sentinels: &[(Name, Name)]) {
 fn wait_until_none(
     scene: &Scene,
     within: Duration,
-    wanted: &mut HashSet<(Name, Name)>,
+    mut wanted: HashSet<(Name, Name)>,
     mut settle: impl FnMut(&Fact, &mut HashSet<(Name, Name)>),
 ) {
     let (end, mut read) = (Instant::now() + within, 0);
     while !wanted.is_empty() && Instant::now() < end {
         scene.recorder.look(|records| {
             for record in &records[read..] {
-                settle(&record.fact, wanted);
+                settle(&record.fact, &mut wanted);
             }
             read = records.len();
         });
@@ -202,10 +202,10 @@ fn wait_until_held(scene: &Scene) {
         .map(|channel| (channel, scene.workload.stay_in(channel)))
         .collect();
     let holders = scene.workload.holders();
-    let mut wanted: HashSet<(Name, Name)> = holders
+    let wanted = holders
         .map(|(by, channel)| (by.clone(), channel.clone()))
         .collect();
-    wait_until_none(scene, HELD_WITHIN, &mut wanted, |fact, wanted| {
+    wait_until_none(scene, HELD_WITHIN, wanted, |fact, wanted| {
         let Fact::Holds { by, channel, known } = fact else {
             return;
         };
