@@ -52,6 +52,16 @@ wait_for() { # host:port
     exit 1
 }
 
+wait_for_word() { # word, file
+    for _ in $(seq 200); do
+        if grep -q "$1" "$2"; then return; fi
+        sleep 0.1
+    done
+    echo "$2 does not say \"$1\":" >&2
+    cat "$2" >&2
+    exit 1
+}
+
 # Sets urls, metrics and pids to those of fresh nodes, with commas between.
 start_servers() { # how many; with a Redis where a second argument names it
     stop_servers
@@ -157,11 +167,13 @@ day() {
 workers() {
     start_servers 1
     for worker in 17071 17072; do
-        "$bin/parlor-loadtest" worker --listen 127.0.0.1:$worker --once 2>>"$out/workers.log" &
+        # What an earlier run has left says so already.
+        : >"$out/worker-$worker.log"
+        "$bin/parlor-loadtest" worker --listen 127.0.0.1:$worker --once 2>"$out/worker-$worker.log" &
         started+=($!)
     done
     # Not by connecting: a worker serves one coordinator.
-    until [ "$(grep -c Waiting "$out/workers.log")" = 2 ]; do sleep 0.1; done
+    for worker in 17071 17072; do wait_for_word Waiting "$out/worker-$worker.log"; done
     tool coordinate --workers 127.0.0.1:17071,127.0.0.1:17072 --url "$urls" --metrics-url "$metrics" --server-pid "$pids" \
         --shape "rooms=$rooms" --rate "${rates[0]}" --duration "$seconds" --warmup "$warmup" \
         --json "$out/workers.json" --markdown "$out/workers.md"
@@ -179,8 +191,6 @@ plan() {
     cat "$out/compare.md"
 }
 
-rm -f "$out/workers.log"
-touch "$out/workers.log"
 if [ $# -eq 0 ]; then set -- one limit several day workers plan; fi
 for part in "$@"; do
     case $part in

@@ -59,8 +59,8 @@ impl Progress {
     }
 }
 
-/// One line on stderr. A closed stderr is no reason to stop a run.
+/// One line on stderr, in one write: several workers may share a log. A closed stderr is no reason to stop a run.
 pub(crate) fn say(line: &str) {
     let mut stderr = std::io::stderr().lock();
-    drop(writeln!(stderr, "{line}"));
+    drop(stderr.write_all(format!("{line}\n").as_bytes()));
 }

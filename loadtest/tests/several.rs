@@ -1,6 +1,8 @@
 //! Several of something: nodes behind one load, and workers behind one report.
 
 use std::io::{BufRead as _, BufReader};
+use std::os::fd::OwnedFd;
+use std::os::unix::net::UnixDatagram;
 use std::path::Path;
 use std::process::{Child, Command, Output, Stdio};
 
@@ -209,4 +211,23 @@ fn two_workers_share_a_load_and_their_histograms_melt_together() {
     // A worker whose clock was not corrected would tell of seconds: its clock began when it was called.
     let p50 = group["latency"]["p50_ms"].as_f64();
     assert!(p50.is_some_and(|ms| ms < 500.0), "{group}");
+}
+
+/// A datagram is what one `write` wrote. In two of them, lines of workers that share a log would run into each other.
+#[test]
+fn a_line_is_written_in_one_piece() {
+    let (log, stderr) = UnixDatagram::pair().expect("two sockets");
+    let status = tool()
+        .args(["worker", "--listen", "0.0.0.0:0"])
+        .stderr(OwnedFd::from(stderr))
+        .status()
+        .expect("the tool was built with this test");
+    assert_eq!(status.code(), Some(1));
+    let mut written = [0; 512];
+    let length = log.recv(&mut written).expect("it says why");
+    let text = String::from_utf8_lossy(&written[..length]);
+    assert!(
+        text.contains("not on loopback") && text.ends_with('\n'),
+        "{text:?}"
+    );
 }
