@@ -335,7 +335,7 @@ fn stages(shape: Shape, options: &Options) -> anyhow::Result<(Vec<Stage>, Vec<Ac
     Ok((stages, activity))
 }
 
-/// A warm-up and one measured stage; bystanders have two of each.
+/// A warm-up, where it has a length, and one measured stage; bystanders have two of each.
 fn plain_stages(
     shape: Shape,
     duration: Duration,
@@ -355,7 +355,7 @@ fn plain_stages(
         measured: false,
         rates: steady(rates),
     };
-    match shape {
+    let mut stages = match shape {
         Shape::Rooms { .. } | Shape::Zipf { .. } => vec![warm(&[rate]), measure("load", &[rate])],
         Shape::Idle { .. } | Shape::IdleRooms { .. } => vec![measure("idle", &[])],
         Shape::Bystander { .. } => {
@@ -367,7 +367,9 @@ fn plain_stages(
                 measure("beside", &beside),
             ]
         }
-    }
+    };
+    stages.retain(|stage| !stage.length.is_zero());
+    stages
 }
 
 fn load(options: &Options, target: &Target) -> anyhow::Result<Load> {

@@ -40,6 +40,23 @@ fn bystanders_are_measured_alone_and_beside_the_crowd() {
 }
 
 #[test]
+fn a_warm_up_of_no_length_is_no_stage() {
+    for (shape, expected) in [
+        ("rooms=1x2", ["load"].as_slice()),
+        ("bystander=1+2", &["alone", "beside"]),
+    ] {
+        let scenario = scenario(|options| {
+            options.shape = Some(shape.into());
+            options.warmup = Some("0s".parse().unwrap());
+        })
+        .unwrap();
+        let stages = scenario.timeline.stages().iter();
+        let names: Vec<_> = stages.map(|stage| stage.name.as_str()).collect();
+        assert_eq!(names, expected, "{shape}");
+    }
+}
+
+#[test]
 fn members_of_each_room_are_spread_over_the_nodes() {
     for (shape, rooms) in [("rooms=4x6", 4), ("channel=1x12", 1), ("zipf=3x60@1", 3)] {
         let scenario = scenario(|options| {
