@@ -270,7 +270,7 @@ fn a_terminal_shows_how_far_the_run_is_and_its_last_second() {
     let said = String::from_utf8_lossy(&output.stdout);
     assert!(matches!(output.status.code(), Some(0 | 98)), "{said}");
     for seen in [
-        "load (2 of 2) [█",
+        "load (1 of 1) [█",
         "4/4 s",
         "20 online, ",
         " deliveries/s, 0 faults, 0 refused",
