@@ -138,19 +138,39 @@ async fn ask(config: &RedisConfig) -> Result<Map, Fault> {
     }
 }
 
+/// What all say who are asked. Asked once more where fewer than half said anything: a pause of this machine may have made the
+/// others late, and one that was not may tell of what was before. The newer words come first.
+async fn hear<T, Words>(ask: impl Fn() -> Words) -> Vec<Result<T, Fault>>
+where
+    Words: Future<Output = Vec<Result<T, Fault>>>,
+{
+    let first = ask().await;
+    let said = first.iter().filter(|word| word.is_ok()).count();
+    if said == 0 || said * 2 >= first.len() {
+        return first;
+    }
+    let mut words = ask().await;
+    words.extend(first);
+    words
+}
+
+/// What somebody answers, or that he is silent.
+async fn in_time<T>(who: &str, asked: impl Future<Output = Result<T, Fault>>) -> Result<T, Fault> {
+    let asked = tokio::time::timeout(ASK_TIMEOUT, asked).await;
+    asked.unwrap_or_else(|_| Err(Fault::Unreachable(format!("{who} is silent"))))
+}
+
 /// What the Sentinel with the newest configuration says: one that was cut off still names the primary of before.
 async fn ask_sentinels(config: &RedisConfig, name: &str) -> Result<Map, Fault> {
-    let asked = config.url.addresses.iter().map(|address| async move {
-        let asked = tokio::time::timeout(ASK_TIMEOUT, ask_sentinel(config, address, name)).await;
-        asked.unwrap_or_else(|_| {
-            Err(Fault::Unreachable(format!(
-                "the Sentinel at {address} is silent"
-            )))
-        })
-    });
+    let ask_all = || {
+        join_all(config.url.addresses.iter().map(|address| async move {
+            let asked = ask_sentinel(config, address, name);
+            in_time(&format!("the Sentinel at {address}"), asked).await
+        }))
+    };
     let mut newest: Option<(u64, Address)> = None;
     let mut last = Fault::Unreachable("no Sentinel".to_owned());
-    for answer in join_all(asked).await {
+    for answer in hear(ask_all).await {
         match answer {
             Ok(known) if newest.as_ref().is_none_or(|held| held.0 < known.0) => {
                 newest = Some(known)

@@ -4,7 +4,7 @@ use futures_util::future::join_all;
 use redis::aio::MultiplexedConnection;
 use redis::{RedisError, Value};
 
-use super::{ASK_TIMEOUT, Map, SlotRange};
+use super::{ASK_TIMEOUT, Map, SlotRange, hear, in_time};
 use crate::broker::redis::config::{Address, RedisConfig};
 use crate::broker::redis::fault::Fault;
 use crate::broker::redis::link;
@@ -27,33 +27,13 @@ type Word = Result<(Worth, Vec<SlotRange>), Fault>;
 /// What the Cluster node says whose word is worth most: one that was forgotten or cut off goes on naming the primaries of
 /// before.
 pub(super) async fn ask(config: &RedisConfig) -> Result<Map, Fault> {
-    weigh(words(|| ask_all(config)).await)
-}
-
-/// Asks once more where fewer than half said anything: a pause of this machine may have made the others late, and the one
-/// that was not may be a forgotten one. The newer words come first.
-async fn words<Words>(ask: impl Fn() -> Words) -> Vec<Word>
-where
-    Words: Future<Output = Vec<Word>>,
-{
-    let first = ask().await;
-    let said = first.iter().filter(|word| word.is_ok()).count();
-    if said == 0 || said * 2 >= first.len() {
-        return first;
-    }
-    let mut words = ask().await;
-    words.extend(first);
-    words
+    weigh(hear(|| ask_all(config)).await)
 }
 
 async fn ask_all(config: &RedisConfig) -> Vec<Word> {
     let asked = config.url.addresses.iter().map(|address| async move {
-        let asked = tokio::time::timeout(ASK_TIMEOUT, ask_one(config, address)).await;
-        asked.unwrap_or_else(|_| {
-            Err(Fault::Unreachable(format!(
-                "the cluster node at {address} is silent"
-            )))
-        })
+        let asked = ask_one(config, address);
+        in_time(&format!("the cluster node at {address}"), asked).await
     });
     join_all(asked).await
 }
@@ -199,7 +179,7 @@ mod tests {
             let said = rounds[round.fetch_add(1, Ordering::Relaxed)];
             said.iter().enumerate().map(word).collect()
         };
-        let believed = weigh(words(ask).await).ok();
+        let believed = weigh(hear(ask).await).ok();
         let expected = expected.map(|index| Map::Slots(slots_of(index)));
         let asked_then = round.load(Ordering::Relaxed);
         assert_eq!((asked_then, believed), (asked, expected), "{rounds:?}");
