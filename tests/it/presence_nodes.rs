@@ -347,6 +347,8 @@ fn a_failover_of_redis_is_nobodys_leaving() {
         let _ann = nodes.join(0, "ann").await;
         until(&mut watcher, has_joined("ann")).await;
         let old = nodes.redis.primary();
+        // Otherwise the new primary may know nothing of the join, and the room begins a new life.
+        nodes.redis.replicas()[0].wait_until_level_with(old);
         old.kill();
         nodes.redis.wait_for_primary_other_than(old);
         // A join that comes through says that the nodes have found the new primary.
